@@ -1,0 +1,51 @@
+"""The management API as one ASGI application, from the services behind it.
+
+It trusts that a guard stands before it (`api.security`), which puts the operator into the scope; without one
+no route that names its caller can run. There are no pages here that would load anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from bawn import __version__
+from bawn.api import audit, config, containers, execution, images, keys, models, operators, status, usage
+from bawn.api.answers import on_fault, on_http_error, on_invalid
+from bawn.api.roles import ROOT
+from bawn.api.services import Services
+from bawn.errors import Fault
+
+
+def build(services: Services) -> FastAPI:
+    app = FastAPI(
+        title="Bawn",
+        version=__version__,
+        summary="The management API of one Bawn installation.",
+        openapi_url=f"{ROOT}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            Fault: on_fault,
+            RequestValidationError: on_invalid,
+            HTTPException: on_http_error,
+        },
+    )
+    nouns: list[APIRouter] = [
+        containers.router(services.lifecycle),
+        execution.router(services.lifecycle),
+        keys.router(services.keys),
+        operators.router(services.operators),
+        usage.router(services.usage),
+        status.router(services.status),
+        models.router(services.models),
+        images.router(services.images),
+        config.router(services.config),
+        audit.router(services.audit),
+    ]
+    for noun in nouns:
+        app.include_router(noun, prefix=ROOT)
+    return app

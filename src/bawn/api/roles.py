@@ -1,0 +1,73 @@
+"""Which role each route needs. The table is the whole of it: a route that is not here cannot be reached.
+
+Viewers read, admins change. Approvers will answer approvals; until then they read. Running a command in a
+container, reading who holds which tokens, and everything that changes a key are for admins.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bawn.terms.principal import Role
+
+ROOT = "/api/v1"
+WEBSOCKET = "WEBSOCKET"
+
+_V, _A = Role.VIEWER, Role.ADMIN
+
+ROLES: dict[tuple[str, str], Role] = {
+    ("GET", "/openapi.json"): _V,
+    ("GET", "/status"): _V,
+    ("GET", "/usage"): _V,
+    ("GET", "/models"): _V,
+    ("GET", "/audit"): _V,
+    ("GET", "/containers"): _V,
+    ("POST", "/containers"): _A,
+    ("GET", "/containers/{ref}"): _V,
+    ("PATCH", "/containers/{ref}"): _A,
+    ("DELETE", "/containers/{ref}"): _A,
+    ("POST", "/containers/{ref}/start"): _A,
+    ("POST", "/containers/{ref}/stop"): _A,
+    (WEBSOCKET, "/containers/{ref}/exec"): _A,
+    ("GET", "/containers/{ref}/logs"): _V,
+    ("GET", "/containers/{ref}/why"): _V,
+    ("GET", "/keys"): _V,
+    ("POST", "/keys"): _A,
+    ("POST", "/keys/reset"): _A,
+    ("PUT", "/keys/{key_id}"): _A,
+    ("DELETE", "/keys/{key_id}"): _A,
+    ("GET", "/operators"): _V,
+    ("POST", "/operators"): _A,
+    ("DELETE", "/operators/{person}"): _A,
+    ("GET", "/operators/{person}/tokens"): _A,
+    ("POST", "/operators/{person}/tokens"): _A,
+    ("DELETE", "/operators/{person}/tokens/{token_id}"): _A,
+    ("GET", "/images"): _V,
+    ("POST", "/images/{name}/build"): _A,
+    ("DELETE", "/images/{name}"): _A,
+    ("GET", "/config"): _V,
+    ("GET", "/config/schema"): _V,
+    ("POST", "/config/check"): _V,
+    ("POST", "/config/reload"): _A,
+}
+
+READS = frozenset({("POST", "/config/check")})
+"""Routes that change nothing although their method could."""
+
+_PATTERNS = [
+    (method, template, re.compile(ROOT + re.sub(r"\{[a-z_]+\}", "[^/]+", template)), role)
+    for (method, template), role in ROLES.items()
+]
+
+
+def needed(method: str, path: str) -> tuple[Role, bool] | None:
+    """The role for a route and whether it changes something; None when there is no such route."""
+    for row_method, template, pattern, role in _PATTERNS:
+        if row_method == method and pattern.fullmatch(path):
+            return role, method != "GET" and (method, template) not in READS
+    return None
+
+
+def methods(path: str) -> frozenset[str]:
+    """The methods that a path knows; none when there is no such path."""
+    return frozenset(method for method, _, pattern, _ in _PATTERNS if pattern.fullmatch(path))

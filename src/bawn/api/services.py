@@ -1,0 +1,168 @@
+"""What stands behind the management API, as it needs it.
+
+Each is a small protocol that the composition root fulfils. What changes something takes the operator who
+wants it, so that the record can name the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from msgspec import UNSET, Struct, UnsetType
+
+from bawn.identity.operators import Operators
+from bawn.identity.record import NewContainer, Record
+from bawn.sdk import shapes
+from bawn.sdk.frames import Command, Data
+from bawn.terms.event import Event
+from bawn.terms.principal import Operator
+
+
+class Change(Struct, frozen=True):
+    """What shall change of a container; what is not given stays."""
+
+    ai: bool | UnsetType = UNSET
+    expires: datetime | UnsetType | None = UNSET
+
+
+class Running(Protocol):
+    """A command that runs in a container."""
+
+    async def read(self) -> Data | None:
+        """The next output; None when all of it was read."""
+
+    async def write(self, data: bytes) -> None:
+        """To its stdin; waits while the command does not read."""
+
+    async def close_stdin(self) -> None:
+        """Nothing more comes; on a terminal this is what Ctrl-D does."""
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """The window of its terminal changed."""
+
+    async def signal(self, name: str) -> None:
+        """Sends it a signal by its name without SIG."""
+
+    async def wait(self) -> int:
+        """Its exit code, as a shell tells it."""
+
+    async def close(self) -> None:
+        """Whoever asked for it has gone: ends it if it still runs, frees what it holds."""
+
+
+class Lifecycle(Protocol):
+    """The ordered acts on a container. A `ref` is its uuid, number or name."""
+
+    def list(self) -> Sequence[Record]:
+        """The living containers by number."""
+
+    def get(self, ref: str) -> Record:
+        """One of them; Fault `api.not_found`."""
+
+    async def create(self, new: NewContainer, by: Operator) -> Record:
+        """Registers it, not started. Empty image, runtime and server mean the configured default."""
+
+    async def update(self, ref: str, change: Change, by: Operator) -> Record:
+        """Effective for the very next call when it returns; running streams are cut."""
+
+    async def start(self, ref: str, by: Operator) -> Record:
+        """Box and doors; returns when commands can run in it."""
+
+    async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
+        """Doors first, then the box."""
+
+    async def delete(self, ref: str, by: Operator) -> None:
+        """Revoke, cut, remove, record."""
+
+    async def exec(self, ref: str, command: Command, by: Operator) -> Running:
+        """Starts a command in a running container."""
+
+    async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
+        """What its first process and its box wrote."""
+
+    async def why(self, ref: str, limit: int) -> Sequence[shapes.Refusal]:
+        """Its last refusals, newest first."""
+
+
+class Keys(Protocol):
+    async def list(self) -> Sequence[shapes.Key]:
+        """All, without secrets."""
+
+    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
+        """Encrypts and keeps one."""
+
+    async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
+        """Another secret under the same id, used from the next call on."""
+
+    async def remove(self, key_id: str, by: Operator) -> None:
+        """Forgets one."""
+
+    async def reset(self, by: Operator) -> None:
+        """Forgets all and makes a new master key."""
+
+
+class Usage(Protocol):
+    async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
+        """Calls summed up."""
+
+
+class Status(Protocol):
+    async def status(self) -> shapes.Status:
+        """What runs, where it listens, what is degraded."""
+
+
+class Models(Protocol):
+    async def list(self) -> Sequence[shapes.Model]:
+        """Every model that a container could name."""
+
+
+class Images(Protocol):
+    async def list(self) -> Sequence[shapes.Image]:
+        """Built ones and known recipes."""
+
+    async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        """Builds one, telling what happens."""
+
+    async def remove(self, name: str, by: Operator) -> None:
+        """Removes a built one."""
+
+
+class Configuration(Protocol):
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the configuration file."""
+
+    def effective(self) -> dict[str, Any]:
+        """What holds now, secrets redacted."""
+
+    def check(self, text: str) -> shapes.ConfigVerdict:
+        """Whether this text would load as the configuration file."""
+
+    async def reload(self, by: Operator) -> shapes.ConfigVerdict:
+        """Reads the file again; a bad one changes nothing."""
+
+
+class AuditLog(Protocol):
+    async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
+        """The last records, oldest first, then new ones when `follow`."""
+
+
+class Recorder(Protocol):
+    async def record(self, event: Event) -> str:
+        """Returns when the event is in the record; Fault `audit.unavailable` when it cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    lifecycle: Lifecycle
+    keys: Keys
+    operators: Operators
+    usage: Usage
+    status: Status
+    models: Models
+    images: Images
+    config: Configuration
+    audit: AuditLog
+    recorder: Recorder

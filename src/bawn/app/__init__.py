@@ -1,0 +1,1 @@
+"""The unprivileged process: builds the rooms, connects them, and orders what takes more than one."""

@@ -1,0 +1,307 @@
+"""The acts that take more than one room, in the order that keeps them safe.
+
+Granting is recorded before it takes effect; withdrawing takes effect first and is recorded after, since a
+full disk must never keep a right alive. Withdrawing goes from the outside in: the right, the running calls,
+the doors, and only then the box.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import structlog
+from msgspec import UNSET, structs
+
+from bawn.api.services import Change, Recorder, Running
+from bawn.app.boxes import Boxes, Packet
+from bawn.app.commands import RunningCommand
+from bawn.app.container_log import ContainerLogs
+from bawn.errors import Fault, quoted
+from bawn.gateway.doors import Doors
+from bawn.identity.record import NewContainer, Record
+from bawn.identity.registry import Registry
+from bawn.sdk import shapes
+from bawn.sdk.frames import Command
+from bawn.terms.door import PLACES, Door, DoorKind
+from bawn.terms.event import Event
+from bawn.terms.principal import Operator, label
+
+_log = structlog.get_logger("bawn.lifecycle")
+
+Defaults = Callable[[], tuple[str, str]]
+"""The configured image and runtime of a container about which nothing was said."""
+Environment = Callable[[Record], dict[str, str]]
+"""The variables that a container's commands get."""
+Why = Callable[[str, int], Any]
+
+
+class Lifecycle:
+    """Fulfils `api.services.Lifecycle`."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        doors: Doors,
+        recorder: Recorder,
+        logs: ContainerLogs,
+        defaults: Defaults,
+        environment: Environment,
+        why: Why,
+    ) -> None:
+        self._registry = registry
+        self._doors = doors
+        self._recorder = recorder
+        self._logs = logs
+        self._defaults = defaults
+        self._environment = environment
+        self._why = why
+        self._boxes: Boxes | None = None
+        self._commands: dict[str, RunningCommand] = {}
+        self._early_exits: dict[str, dict[str, Any]] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._expected_exits: set[str] = set()
+        self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
+
+    def connect(self, boxes: Boxes) -> None:
+        self._boxes = boxes
+
+    @property
+    def boxes(self) -> Boxes:
+        if self._boxes is None:
+            raise Fault("supervisor.unavailable", "There is no supervisor.")
+        return self._boxes
+
+    # reading
+
+    def list(self) -> Sequence[Record]:
+        return self._registry.list()
+
+    def get(self, ref: str) -> Record:
+        return self._registry.get(ref)
+
+    async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
+        async for data in self._logs.read(self._registry.get(ref).uuid, follow=follow):
+            yield data
+
+    async def why(self, ref: str, limit: int) -> Sequence[shapes.Refusal]:
+        found: Sequence[shapes.Refusal] = await self._why(self._registry.get(ref).uuid, limit)
+        return found
+
+    # acts
+
+    async def create(self, new: NewContainer, by: Operator) -> Record:
+        image, runtime = self._defaults()
+        new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
+        record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
+        await self._record("container.created", record, by, image=record.image, runtime=record.runtime, ai=_word(new.ai))
+        if record.task:
+            await self._record("task.registered", record, by, task_characters=str(len(record.task)))
+        # The right to use models begins only when its grant is on record.
+        return await self._registry.update(record.uuid, ai=True) if new.ai else record
+
+    async def update(self, ref: str, change: Change, by: Operator) -> Record:
+        before = self._registry.get(ref)
+        facts = {name: str(value) for name, value in structs.asdict(change).items() if value is not UNSET}
+        withdrawing = change.ai is False
+        if not withdrawing:
+            await self._record("container.updated", before, by, **facts)
+        after = await self._registry.update(before.uuid, ai=change.ai, expires=change.expires)
+        if withdrawing:
+            await self._record("container.updated", after, by, **facts)
+        return after
+
+    async def start(self, ref: str, by: Operator) -> Record:
+        record = self._registry.get(ref)
+        async with self._turn(record.uuid):
+            record = self._registry.get(record.uuid)
+            if record.state == "running":
+                return record
+            await self._record("container.starting", record, by)
+            try:
+                await self.boxes.ask("start", spec=self._spec(record))
+                await self._doors_open()
+            except Fault:
+                self._doors.close(record.uuid)
+                await self._registry.update(record.uuid, state="failed")
+                raise
+            return await self._registry.update(record.uuid, state="running")
+
+    async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
+        record = self._registry.get(ref)
+        async with self._turn(record.uuid):
+            stopped = await self._registry.update(record.uuid, state="stopped")
+            await self._take_down(record.uuid, timeout_s)
+            await self._record("container.stopped", record, by)
+            return stopped
+
+    async def stop_expired(self, record: Record) -> None:
+        """Its time is over; the right is withdrawn already."""
+        async with self._turn(record.uuid):
+            await self._registry.update(record.uuid, state="stopped")
+            await self._take_down(record.uuid, 5)
+            await self._recorder.record(
+                Event(event="container.expired", container=record.uuid, principal=label(record.container))
+            )
+
+    async def delete(self, ref: str, by: Operator) -> None:
+        record = self._registry.get(ref)
+        # The right ends here, before anything that could fail or take time.
+        await self._registry.delete(record.uuid)
+        async with self._turn(record.uuid):
+            self._doors.close(record.uuid)
+            self._expected_exits.add(record.uuid)
+            try:
+                await self.boxes.ask("delete", uuid=record.uuid)
+            finally:
+                self._logs.remove(record.uuid)
+                await self._record("container.deleted", record, by)
+        self._turns.pop(record.uuid, None)
+
+    async def exec(self, ref: str, command: Command, by: Operator) -> Running:
+        record = self._registry.get(ref)
+        if record.state != "running":
+            raise Fault("sandbox.not_running", f"The container {quoted(record.name)} is {record.state}.")
+        await self._record("container.exec", record, by, command=command.argv[0], words=str(len(command.argv)))
+        started = await self.boxes.ask(
+            "exec",
+            uuid=record.uuid,
+            argv=command.argv,
+            tty=command.tty,
+            env={**self._environment(record), **command.env},
+            cwd=command.cwd,
+            rows=command.rows,
+            cols=command.cols,
+        )
+        running = RunningCommand(
+            self.boxes, started, command, lambda data: self._logs.append(record.uuid, data)
+        )
+        self._commands[running.id] = running
+        if (early := self._early_exits.pop(running.id, None)) is not None:
+            self._command_exited(early)
+        return running
+
+    # after a restart, and what the supervisor tells
+
+    async def adopt(self) -> dict[str, Any]:
+        """Take over what the supervisor holds, and correct what the registry believed; its greeting is returned."""
+        greeting = (await self.boxes.ask("hello")).body
+        held = {str(each["uuid"]): each for each in greeting["containers"]}
+        await self._doors_open()
+        for record in self._registry.list():
+            if record.uuid in held and held[record.uuid].get("state") == "running":
+                await self._registry.update(record.uuid, state="running")
+            elif record.state == "running":
+                self._doors.close(record.uuid)
+                await self._registry.update(record.uuid, state="stopped")
+        for uuid in held:
+            if not self._known(uuid):
+                self._doors.close(uuid)
+                with contextlib.suppress(Fault):
+                    await self.boxes.ask("delete", uuid=uuid)
+        return greeting
+
+    def heard(self, packet: Packet) -> None:
+        """An event of the supervisor."""
+        body = packet.body
+        match body.get("event"):
+            case "door" if len(packet.descriptors) == 1:
+                self._door(body, packet.descriptors[0])
+                return
+            case "exec.exited":
+                self._command_exited(body)
+            case "container.exited":
+                self._task(self._box_exited(str(body["uuid"]), str(body.get("reason", ""))))
+            case "image.progress":
+                self.on_image_progress(body)
+            case other:
+                _log.warning("supervisor.unknown_event", name=str(other))
+        for descriptor in packet.descriptors:
+            os.close(descriptor)
+
+    # inside
+
+    def _known(self, uuid: str) -> bool:
+        standing = self._registry.standing(uuid)
+        return standing is not None and standing.state != "deleted"
+
+    def _door(self, body: dict[str, Any], descriptor: int) -> None:
+        kind = DoorKind(body["kind"])
+        listener = socket.socket(fileno=descriptor)
+        uuid = str(body["uuid"])
+        if PLACES[kind].owner != "gateway" or not self._known(uuid):
+            listener.close()
+            return
+        door = Door(kind, uuid, str(body["address"]), int(body["port"]), "gateway")
+        self._task(self._doors.open(door, listener))
+
+    def _task(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _doors_open(self) -> None:
+        if self._opening:
+            await asyncio.gather(*self._opening)
+
+    def _command_exited(self, body: dict[str, Any]) -> None:
+        command = self._commands.pop(str(body["exec"]), None)
+        if command is not None:
+            command.exited(body)
+        elif len(self._early_exits) < 256:
+            # A quick command can end before its start was answered.
+            self._early_exits[str(body["exec"])] = body
+
+    async def _box_exited(self, uuid: str, reason: str) -> None:
+        if uuid in self._expected_exits or not self._known(uuid):
+            self._expected_exits.discard(uuid)
+            return
+        self._doors.close(uuid)
+        record = await self._registry.update(uuid, state="failed")
+        await self._recorder.record(
+            Event(event="container.exited", container=uuid, principal=label(record.container), cause=reason)
+        )
+
+    async def _take_down(self, uuid: str, timeout_s: float) -> None:
+        self._doors.close(uuid)
+        self._expected_exits.add(uuid)
+        try:
+            await self.boxes.ask("stop", wait_s=60 + timeout_s, uuid=uuid, timeout_s=timeout_s)
+        finally:
+            self._expected_exits.discard(uuid)
+
+    def _spec(self, record: Record) -> dict[str, Any]:
+        return {
+            "uuid": record.uuid,
+            "number": record.number,
+            "name": record.name,
+            "runtime": record.runtime,
+            "image": record.image,
+            "workspace": record.mount or None,
+            "env": self._environment(record),
+            "hostname": record.name,
+            "limits": {},
+        }
+
+    def _turn(self, uuid: str) -> asyncio.Lock:
+        return self._turns.setdefault(uuid, asyncio.Lock())
+
+    async def _record(self, event: str, record: Record, by: Operator, **facts: str) -> None:
+        await self._recorder.record(
+            Event(
+                event=event,
+                principal=label(by),
+                container=record.uuid,
+                api_key_name=f"container-{record.name}",
+                detail=tuple(sorted(facts.items())),
+            )
+        )
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"

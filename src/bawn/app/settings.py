@@ -1,0 +1,84 @@
+"""The whole of `bawn.yaml`: the sections that the rooms own, put together.
+
+A profile is a file of the same form that ships with Bawn; what the operator's own file says replaces what
+the profile says, key by key in the maps and whole in everything else. Without a profile and without
+anything configured, nothing is allowed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib import resources
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bawn.api.settings import Api
+from bawn.audit.settings import Audit
+from bawn.config.load import load
+from bawn.config.section import Section
+from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
+from bawn.guardrails.settings import Guardrails
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
+class Profile(StrEnum):
+    NONE = "none"
+    STARTER = "starter"
+
+
+class Runtime(StrEnum):
+    PODMAN = "podman"
+    BUBBLEWRAP = "bubblewrap"
+
+
+class Boxes(Section):
+    """What a container is made with when nothing else is said."""
+
+    runtime: Runtime | None = Field(default=None, description="Empty: podman where it works, else bubblewrap.")
+    image: str = Field(default="agent", description="The image that `bawn images build` makes, or `host`.")
+
+
+class Configuration(Section):
+    """Everything that can be configured."""
+
+    profile: Profile = Field(default=Profile.NONE, description="A shipped configuration to begin from.")
+    providers: dict[Name, Provider] = Field(default_factory=dict, description="Where models are called.")
+    models: Models = Field(default_factory=Models)
+    allow: Allow = Field(default_factory=Allow, description="What every container may ask for.")
+    containers: dict[Name, Allow] = Field(
+        default_factory=dict, description="What single containers may ask for instead, by name."
+    )
+    limits: Limits = Field(default_factory=Limits)
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    guardrails: Guardrails = Field(default_factory=Guardrails)
+    audit: Audit = Field(default_factory=Audit)
+    api: Api = Field(default_factory=Api)
+    boxes: Boxes = Field(default_factory=Boxes)
+
+
+def configured(text: str, name: str) -> Configuration:
+    """The file with its profile beneath. Fault `config.invalid` names every wrong line."""
+    own = load(text, name, Configuration)
+    if own.profile is Profile.NONE:
+        return own
+    shipped = resources.files("bawn.app").joinpath("profiles", f"{own.profile.value}.yaml").read_text("utf-8")
+    base = load(shipped, f"{own.profile.value}.yaml", Configuration)
+    said = own.model_fields_set
+    return Configuration(
+        profile=own.profile,
+        providers={**base.providers, **own.providers},
+        models=Models(
+            default=own.models.default if own.models.default is not None else base.models.default,
+            aliases={**base.models.aliases, **own.models.aliases},
+        ),
+        allow=own.allow if "allow" in said else base.allow,
+        containers={**base.containers, **own.containers},
+        limits=own.limits,
+        timeouts=own.timeouts,
+        guardrails=own.guardrails,
+        audit=own.audit,
+        api=own.api,
+        boxes=own.boxes,
+    )

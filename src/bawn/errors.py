@@ -1,0 +1,132 @@
+"""Every way Bawn says no, in one table.
+
+A `Fault` answers four questions: what happened (`sentence`), what to do about it (`remedy`), whose
+fault it is (`blame`), and by which stable name a program knows it (`code`). The table below is the
+whole vocabulary; a code that is not in it cannot be raised, and each has its line in `docs/errors.md`.
+
+Two rules. A fault never carries a secret: sentences are written by us, and text of others is quoted
+only by `quoted()`, short and escaped. What only the operator may know stands in `cause`, which goes
+to the record and to `bawn why`, never to a client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Blame(StrEnum):
+    """Whose fault it is: who has to change something before it can work."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    OPERATOR = "operator"
+    OURS = "ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table: what all faults of one code share."""
+
+    code: str
+    blame: Blame
+    status: int
+    """HTTP status for a caller who speaks HTTP."""
+    remedy: str
+    """What to do, said when the raiser knows nothing better."""
+    retry: bool = False
+    """Whether the same call may succeed later; false makes official SDKs stop (`x-should-retry: false`)."""
+
+
+_C, _U, _O, _B = Blame.CLIENT, Blame.UPSTREAM, Blame.OPERATOR, Blame.OURS
+
+KINDS: dict[str, Kind] = {
+    kind.code: kind
+    for kind in (
+        # the transport of a door
+        Kind("http.malformed", _C, 400, "Send HTTP/1.1 with one Host header and one way of framing the body."),
+        Kind("http.headers_too_large", _C, 431, "Send fewer or shorter headers."),
+        Kind("http.body_too_large", _C, 413, "Send a smaller body, or ask the operator to raise the limit."),
+        Kind("http.too_slow", _C, 408, "Send the request without long pauses."),
+        Kind("http.unsupported_encoding", _C, 415, "Send the body as plain JSON, without content-encoding."),
+        Kind("http.unknown_path", _C, 404, "Use one of the documented paths under /api/v1."),
+        Kind("http.method_not_allowed", _C, 405, "Use the method that the documentation gives for this path."),
+        # the body of a call
+        Kind("request.malformed_json", _C, 400, "Send one JSON object in UTF-8, without repeated keys."),
+        Kind("request.invalid", _C, 400, "Correct the named field."),
+        Kind("request.unknown_model", _C, 404, "Name a model that `GET /models` lists."),
+        Kind("request.wire_mismatch", _C, 400, "Use the wire that this model's provider speaks."),
+        Kind("request.hosted_tool_refused", _C, 403, "Leave the tool out, or ask the operator to allow it here."),
+        Kind("request.unknown_tool_refused", _C, 403, "Use tools of type function, which run inside the container."),
+        Kind("request.fetch_refused", _C, 403, "Send the content itself instead of a URL."),
+        # who calls, and what may be done
+        Kind("auth.refused", _C, 401, "Use the token of this container; the operator sees the cause with `bawn why`."),
+        Kind("limit.concurrency", _C, 429, "Wait for running calls of this container to end.", retry=True),
+        Kind("limit.depth", _C, 403, "Do not let calls on behalf of a container nest so deep."),
+        Kind("tool.refused", _C, 403, "The tool call was refused; do not repeat it."),
+        Kind("stage.refused", _C, 403, "The call was refused by a stage of the gateway."),
+        Kind("resource.not_found", _C, 404, "Use the id of an object that this container made."),
+        Kind("call.revoked", _C, 401, "The right to call models was withdrawn; the operator sees why with `bawn why`."),
+        # the provider
+        Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
+        Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),
+        Kind("upstream.broken", _U, 502, "Try again; the provider's answer was not whole.", retry=True),
+        Kind("upstream.no_key", _O, 503, "Ask the operator to run `bawn keys add` for this provider."),
+        # the operator's own surface
+        Kind("api.unauthenticated", _C, 401, "Use the unix socket, or a personal token from `bawn operators token`."),
+        Kind("api.forbidden", _C, 403, "Ask an admin for the role that this needs."),
+        Kind("api.foreign_origin", _C, 403, "Call the management API from the machine itself, not from a web page."),
+        Kind("api.unknown_host", _C, 421, "Use the exact address that `bawn status` shows."),
+        Kind("api.invalid", _C, 422, "Correct the named field."),
+        Kind("api.not_found", _C, 404, "Look at the list for the right name or number."),
+        Kind("api.conflict", _C, 409, "Choose another name, or change the state first."),
+        Kind("config.invalid", _O, 422, "Correct the file at the named line; `bawn config schema` shows what fits."),
+        Kind("config.unreadable", _O, 500, "Make the file readable for the user that runs Bawn."),
+        Kind("bind.not_loopback", _O, 500, "Bind a loopback address; use a tunnel of your own for anything else."),
+        # keys and state
+        Kind("vault.no_master_key", _O, 503, "Restore the master key file, or run `bawn keys reset` and add keys anew."),
+        Kind("vault.unreadable", _O, 503, "The master key does not fit; restore it, or run `bawn keys reset`."),
+        Kind("vault.unknown_key", _C, 404, "Look at `bawn keys list`."),
+        Kind("store.unavailable", _B, 503, "Look at the disk and at `bawn status`.", retry=True),
+        Kind("audit.unavailable", _B, 503, "Nothing passes while it cannot be recorded; see `bawn status`.", retry=True),
+        # boxes
+        Kind("sandbox.invalid", _C, 422, "Correct the named field of the container."),
+        Kind("sandbox.runtime_missing", _O, 503, "Install what the sentence names; `make setup` does."),
+        Kind("sandbox.start_failed", _O, 500, "Look at `bawn logs` and at `bawn status`."),
+        Kind("sandbox.image_missing", _O, 404, "Build it with `bawn images build`."),
+        Kind("sandbox.not_running", _C, 409, "Start the container first."),
+        Kind("sandbox.door_taken", _B, 500, "The container is stopped; start it again."),
+        Kind("supervisor.unavailable", _B, 503, "Look whether `bawn up` still runs.", retry=True),
+        Kind("daemon.unreachable", _O, 503, "Start it with `bawn up`."),
+        Kind("internal", _B, 500, "This is a fault of Bawn; its log has the details under the id given."),
+    )
+}
+
+
+class Fault(Exception):
+    """Something Bawn will not or cannot do, said so that the reader can act on it."""
+
+    def __init__(self, code: str, sentence: str, *, remedy: str | None = None, cause: str = "") -> None:
+        super().__init__(sentence)
+        self.kind = KINDS[code]
+        self.sentence = sentence
+        self.remedy = remedy if remedy is not None else self.kind.remedy
+        self.cause = cause
+        """Told to the operator only: the record and `bawn why`, never the client."""
+
+    @property
+    def code(self) -> str:
+        return self.kind.code
+
+    @property
+    def status(self) -> int:
+        return self.kind.status
+
+    def __repr__(self) -> str:
+        return f"Fault({self.code!r}, {self.sentence!r})"
+
+
+def quoted(text: str, limit: int = 80) -> str:
+    """Text of somebody else, made safe to stand in a sentence: escaped, one line, at most `limit` characters."""
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in shown) + "'"

@@ -1,0 +1,90 @@
+"""Who may call at all, decided from the door and nothing else.
+
+The container of a call is the one whose door it came in by; the token a client sends is a claim that is
+compared with it, never evidence. All refusals read the same to the client, so that nothing can be learnt
+by trying; the cause goes to the record and to `bawn why`.
+
+Every step reads the registry's memory as it is now. Nothing is cached, so no revocation comes late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from bawn.errors import Fault
+from bawn.gateway.call import RawCall
+from bawn.identity.registry import Standing
+from bawn.terms.clock import Clock
+from bawn.terms.principal import Container
+
+CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key")
+
+
+class Standings(Protocol):
+    def standing(self, uuid: str) -> Standing | None:
+        """What holds for a container at this moment."""
+
+
+class Admitted(Struct, frozen=True):
+    """A call whose container is known and may use models. Built here alone."""
+
+    raw: RawCall
+    container: Container
+
+
+class Admission:
+    def __init__(self, standings: Standings, clock: Clock) -> None:
+        self._standings = standings
+        self._clock = clock
+
+    def admit(self, raw: RawCall) -> Admitted:
+        """The call with its container, or Fault `auth.refused`.
+
+        1. one claim, or equal ones   2. the door's container is known   3. the claim names it
+        4. it lives and has not expired   5. AI is enabled for it
+        """
+        claim = self.claim(raw.headers)
+        standing = self._standings.standing(raw.door.container_uuid)
+        if standing is None:
+            raise refused("the door belongs to no container")
+        container = standing.container
+        if claim not in (f"container-{container.name}", f"container-{container.number}"):
+            raise refused(f"the token does not name the container of this door, which is {container.name!r}")
+        cause = self.withdrawn(standing, self._clock.now())
+        if cause:
+            raise refused(cause)
+        return Admitted(raw, container)
+
+    @staticmethod
+    def claim(headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The one token that the headers claim."""
+        found: set[bytes] = set()
+        for name, value in headers:
+            if name in CLAIM_HEADERS:
+                scheme, _, rest = value.partition(b" ")
+                found.add(rest.strip() if scheme.lower() == b"bearer" and rest else value.strip())
+        if not found:
+            raise refused("no token was sent")
+        if len(found) > 1:
+            raise refused("two different tokens were sent")
+        return found.pop().decode("latin-1")
+
+    @staticmethod
+    def withdrawn(standing: Standing, now: datetime) -> str:
+        """Why a container may not use models now; empty when it may."""
+        if standing.state != "running":
+            return f"the container is {standing.state}"
+        if standing.expires is not None and standing.expires <= now:
+            return f"the container expired at {standing.expires:%Y-%m-%d %H:%M} UTC"
+        if not standing.ai:
+            return "AI is disabled for the container"
+        return ""
+
+
+def refused(cause: str) -> Fault:
+    """The one refusal of identity; `cause` is for the operator."""
+    return Fault("auth.refused", "This call is not authorised.", cause=cause)

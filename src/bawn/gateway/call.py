@@ -1,0 +1,39 @@
+"""A call as it came in by a door, before anybody believes it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+from msgspec import Struct
+
+from bawn.terms.door import Door
+
+_run = os.urandom(5).hex()
+_count = itertools.count(1)
+
+
+def new_call_id() -> str:
+    """An id that joins all records of one call: unique over restarts, increasing within one."""
+    return f"call_{_run}{next(_count):08x}"
+
+
+class RawCall(Struct, frozen=True):
+    """One HTTP request of a door, framed and limited, otherwise as sent."""
+
+    id: str
+    door: Door
+    method: str
+    path: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Names in lower case, in the order sent."""
+    body: bytes
+    received: float
+    """Monotonic seconds when its last byte was there."""
+
+    def header(self, name: bytes) -> bytes:
+        """The first value of a header, or empty."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""

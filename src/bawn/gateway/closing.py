@@ -1,0 +1,143 @@
+"""The end of a call, however it ended: one settlement, one record, nothing forgotten.
+
+`close` never awaits, so that it also runs to its end for a call that is being cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bawn.errors import Fault
+from bawn.gateway.call import RawCall
+from bawn.gateway.catalogue import Target
+from bawn.gateway.opening import Opened
+from bawn.guardrails.prices import Prices
+from bawn.guardrails.settlement import Outcome, Refusal, Settlement
+from bawn.terms.clock import Clock
+from bawn.terms.event import Event
+from bawn.terms.exchange import Exchange, Usage
+from bawn.terms.principal import Container, label
+
+
+class Notes(Protocol):
+    def note(self, event: Event) -> None:
+        """Put an event into the record without waiting for the disk."""
+
+
+class Books(Protocol):
+    """Where settlements and refusals are kept for `bawn usage` and `bawn why`."""
+
+    def add(self, settlement: Settlement) -> None: ...
+
+    def refuse(self, refusal: Refusal) -> None: ...
+
+
+class Account:
+    """What is known of one call while it runs; becomes its settlement."""
+
+    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "opened", "outcome", "raw",
+                 "status", "target", "usage", "usage_estimated")  # fmt: skip
+
+    def __init__(self, raw: RawCall, container: Container | None) -> None:
+        self.raw = raw
+        self.container = container
+        """The container of the door, known before the call is admitted; None when the door has none."""
+        self.exchange: Exchange | None = None
+        self.target: Target | None = None
+        self.opened: Opened | None = None
+        self.usage: Usage | None = None
+        self.usage_estimated = False
+        """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
+        self.answered_model = ""
+        self.first_byte = 0.0
+        self.status = 0
+        self.outcome: Outcome = "ok"
+        self.fault: Fault | None = None
+
+
+class Closing:
+    def __init__(
+        self, notes: Notes, books: Books, prices: Prices, clock: Clock, lost: Callable[[str, Exception], None]
+    ) -> None:
+        self._notes = notes
+        self._books = books
+        self._prices = prices
+        self._clock = clock
+        self._lost = lost
+
+    def close(self, account: Account) -> None:
+        """Settle a call that was opened; note one that was refused before."""
+        raw, container, fault = account.raw, account.container, account.fault
+        now = self._clock.now()
+        total_ms = max(0, round((self._clock.monotonic() - raw.received) * 1000))
+        usage = account.usage
+        opened = account.opened is not None
+        event = Event(
+            event="call.settled" if opened else "call.refused",
+            endpoint=account.exchange.endpoint.value if account.exchange is not None else _shown(raw.path),
+            method=raw.method,
+            api_key_name=f"container-{container.name}" if container is not None else "",
+            tokens_in=usage.input_tokens if usage is not None else None,
+            tokens_out=usage.output_tokens if usage is not None else None,
+            model=account.target.model if account.target is not None else "",
+            provider=account.target.provider if account.target is not None else "",
+            latency_ms=total_ms,
+            status=account.status,
+            principal=label(container) if container is not None else "",
+            container=raw.door.container_uuid,
+            call=raw.id,
+            code=fault.code if fault is not None else "",
+            cause=(fault.cause or fault.sentence) if fault is not None else "",
+            detail=(("outcome", account.outcome),) if account.outcome != "ok" else (),
+        )
+        try:
+            self._notes.note(event)
+            if fault is not None and fault.kind.blame != "ours":
+                self._books.refuse(
+                    Refusal(
+                        time=now,
+                        container_uuid=raw.door.container_uuid,
+                        call=raw.id,
+                        code=fault.code,
+                        sentence=fault.sentence,
+                        cause=fault.cause,
+                        remedy=fault.remedy,
+                    )
+                )
+            if opened and container is not None and account.target is not None and account.exchange is not None:
+                self._books.add(
+                    Settlement(
+                        call=raw.id,
+                        time=now,
+                        container_uuid=container.uuid,
+                        container_number=container.number,
+                        session=account.exchange.session,
+                        wire=account.exchange.wire,
+                        endpoint=account.exchange.endpoint,
+                        provider=account.target.provider,
+                        model_requested=account.exchange.model,
+                        model=account.answered_model or account.target.model,
+                        usage=usage,
+                        usage_estimated=account.usage_estimated,
+                        cost_usd=self._prices.cost(
+                            account.target.provider, account.answered_model or account.target.model, usage, now
+                        ),
+                        first_byte_ms=_ms(account.first_byte, raw.received),
+                        total_ms=total_ms,
+                        status=account.status,
+                        outcome=account.outcome,
+                        code=fault.code if fault is not None else "",
+                    )
+                )
+        except Fault as error:
+            # The call is over and cannot be stopped any more; the next one will be refused at its opening.
+            self._lost(raw.id, error)
+
+
+def _ms(moment: float, start: float) -> int | None:
+    return max(0, round((moment - start) * 1000)) if moment else None
+
+
+def _shown(path: bytes) -> str:
+    return path[:200].decode("latin-1")

@@ -1,0 +1,321 @@
+"""HTTP/1.1 on a door: bytes in, one whole request out, at most one at a time.
+
+This file knows framing and limits and nothing of models. It refuses whatever two parsers could read
+differently (RFC 9112 §6.1, §11.2): a body framed in two ways, a second Host, a trailer, an upgrade. After
+any refusal the connection is closed, so that its state is never in doubt. Slow senders are cut by the
+sweep of the listener that owns the connection, which reads `deadline`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import httptools
+
+from bawn.errors import Fault
+from bawn.gateway.settings import Limits
+
+Headers = list[tuple[bytes, bytes]]
+
+_PIPELINED_BYTES = 64 * 1024
+_WRITE_HIGH_WATER = 256 * 1024
+_REASONS = {
+    200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
+    415: b"Unsupported Media Type", 421: b"Misdirected Request", 422: b"Unprocessable Content",
+    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
+}  # fmt: skip
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Head:
+    """The head of a request, while its body is still coming."""
+
+    __slots__ = ("headers", "keep_alive", "method", "path")
+
+    def __init__(self, method: str, path: bytes, headers: Headers, *, keep_alive: bool) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.keep_alive = keep_alive
+
+
+class Service(Protocol):
+    """Who answers the requests of a connection."""
+
+    def glance(self, head: Head) -> Fault | None:
+        """A reason to refuse on the head alone, before a body is taken in."""
+
+    def begin(self, head: Head, body: bytes, connection: DoorConnection) -> Callable[[], None]:
+        """Start answering. The returned function is called when the client leaves before the end."""
+
+    def refuse(self, head: Head | None, fault: Fault, connection: DoorConnection) -> None:
+        """Answer a request that could not be read."""
+
+
+class DoorConnection(asyncio.Protocol):
+    """One client connection of one door."""
+
+    __slots__ = (
+        "_body", "_body_size", "_clock", "_closing", "_head", "_header_bytes", "_headers", "_left", "_limits",
+        "_lost", "_on_drain", "_on_full", "_on_lost", "_parser", "_pending", "_service", "_streaming", "_transport",
+        "_url", "busy", "deadline",
+    )  # fmt: skip
+
+    def __init__(
+        self, service: Service, limits: Limits, clock: Callable[[], float], on_lost: Callable[[DoorConnection], None]
+    ) -> None:
+        self._service = service
+        self._limits = limits
+        self._clock = clock
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._pending = bytearray()
+        self._left: Callable[[], None] | None = None
+        self._on_full: Callable[[], None] | None = None
+        self._on_drain: Callable[[], None] | None = None
+        self._closing = False
+        self._lost = False
+        self._streaming = False
+        self.busy = False
+        """Whether a request is being answered."""
+        self.deadline = clock() + limits.idle_seconds
+        """When the sweep may cut the connection, in monotonic seconds."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: Headers = []
+        self._header_bytes = 0
+        self._head: Head | None = None
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self.busy:
+            # Pipelined requests wait; whoever sends without end is not speaking HTTP.
+            self._pending += data
+            if len(self._pending) > _PIPELINED_BYTES:
+                self.abort()
+            return
+        if self._head is None:
+            if self._header_bytes == 0:
+                self.deadline = self._clock() + self._limits.header_seconds
+            self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._head is None and self._header_bytes > self._limits.header_bytes:
+                raise Fault("http.headers_too_large", f"The head is over {self._limits.header_bytes} bytes.")
+        except httptools.HttpParserCallbackError as error:
+            self._refuse(error.__context__)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Fault) as error:
+            self._refuse(error)
+
+    def eof_received(self) -> bool:
+        # Clients of model APIs do not half-close; one that stops sending has left.
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._closing = True
+        left, self._left = self._left, None
+        if left is not None:
+            left()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        if self._on_full is not None:
+            self._on_full()
+
+    def resume_writing(self) -> None:
+        if self._on_drain is not None:
+            self._on_drain()
+
+    # what httptools calls
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > 4096:
+            raise Fault("http.malformed", "The path is over 4096 bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is not None:
+            raise Fault("http.malformed", "Trailers are not taken.")
+        self._headers.append((name.lower(), value))
+        if len(self._headers) > self._limits.header_count:
+            raise Fault("http.headers_too_large", f"There are over {self._limits.header_count} headers.")
+
+    def on_headers_complete(self) -> None:
+        head = Head(
+            self._parser.get_method().decode("latin-1"),
+            self._url,
+            self._headers,
+            keep_alive=self._parser.should_keep_alive(),
+        )
+        self._head = head
+        expects = _checked(head, self._parser.get_http_version(), self._limits)
+        fault = self._service.glance(head)
+        if fault is not None:
+            raise fault
+        self.deadline = self._clock() + self._limits.body_seconds
+        if expects and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > self._limits.body_bytes:
+            raise Fault("http.body_too_large", f"The body is over {self._limits.body_bytes} bytes.")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        assert self._head is not None
+        self.busy = True
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        self._left = self._service.begin(self._head, body, self)
+
+    # what the answering side calls
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
+
+    def watch_writing(self, full: Callable[[], None], drained: Callable[[], None]) -> None:
+        """Be told when the client reads too slowly, and when it has caught up."""
+        self._on_full, self._on_drain = full, drained
+
+    def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer, and the end of this request."""
+        if self._lost or self._transport is None:
+            return
+        bodiless = self._head is not None and self._head.method == "HEAD"
+        head = _head_bytes(status, headers, b"content-length: %d" % len(body), keep_alive=self._keeps)
+        self._transport.write(head if bodiless else head + body)
+        self._finished()
+
+    def write_head(self, status: int, headers: Headers) -> None:
+        """Open a streamed answer."""
+        self._streaming = True
+        if self._transport is not None and not self._lost:
+            self._transport.write(_head_bytes(status, headers, b"transfer-encoding: chunked", keep_alive=self._keeps))
+
+    def write_chunk(self, data: bytes) -> None:
+        if self._transport is not None and not self._lost and data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def write_end(self) -> None:
+        """Close a streamed answer as complete."""
+        if self._transport is not None and not self._lost:
+            self._transport.write(_LAST_CHUNK)
+        self._finished()
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the head of a streamed answer has gone out."""
+        return self._streaming
+
+    def abort(self) -> None:
+        """Cut the connection without another word."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Let what is written go out, then close."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def overdue(self) -> None:
+        """Called by the sweep after the deadline: refuse what is half sent, close what is idle."""
+        if self.busy or self._closing:
+            return
+        if self._header_bytes:
+            self._refuse(Fault("http.too_slow", "The request took too long to arrive."))
+        else:
+            self.close()
+
+    # inside
+
+    @property
+    def _keeps(self) -> bool:
+        return not self._closing and self._head is not None and self._head.keep_alive
+
+    def _finished(self) -> None:
+        keeps = self._keeps
+        self._left = self._on_full = self._on_drain = None
+        self.busy = self._streaming = False
+        if self._lost:
+            return
+        if not keeps:
+            self.close()
+            return
+        self._reset()
+        self.deadline = self._clock() + self._limits.idle_seconds
+        if self._pending:
+            data, self._pending = bytes(self._pending), bytearray()
+            asyncio.get_running_loop().call_soon(self.data_received, data)
+
+    def _refuse(self, error: BaseException | None) -> None:
+        if self.busy:
+            # The request itself was whole; garbage behind it ends the connection after the answer.
+            self._closing = True
+            return
+        fault = error if isinstance(error, Fault) else Fault("http.malformed", "This is not one HTTP/1.1 request.")
+        self._closing = True
+        self._service.refuse(self._head, fault, self)
+
+
+def _checked(head: Head, version: str, limits: Limits) -> bool:
+    """Refuse ambiguous framing; answers whether the client waits for `100 Continue`."""
+    seen: dict[bytes, bytes] = {}
+    for name, value in head.headers:
+        if name in _ONCE and name in seen:
+            raise Fault("http.malformed", f"The header {name.decode('latin-1')!r} was sent twice.")
+        seen[name] = value
+        if not value.isascii() or any(byte < 32 and byte != 9 or byte == 127 for byte in value):
+            raise Fault("http.malformed", "A header holds control or non-ASCII bytes.")
+    if version != "1.1":
+        raise Fault("http.malformed", "Only HTTP/1.1 is spoken here.")
+    if not seen.get(b"host") or not _HOST_BYTES.issuperset(seen[b"host"]):
+        raise Fault("http.malformed", "The request has no valid Host header.")
+    if b"transfer-encoding" in seen:
+        if b"content-length" in seen:
+            raise Fault("http.malformed", "The body is framed in two ways.")
+        if seen[b"transfer-encoding"].strip().lower() != b"chunked":
+            raise Fault("http.malformed", "The only transfer coding taken is chunked.")
+    length = seen.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 18:
+        raise Fault("http.malformed", "The Content-Length is not a number.")
+    if int(length) > limits.body_bytes:
+        raise Fault("http.body_too_large", f"The body is over {limits.body_bytes} bytes.")
+    if seen.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise Fault("http.unsupported_encoding", "The body is compressed.")
+    return seen.get(b"expect", b"").lower() == b"100-continue"
+
+
+_ONCE = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"expect", b"connection")
+)
+_HOST_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
+
+
+def _head_bytes(status: int, headers: Headers, framing: bytes, *, keep_alive: bool) -> bytes:
+    lines = [b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b"Status"))]
+    lines += [b"%b: %b" % pair for pair in headers]
+    lines.append(framing)
+    if not keep_alive:
+        lines.append(b"connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,42 @@
+"""Written down before it happens: a call is sent only with the id of its record in hand."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from bawn.gateway.pipeline import Prepared
+from bawn.terms.event import Event
+from bawn.terms.principal import label
+
+
+class Recorder(Protocol):
+    async def record(self, event: Event) -> str:
+        """The id of the record, once it is as durable as configured. Fault `audit.unavailable` otherwise."""
+
+
+class Opened(Struct, frozen=True):
+    """A call whose record exists. Built here alone; `upstream.send` takes nothing else."""
+
+    prepared: Prepared
+    record_id: str
+
+
+async def open_record(prepared: Prepared, recorder: Recorder) -> Opened:
+    raw, container = prepared.admitted.raw, prepared.admitted.container
+    record_id = await recorder.record(
+        Event(
+            event="call.opened",
+            endpoint=prepared.exchange.endpoint.value,
+            method=raw.method,
+            api_key_name=f"container-{container.name}",
+            model=prepared.target.model,
+            provider=prepared.target.provider,
+            principal=label(container),
+            container=container.uuid,
+            call=raw.id,
+            detail=tuple((f"stage.{trace.stage}", trace.action) for trace in prepared.traces),
+        )
+    )
+    return Opened(prepared, record_id)

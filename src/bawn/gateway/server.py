@@ -1,0 +1,318 @@
+"""The walk of a call, room by room, in the order of `docs/flow.md`.
+
+    http1       a whole request          → RawCall
+    admission   RawCall                  → Admitted          who, and may they
+    wire        the body                 → Exchange          what is asked
+    pipeline    Admitted, Exchange       → Prepared          stages, permissions
+    opening     Prepared                 → Opened            on record before it happens
+    upstream    Opened                   → Answer            the key is added here, nowhere else
+    relay       Answer                   → frames            text at once, tool calls whole and judged
+    closing     Account                  → settlement, record
+
+Each step takes what only the step before it can make, so a call that skipped one does not type-check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from msgspec import Struct
+
+from bawn.errors import Fault
+from bawn.gateway.admission import Admission, Admitted, Standings
+from bawn.gateway.answer import Answer
+from bawn.gateway.call import RawCall, new_call_id
+from bawn.gateway.closing import Account, Closing
+from bawn.gateway.http1 import DoorConnection, Head
+from bawn.gateway.models import model_list
+from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.permissions import Permissions
+from bawn.gateway.pipeline import Pipeline
+from bawn.gateway.relay import Relay
+from bawn.gateway.reply import Reply
+from bawn.gateway.running import RunningCall, RunningCalls
+from bawn.gateway.settings import Limits
+from bawn.gateway.toolgate import ToolGate, Withheld
+from bawn.gateway.upstream import Upstream
+from bawn.guardrails.settlement import Outcome
+from bawn.terms.clock import Clock
+from bawn.terms.door import Door
+from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.frames import HeldCall
+from bawn.terms.principal import Container
+from bawn.wire import Route, endpoint, wire
+from bawn.wire.interface import StreamReader
+
+_log = structlog.get_logger("bawn.gateway")
+_BYTES_PER_TOKEN = 4
+
+
+class Works(Struct, frozen=True):
+    """Everything a call needs that follows from the configuration; a call keeps the one it began with."""
+
+    limits: Limits
+    permissions: Permissions
+    pipeline: Pipeline
+    upstream: Upstream
+
+
+class Gateway:
+    """Answers the calls of all AI doors."""
+
+    def __init__(
+        self,
+        works: Works,
+        standings: Standings,
+        recorder: Recorder,
+        gate: ToolGate,
+        closing: Closing,
+        clock: Clock,
+    ) -> None:
+        self.works = works
+        self.running = RunningCalls(standings, clock)
+        self._standings = standings
+        self._admission = Admission(standings, clock)
+        self._recorder = recorder
+        self._gate = gate
+        self._closing = closing
+        self.clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def glance(self, door: Door, head: Head) -> Fault | None:
+        """What can be refused on the head: an unknown path, and a caller who may not call."""
+        try:
+            if endpoint(head.method, head.path).endpoint is not Endpoint.PROBE:
+                self._admission.admit(_raw(door, head, b"", 0.0))
+        except Fault as fault:
+            return fault
+        return None
+
+    def begin(self, door: Door, head: Head, body: bytes, connection: DoorConnection) -> Callable[[], None]:
+        raw = _raw(door, head, body, self.clock.monotonic())
+        call = RunningCall(door.container_uuid)
+        self.running.add(call)
+        task = asyncio.get_running_loop().create_task(self._run(raw, call, connection))
+        call.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return call.leave
+
+    def refuse(self, door: Door, head: Head | None, fault: Fault, connection: DoorConnection) -> None:
+        """Answer what was not a call, in the format that its path suggests."""
+        shown = head or Head("", b"", [], keep_alive=False)
+        raw = _raw(door, shown, b"", self.clock.monotonic())
+        account = Account(raw, self._container(door))
+        account.fault, account.status, account.outcome = fault, fault.status, "refused"
+        Reply(connection, raw.id, _wire_of_path(shown.path)).refuse(fault)
+        self._closing.close(account)
+
+    async def _run(self, raw: RawCall, call: RunningCall, connection: DoorConnection) -> None:
+        """One call from its first line to its settlement. Nothing is raised out of here."""
+        account = Account(raw, self._container(raw.door))
+        reply = Reply(connection, raw.id, _wire_of_path(raw.path))
+        try:
+            await self._walk(raw, call, connection, reply, account)
+        except Fault as fault:
+            _ended(account, fault, "upstream_error" if fault.kind.blame == "upstream" else "refused")
+        except asyncio.CancelledError:
+            if call.reason is not None:
+                _ended(account, call.reason, "revoked")
+            else:
+                account.outcome = "client_left" if call.left else "cut"
+        except Exception as error:  # noqa: BLE001 - the outermost loop: a client never sees a traceback
+            _log.error("call.failed", call=raw.id, error=type(error).__name__, exc_info=error)
+            _ended(account, Fault("internal", "The gateway failed on this call."), "cut")
+        finally:
+            self.running.remove(call)
+            if account.fault is not None and not connection.lost:
+                reply.refuse(account.fault)
+            self._closing.close(account)
+
+    async def _walk(
+        self, raw: RawCall, call: RunningCall, connection: DoorConnection, reply: Reply, account: Account
+    ) -> None:
+        works = self.works
+        route = endpoint(raw.method, raw.path)
+        if route.endpoint is Endpoint.PROBE:
+            account.status = 200
+            reply.whole(200, (), b"")
+            return
+        admitted = self._admission.admit(raw)
+        if route.endpoint is Endpoint.MODELS:
+            account.status = 200
+            reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
+            return
+        exchange = wire(_wire(route)).read_request(route.endpoint, raw.body)
+        account.exchange = exchange
+        prepared = await works.pipeline.prepare(admitted, exchange)
+        account.exchange, account.target = prepared.exchange, prepared.target
+        opened = await open_record(prepared, self._recorder)
+        account.opened = opened
+        self._still(admitted)
+        if prepared.given is not None:
+            await self._carry_given(opened, prepared.given.data, call, connection, reply, account)
+            return
+        answer = await works.upstream.send(opened)
+        try:
+            if answer.status != 200:
+                await self._carry_refusal(answer, reply, account, works.limits)
+            elif exchange.stream and _is_event_stream(answer):
+                await self._carry_stream(opened, answer, call, connection, reply, account)
+            else:
+                await self._carry_whole(opened, answer, reply, account, works.limits)
+        finally:
+            answer.leave()
+            works.upstream.settle(answer, account.usage)
+
+    def _still(self, admitted: Admitted) -> None:
+        """Writing the record took time; the right to call must hold now, not only when it was asked."""
+        self._admission.admit(admitted.raw)
+
+    async def _carry_whole(
+        self, opened: Opened, answer: Answer, reply: Reply, account: Account, limits: Limits
+    ) -> None:
+        body = await answer.body(limits.answer_bytes)
+        account.first_byte = self.clock.monotonic()
+        if opened.prepared.exchange.stream:
+            raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
+        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account)
+
+    async def _release(
+        self, opened: Opened, body: bytes, headers: list[tuple[bytes, bytes]], reply: Reply, account: Account
+    ) -> None:
+        """Let a whole answer out, its tool calls judged."""
+        exchange = opened.prepared.exchange
+        read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+        account.usage, account.answered_model = read.usage, read.model
+        for stage in opened.prepared.frame_stages:
+            for frame in await stage.frame(HeldCall(read.calls, body)):
+                body = frame.data
+            read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+        if read.calls:
+            verdict = await self._gate.judge(opened, HeldCall(read.calls, body))
+            if isinstance(verdict, Withheld):
+                raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
+            body = verdict.data
+        account.status = 200
+        kept = [pair for pair in headers if pair[0] != b"content-type"]
+        reply.whole(200, [(b"content-type", b"application/json"), *kept], body)
+
+    async def _carry_stream(
+        self,
+        opened: Opened,
+        answer: Answer,
+        call: RunningCall,
+        connection: DoorConnection,
+        reply: Reply,
+        account: Account,
+    ) -> None:
+        speaks = wire(opened.prepared.exchange.wire)
+        reader = speaks.stream_reader(hide_usage=answer.usage_added)
+        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer)
+        relay.flow(connection)
+        call.on_cut = relay.stop
+        account.status = 200
+        kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
+        reply.open_stream(200, [(b"content-type", b"text/event-stream"), *kept])
+        try:
+            answer.hand_to(relay)
+            await relay.run()
+        finally:
+            relay.stop()
+            account.first_byte = relay.first_byte
+            _take_usage(account, reader, relay)
+
+    async def _carry_given(
+        self,
+        opened: Opened,
+        data: bytes,
+        call: RunningCall,
+        connection: DoorConnection,
+        reply: Reply,
+        account: Account,
+    ) -> None:
+        """An answer of a stage goes the same way as one of a provider: the gate stays last."""
+        exchange = opened.prepared.exchange
+        if not exchange.stream:
+            await self._release(opened, data, [], reply, account)
+            return
+        reader = wire(exchange.wire).stream_reader(hide_usage=False)
+        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=None)
+        call.on_cut = relay.stop
+        account.status = 200
+        reply.open_stream(200, ((b"content-type", b"text/event-stream"),))
+        relay.on_data(data)
+        relay.on_end()
+        await relay.run()
+
+    async def _carry_refusal(self, answer: Answer, reply: Reply, account: Account, limits: Limits) -> None:
+        """The provider said no. Its words pass when they are of its wire; what concerns our key does not."""
+        body = _without(answer.secret, await answer.body(min(limits.answer_bytes, 2**20)))
+        account.status = answer.status
+        account.outcome = "upstream_error"
+        if answer.status in (401, 403):
+            raise Fault(
+                "upstream.key_refused",
+                "The provider did not accept the key that this installation has for it.",
+                cause=f"the provider answered {answer.status}",
+            )
+        if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
+            raise Fault(
+                "upstream.broken",
+                "The provider answered with an error that is not of its wire.",
+                cause=f"status {answer.status}, {len(body)} bytes",
+            )
+        kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
+        reply.whole(answer.status, [(b"content-type", b"application/json"), *kept], body)
+
+    def _container(self, door: Door) -> Container | None:
+        standing = self._standings.standing(door.container_uuid)
+        return standing.container if standing is not None else None
+
+    async def drain(self) -> None:
+        """Cut what still runs and wait for the settlements."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _raw(door: Door, head: Head, body: bytes, received: float) -> RawCall:
+    return RawCall(new_call_id(), door, head.method, head.path, tuple(head.headers), body, received)
+
+
+def _wire(route: Route) -> WireName:
+    assert route.wire is not None
+    return route.wire
+
+
+def _wire_of_path(path: bytes) -> WireName:
+    """The format for an answer to something that may not be a call."""
+    return WireName.ANTHROPIC if b"/messages" in path else WireName.OPENAI
+
+
+def _ended(account: Account, fault: Fault, outcome: Outcome) -> None:
+    account.fault, account.outcome = fault, outcome
+    account.status = fault.status
+
+
+def _is_event_stream(answer: Answer) -> bool:
+    return any(
+        name == b"content-type" and value.split(b";")[0].strip().lower() == b"text/event-stream"
+        for name, value in answer.headers
+    )
+
+
+def _without(secret: bytes, body: bytes) -> bytes:
+    return body.replace(secret, b"[redacted]") if secret and secret in body else body
+
+
+def _take_usage(account: Account, reader: StreamReader, relay: Relay) -> None:
+    """What the stream used; when it was cut before the provider told, what went out, estimated."""
+    account.usage, account.answered_model = reader.usage, reader.model
+    if reader.usage is None and relay.frames:
+        body = account.exchange.body if account.exchange is not None else b""
+        account.usage = Usage(input_tokens=len(body) // _BYTES_PER_TOKEN, output_tokens=relay.frames)
+        account.usage_estimated = True

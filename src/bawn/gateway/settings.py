@@ -1,0 +1,84 @@
+"""What the operator may say about providers, models and the limits of a door."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from bawn.config.section import Section
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ProviderKind(StrEnum):
+    ANTHROPIC = "anthropic"
+    OPENAI = "openai"
+    OPENAI_COMPATIBLE = "openai-compatible"
+    SCRIPTED = "scripted"
+
+
+class Provider(Section):
+    """One place that models are called at."""
+
+    kind: ProviderKind = Field(description="Which wires it speaks and how a key is sent.")
+    base_url: str | None = Field(
+        default=None, description="Where it listens; needed for `openai-compatible`, else the provider's own address."
+    )
+    key: Literal["vault", "none"] = Field(
+        default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."
+    )
+    script: str | None = Field(default=None, description="`scripted` only: the YAML file of replies; empty = built in.")
+    models: tuple[str, ...] = Field(default=(), description="Its models for `GET /models`; calls may name others too.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_http_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://", "unix:/")):
+            raise ValueError("expected an http(s) URL; write e.g. http://127.0.0.1:11434/v1")
+        return value
+
+
+class Models(Section):
+    """How the names that clients use become `provider/model`."""
+
+    default: str | None = Field(default=None, description="Used when a call names no model, or `default`.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Name → `provider/model`. A trailing `*` on the left stands for any ending, and on the right for it.",
+    )
+
+
+class Allow(Section):
+    """What the calls of a container may ask for; everything not allowed is refused."""
+
+    models: tuple[str, ...] = Field(default=(), description="Patterns of `provider/model`; a trailing `*` is any ending.")
+    hosted_tools: tuple[str, ...] = Field(
+        default=(), description="Types of tools that the provider runs itself, e.g. `web_search_20250305`: a way out."
+    )
+    url_fetches: bool = Field(
+        default=False, description="Whether fields by which a provider fetches a URL pass: a way out."
+    )
+
+
+class Limits(Section):
+    """What one door takes at most."""
+
+    body_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30, description="Size of one request body.")
+    header_bytes: int = Field(default=32 * 2**10, ge=1024, le=2**20, description="Size of all headers of a request.")
+    header_count: int = Field(default=100, ge=8, le=1000, description="Number of headers of a request.")
+    header_seconds: Seconds = Field(default=10, description="Time for the head of a request, from its first byte.")
+    body_seconds: Seconds = Field(default=120, description="Time for the body of a request.")
+    idle_seconds: Seconds = Field(default=75, description="Time a connection may stay open between requests.")
+    connections: int = Field(default=1024, ge=1, le=100_000, description="Connections open at once, per door.")
+    answer_bytes: int = Field(default=64 * 2**20, ge=1024, le=2**30, description="Size of one answer that is not a stream.")
+
+
+class Timeouts(Section):
+    """How long a provider is waited for."""
+
+    connect_seconds: Seconds = Field(default=10, description="Until a connection, with TLS, stands.")
+    first_byte_seconds: Seconds = Field(default=600, description="From the request to the head of the answer.")
+    idle_seconds: Seconds = Field(default=120, description="Between two parts of an answer.")
+    total_seconds: Seconds = Field(default=3600, description="For the whole answer.")

@@ -1,0 +1,180 @@
+"""Calling a provider: the only place where a key is put on a request.
+
+`send` takes an `Opened` and nothing else, so that nothing unrecorded can be sent. The head that goes out
+is built here from an allow-list; nothing of the client's head passes by default. One retry is made by
+itself, and only when a kept connection turned out closed before a single byte came back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from bawn import __version__
+from bawn.errors import Fault
+from bawn.gateway.answer import Answer
+from bawn.gateway.opening import Opened
+from bawn.gateway.pool import Pool
+from bawn.gateway.providers import Address
+from bawn.gateway.settings import Timeouts
+from bawn.guardrails.ledger import Ledger
+from bawn.terms.exchange import Usage, WireName
+from bawn.wire import wire
+
+_PASSED = frozenset(
+    (b"anthropic-version", b"anthropic-beta", b"openai-beta", b"idempotency-key", b"x-stainless-helper-method")
+)
+
+
+class Secrets(Protocol):
+    def secret_for(self, provider: str) -> str | None:
+        """The provider's key in clear, or None when there is none."""
+
+
+class Request(Struct, frozen=True):
+    """What goes out to a provider."""
+
+    address: Address
+    head: bytes
+    body: bytes
+    secret: bytes
+    usage_added: bool
+
+
+class _ClosedWhileKept(Exception):
+    """A kept connection was closed by the provider before it could read the request."""
+
+
+class Upstream:
+    def __init__(
+        self,
+        addresses: Mapping[str, Address],
+        secrets: Secrets,
+        pool: Pool,
+        ledger: Ledger,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        running: set[Answer],
+    ) -> None:
+        self._addresses = addresses
+        self._secrets = secrets
+        self._pool = pool
+        self._ledger = ledger
+        self._timeouts = timeouts
+        self._clock = clock
+        # Shared with the Upstream of the configuration before, so that a reload forgets no timeout.
+        self._running = running
+
+    async def send(self, opened: Opened) -> Answer:
+        """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
+        prepared = opened.prepared
+        address = self._addresses[prepared.target.provider]
+        body, usage_added = self._body(opened)
+        key = self._key(address)
+        head = self._head(opened, address, len(body), key)
+        request = Request(address, head, body, key.encode("ascii"), usage_added)
+        container = prepared.admitted.container.uuid
+        # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
+        try:
+            return await self._attempt(request, container, fresh=False)
+        except _ClosedWhileKept:
+            return await self._attempt(request, container, fresh=True)
+
+    async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
+        reservation = self._ledger.reserve(container)
+        try:
+            connection = await self._pool.take(request.address.origin, fresh=fresh)
+            kept = connection.used > 0
+            answer = Answer(
+                connection,
+                self._timeouts,
+                self._clock,
+                self._done,
+                secret=request.secret,
+                usage_added=request.usage_added,
+            )
+            self._running.add(answer)
+            connection.send(request.head, request.body, answer)
+            try:
+                await answer.head_arrived()
+            except Fault as fault:
+                answer.leave()
+                if kept and not connection.answered and fault.code == "upstream.broken":
+                    raise _ClosedWhileKept from fault
+                raise
+            except asyncio.CancelledError:
+                answer.leave()
+                raise
+        except BaseException:
+            self._ledger.settle(reservation, None)
+            raise
+        answer.origin = request.address.origin
+        answer.reservation = reservation
+        return answer
+
+    def settle(self, answer: Answer, usage: Usage | None) -> None:
+        """Give back what was reserved for an answer, against what it used."""
+        if answer.reservation is not None:
+            self._ledger.settle(answer.reservation, usage)
+            answer.reservation = None
+
+    def sweep(self) -> None:
+        """Let the timeouts of running answers fire; called every few hundredths of a second."""
+        now = self._clock()
+        for answer in [answer for answer in self._running if answer.deadline <= now]:
+            answer.expire()
+
+    def _done(self, answer: Answer) -> None:
+        self._running.discard(answer)
+        if answer.whole and answer.origin is not None:
+            self._pool.give(answer.origin, answer.connection)
+
+    def _body(self, opened: Opened) -> tuple[bytes, bool]:
+        """The client's bytes, with another model name where ours differs and with usage asked for on streams."""
+        exchange, target = opened.prepared.exchange, opened.prepared.target
+        speaks = wire(exchange.wire)
+        body = exchange.body
+        if exchange.model != target.model:
+            body = speaks.with_model(body, target.model)
+        if exchange.stream and exchange.wire is WireName.OPENAI:
+            with_usage = speaks.with_usage(body)
+            return with_usage, with_usage != body
+        return body, False
+
+    def _key(self, address: Address) -> str:
+        if not address.needs_key:
+            return ""
+        secret = self._secrets.secret_for(address.name)
+        if secret is None:
+            raise Fault(
+                "upstream.no_key",
+                f"There is no key for the provider {address.name!r}.",
+                remedy=f"Ask the operator to run `bawn keys add {address.name}`.",
+            )
+        return secret
+
+    def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
+        exchange = opened.prepared.exchange
+        lines = [
+            b"POST %b HTTP/1.1" % address.path(exchange.endpoint).encode("ascii"),
+            b"host: %b" % address.origin.authority.encode("ascii"),
+            b"content-type: application/json",
+            b"content-length: %d" % length,
+            b"accept: %b" % (b"text/event-stream" if exchange.stream else b"application/json"),
+            # Streams must be read on the way; a compressed one could not be.
+            b"accept-encoding: identity",
+            b"user-agent: bawn/%b" % __version__.encode("ascii"),
+        ]
+        versioned = False
+        for name, value in opened.prepared.admitted.raw.headers:
+            if name in _PASSED:
+                lines.append(b"%b: %b" % (name, value))
+                versioned = versioned or name == b"anthropic-version"
+        if exchange.wire is WireName.ANTHROPIC and not versioned:
+            lines.append(b"anthropic-version: 2023-06-01")
+        if key:
+            lines.append(b"%b: %b" % address.key_header(key))
+        return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,86 @@
+"""What is known about a container, and how one is called.
+
+A container has three names: its uuid, its number, and its name. The first two are never used again. A name
+begins with a letter and a number does not, and no name may look like a uuid; so one word always means one
+container, whichever kind of name it is.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from bawn.errors import Fault, quoted
+from bawn.terms.principal import Container
+
+State = Literal["created", "running", "stopped", "failed", "deleted"]
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+MAX_TASK_CHARACTERS = 16_000
+
+
+class NewContainer(Struct, frozen=True):
+    """What a container shall be."""
+
+    name: str = ""
+    """Empty: one is made from the number."""
+    project: str = "default"
+    server: str = ""
+    """Empty: this installation's own name."""
+    image: str = ""
+    runtime: str = ""
+    ai: bool = True
+    task: str = ""
+    expires: datetime | None = None
+    mount: str = ""
+    """Absolute path of the host directory that is its workspace; empty for none."""
+
+
+class Record(Struct, frozen=True):
+    """A container as the store keeps it."""
+
+    uuid: str
+    number: int
+    name: str
+    project: str
+    server: str
+    image: str
+    runtime: str
+    ai: bool
+    state: State
+    task: str
+    mount: str
+    created: datetime
+    expires: datetime | None
+
+    @property
+    def container(self) -> Container:
+        return Container(self.uuid, self.number, self.name, self.project)
+
+
+def checked(new: NewContainer) -> NewContainer:
+    """The same, or Fault `api.invalid` with the field that does not fit."""
+    if new.name and not NAME.fullmatch(new.name):
+        raise invalid(
+            "name", new.name, "begins with a small letter, then small letters, digits and hyphens, at most 63"
+        )
+    if UUID.fullmatch(new.name):
+        raise invalid("name", new.name, "does not look like a uuid")
+    for field, value in (("project", new.project), ("server", new.server)):
+        if value and not LABEL.fullmatch(value):
+            raise invalid(field, value, "is of letters, digits, dots, hyphens and underscores, at most 63")
+    if len(new.task) > MAX_TASK_CHARACTERS or "\0" in new.task:
+        raise invalid("task", new.task[:20], f"has at most {MAX_TASK_CHARACTERS} characters, none of them NUL")
+    if new.mount and (not new.mount.startswith("/") or "\0" in new.mount):
+        raise invalid("mount", new.mount, "is an absolute path")
+    return new
+
+
+def invalid(field: str, value: str, rule: str) -> Fault:
+    return Fault("api.invalid", f"{quoted(value)} cannot be the {field}.", remedy=f"A {field} {rule}.")

@@ -1,0 +1,136 @@
+"""A host-owned listening socket inside a container's network namespace: the door itself.
+
+`open_listeners` starts a short-lived process (`python -m bawn.sandbox.netns`) that joins the user namespace which
+owns the network namespace, then the network namespace, binds every address, and sends the sockets back.
+A process of its own, because a user namespace can be joined by a single-threaded process alone, and because
+what joined a foreign namespace should not live on.
+
+The sockets have neither SO_REUSEADDR nor SO_REUSEPORT: nothing inside can bind beside them, and if something
+holds the address already we fail rather than share.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bawn.errors import Fault
+from bawn.sandbox import kernel
+from bawn.sandbox.attested import Attested
+from bawn.sandbox.python import environment, interpreter
+
+BACKLOG = 512
+TIMEOUT_S = 10.0
+
+_NS_GET_USERNS = 0xB701
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+Address = tuple[str, int]
+
+
+def open_listeners(box: Attested, addresses: Sequence[Address]) -> list[socket.socket]:
+    """One listening socket an address, in order; `sandbox.door_taken` when one is not free."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, box.namespaces("net") as (net,):
+        ours.settimeout(TIMEOUT_S)
+        argv = [*interpreter(), "-m", "bawn.sandbox.netns", str(theirs.fileno()), str(net), json.dumps(addresses)]
+        with (
+            theirs,
+            subprocess.Popen(
+                argv,
+                env=environment(),
+                pass_fds=(theirs.fileno(), net),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ) as helper,
+        ):
+            theirs.close()
+            try:
+                answer, fds, _, _ = socket.recv_fds(ours, 4096, len(addresses))
+            except TimeoutError as error:
+                helper.kill()
+                raise Fault("sandbox.start_failed", "the doors could not be opened in time") from error
+            _, complaint = helper.communicate()
+    listeners = [socket.socket(fileno=fd) for fd in fds]
+    refusal = _refusal(answer, complaint)
+    if refusal is None and len(listeners) == len(addresses):
+        for listener in listeners:
+            listener.setblocking(False)
+        return listeners
+    for listener in listeners:
+        listener.close()
+    raise refusal or Fault("sandbox.start_failed", "the doors could not be opened", cause="descriptors are missing")
+
+
+def _refusal(answer: bytes, complaint: bytes) -> Fault | None:
+    if not answer:
+        last = complaint.decode(errors="replace").strip().splitlines()[-1:]
+        return Fault("sandbox.start_failed", "the doors could not be opened", cause="".join(last))
+    said = json.loads(answer)
+    if said.get("ok"):
+        return None
+    if said.get("errno") == errno.EADDRINUSE:
+        return Fault("sandbox.door_taken", "something inside the container holds the address of a door")
+    return Fault("sandbox.start_failed", "the doors could not be opened", cause=str(said.get("cause", "")))
+
+
+def join_owner(namespace: int) -> None:
+    """Joins the user namespace that owns `namespace`, unless it is the one we are in already."""
+    owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+    try:
+        if os.fstat(owner).st_ino != Path("/proc/self/ns/user").stat().st_ino:
+            kernel.setns(owner, kernel.NEW_NAMESPACE_USER)
+    finally:
+        os.close(owner)
+
+
+def raise_loopback() -> None:
+    """Brings `lo` up if it is not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh22x", b"lo", 0)
+        (flags,) = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
+        if not flags & _IFF_UP:
+            fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
+
+
+def listener(address: Address) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def main() -> None:
+    channel, net, addresses = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    with socket.socket(fileno=channel) as answer:
+        opened: list[socket.socket] = []
+        try:
+            join_owner(net)
+            kernel.setns(net, kernel.NEW_NAMESPACE_NET)
+            raise_loopback()
+            opened.extend(listener((address, port)) for address, port in addresses)
+        except OSError as error:
+            answer.send(json.dumps({"ok": False, "errno": error.errno, "cause": str(error)}).encode())
+            return
+        rights = array.array("i", [one.fileno() for one in opened])
+        answer.sendmsg([b'{"ok":true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The program between the supervisor and a runtime: a private mount namespace in which things stand where only this
+container finds them (`python -m bawn.sandbox.staging`, root only).
+
+Whose files are the workspace's? Inside, the agent is uid 1000; outside, it is a uid that nobody else has
+(`AGENT_UIDS` + the container's number), so that boxes share no uid with each other or with a person, and
+limits by uid are limits of one box. The folder is shown to it by an *idmapped mount*: the folder's owner
+and that uid are seen as one, in both directions. What the agent writes belongs, on disk, to the folder's
+owner; nothing is chowned; files of other owners in the folder are foreign to the agent. Without
+root (`bawn` as an ordinary user) no such mount is needed: the agent *is* the user, mapped to 1000.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from bawn.sandbox import kernel
+from bawn.sandbox.python import interpreter
+
+AGENT_UIDS = 0x70000000
+"""The first of the uids that systemd's documentation calls unused (1879048192 to 2147483647)."""
+STAGE = "/mnt"
+"""Covered by a small tmpfs in the private namespace; the host's own /mnt is not touched."""
+WORKSPACE = f"{STAGE}/workspace"
+AGENT = 1000
+"""Uid and gid of the agent inside."""
+
+
+def agent_uid(number: int) -> int:
+    """The uid that this container's agent has on the host when the supervisor is root."""
+    return AGENT_UIDS + number
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is to stand where, before the runtime is called."""
+
+    uid: int
+    """The agent's uid on the host."""
+    workspace_fd: int | None = None
+    """The folder, opened without following links."""
+    trees: Mapping[str, str] = field(default_factory=dict)
+    """Folders of the host to show read-only under STAGE, by name."""
+    only_cgroup2: bool = False
+    """Shows the runtime a host that has cgroup2 alone, which crun insists on."""
+    become_agent: bool = False
+    """Whether the runtime is called as the agent's uid instead of root."""
+    open_files: int = 4096
+
+    def argv(self, command: list[str]) -> list[str]:
+        return [*interpreter(), "-m", "bawn.sandbox.staging", json.dumps(asdict(self)), *command]
+
+
+def set_up(stage: Stage) -> None:
+    trees = {name: kernel.detached(_opened(path)) for name, path in stage.trees.items()}
+    folder = None if stage.workspace_fd is None else kernel.detached(stage.workspace_fd)
+    kernel.unshare(kernel.NEW_NAMESPACE_MOUNT)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
+    for name, tree in trees.items():
+        kernel.restrict(tree, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID)
+        _attach(tree, f"{STAGE}/{name}")
+    if folder is not None and stage.workspace_fd is not None:
+        owner = os.fstat(stage.workspace_fd)
+        mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid)
+        kernel.restrict(folder, kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID, mapping)
+        _attach(folder, WORKSPACE)
+        # A descriptor of the folder as the host sees it, inherited, would be a way out of the box by "..".
+        os.set_inheritable(stage.workspace_fd, False)
+    if stage.only_cgroup2:
+        kernel.umount("/sys/fs/cgroup")
+        kernel.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)
+
+
+def owner_mapping(owner: int, group: int, uid: int) -> int:
+    """A user namespace whose one mapping says: the folder's owner is the agent."""
+    ready_r, ready_w = os.pipe()
+    child = os.fork()
+    if child == 0:
+        kernel.unshare(kernel.NEW_NAMESPACE_USER)
+        os.write(ready_w, b".")
+        signal.pause()
+    os.close(ready_w)
+    try:
+        os.read(ready_r, 1)
+        for name, inside in (("uid_map", owner), ("gid_map", group)):
+            fd = os.open(f"/proc/{child}/{name}", os.O_WRONLY)
+            os.write(fd, f"{inside} {uid} 1\n".encode())
+            os.close(fd)
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready_r)
+
+
+def become(uid: int, open_files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _attach(tree: int, target: str) -> None:
+    os.mkdir(target)  # noqa: PTH102 - plain strings and descriptors throughout this program
+    kernel.attach(tree, target)
+
+
+def main() -> None:
+    stage = Stage(**json.loads(sys.argv[1]))
+    command = sys.argv[2:]
+    os.chdir("/")
+    set_up(stage)
+    if stage.become_agent:
+        become(stage.uid, stage.open_files)
+    os.execve(command[0], command, {name: os.environ[name] for name in ("PATH", "LANG")})  # noqa: S606 - argv, no shell
+
+
+if __name__ == "__main__":
+    main()

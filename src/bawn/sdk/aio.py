@@ -1,0 +1,151 @@
+"""The asynchronous client: `await AsyncClient().containers.update("dev", ai=False)`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from bawn.sdk import endpoints, place
+from bawn.sdk.call import AsyncIterated, AsyncNoun, Awaited, Call, Stream, read_json
+from bawn.sdk.client import TIMEOUT, unreachable
+from bawn.sdk.frames import Command
+from bawn.sdk.session import AsyncSession
+
+T = TypeVar("T")
+
+
+class AsyncContainers(AsyncNoun):
+    list = Awaited(endpoints.list_containers)
+    get = Awaited(endpoints.get_container)
+    create = Awaited(endpoints.create_container)
+    update = Awaited(endpoints.update_container)
+    delete = Awaited(endpoints.delete_container)
+    start = Awaited(endpoints.start_container)
+    stop = Awaited(endpoints.stop_container)
+    logs = AsyncIterated(endpoints.container_logs)
+    why = Awaited(endpoints.why)
+
+    def __init__(self, sender: AsyncClient) -> None:
+        super().__init__(sender)
+        self._place = sender.place
+
+    async def exec(
+        self,
+        ref: str,
+        argv: Sequence[str],
+        *,
+        tty: bool = False,
+        rows: int = 24,
+        cols: int = 80,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+    ) -> AsyncSession:
+        """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
+        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd)
+        return await AsyncSession.open(self._place, endpoints.exec_path(ref), command)
+
+
+class AsyncKeys(AsyncNoun):
+    list = Awaited(endpoints.list_keys)
+    add = Awaited(endpoints.add_key)
+    rotate = Awaited(endpoints.rotate_key)
+    remove = Awaited(endpoints.remove_key)
+    reset = Awaited(endpoints.reset_keys)
+
+
+class AsyncOperators(AsyncNoun):
+    list = Awaited(endpoints.list_operators)
+    add = Awaited(endpoints.add_operator)
+    remove = Awaited(endpoints.remove_operator)
+    tokens = Awaited(endpoints.list_tokens)
+    issue_token = Awaited(endpoints.issue_token)
+    revoke_token = Awaited(endpoints.revoke_token)
+
+
+class AsyncImages(AsyncNoun):
+    list = Awaited(endpoints.list_images)
+    build = AsyncIterated(endpoints.build_image)
+    remove = Awaited(endpoints.remove_image)
+
+
+class AsyncModels(AsyncNoun):
+    list = Awaited(endpoints.list_models)
+
+
+class AsyncConfiguration(AsyncNoun):
+    schema = Awaited(endpoints.config_schema)
+    effective = Awaited(endpoints.config_effective)
+    check = Awaited(endpoints.check_config)
+    reload = Awaited(endpoints.reload_config)
+
+
+class AsyncAudit(AsyncNoun):
+    tail = AsyncIterated(endpoints.audit_tail)
+
+
+class AsyncClient:
+    """Speaks to the unix socket of this machine, or to `base_url` with a personal `token`."""
+
+    def __init__(self, socket: str | None = None, *, base_url: str | None = None, token: str | None = None) -> None:
+        self.place = place.found(socket, base_url, token)
+        transport = httpx.AsyncHTTPTransport(uds=self.place.socket) if self.place.socket else None
+        # No proxy of the environment may stand between an operator and the management API.
+        self._http = httpx.AsyncClient(
+            base_url=self.place.base_url,
+            headers=self.place.headers,
+            transport=transport,
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+        self.containers = AsyncContainers(self)
+        self.keys = AsyncKeys(self)
+        self.operators = AsyncOperators(self)
+        self.images = AsyncImages(self)
+        self.models = AsyncModels(self)
+        self.config = AsyncConfiguration(self)
+        self.audit = AsyncAudit(self)
+        noun = _Single(self)
+        self.usage = noun.usage
+        self.status = noun.status
+
+    async def send(self, call: Call[T]) -> T:
+        try:
+            answer = await self._http.request(call.method, call.path, params=call.params, json=call.body)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+        return call.read(read_json(answer.status_code, answer.content))
+
+    async def stream(self, stream: Stream[T]) -> AsyncIterator[T]:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            async with self._http.stream(
+                stream.method, stream.path, params=stream.params, json=stream.body, timeout=timeout
+            ) as answer:
+                if answer.status_code >= 400:
+                    read_json(answer.status_code, await answer.aread())
+                async for piece in answer.aiter_lines() if stream.lines else answer.aiter_text():
+                    if piece:
+                        yield stream.read(piece)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Single(AsyncNoun):
+    """Nouns with one verb, which therefore are the verb."""
+
+    usage = Awaited(endpoints.usage)
+    status = Awaited(endpoints.status)

@@ -1,0 +1,162 @@
+"""The blocking client: `Client().containers.update("dev", ai=False)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from bawn.errors import Fault
+from bawn.sdk import endpoints, place
+from bawn.sdk.call import Blocking, Call, Iterated, Stream, SyncNoun, read_json
+from bawn.sdk.frames import Command
+from bawn.sdk.session import Session
+
+T = TypeVar("T")
+
+TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+"""Starting a box may take long; connecting on this machine never does."""
+
+
+class Containers(SyncNoun):
+    list = Blocking(endpoints.list_containers)
+    get = Blocking(endpoints.get_container)
+    create = Blocking(endpoints.create_container)
+    update = Blocking(endpoints.update_container)
+    delete = Blocking(endpoints.delete_container)
+    start = Blocking(endpoints.start_container)
+    stop = Blocking(endpoints.stop_container)
+    logs = Iterated(endpoints.container_logs)
+    why = Blocking(endpoints.why)
+
+    def __init__(self, sender: Client) -> None:
+        super().__init__(sender)
+        self._place = sender.place
+
+    def exec(
+        self,
+        ref: str,
+        argv: Sequence[str],
+        *,
+        tty: bool = False,
+        rows: int = 24,
+        cols: int = 80,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+    ) -> Session:
+        """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
+        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd)
+        return Session(self._place, endpoints.exec_path(ref), command)
+
+
+class Keys(SyncNoun):
+    list = Blocking(endpoints.list_keys)
+    add = Blocking(endpoints.add_key)
+    rotate = Blocking(endpoints.rotate_key)
+    remove = Blocking(endpoints.remove_key)
+    reset = Blocking(endpoints.reset_keys)
+
+
+class Operators(SyncNoun):
+    list = Blocking(endpoints.list_operators)
+    add = Blocking(endpoints.add_operator)
+    remove = Blocking(endpoints.remove_operator)
+    tokens = Blocking(endpoints.list_tokens)
+    issue_token = Blocking(endpoints.issue_token)
+    revoke_token = Blocking(endpoints.revoke_token)
+
+
+class Images(SyncNoun):
+    list = Blocking(endpoints.list_images)
+    build = Iterated(endpoints.build_image)
+    remove = Blocking(endpoints.remove_image)
+
+
+class Models(SyncNoun):
+    list = Blocking(endpoints.list_models)
+
+
+class Configuration(SyncNoun):
+    schema = Blocking(endpoints.config_schema)
+    effective = Blocking(endpoints.config_effective)
+    check = Blocking(endpoints.check_config)
+    reload = Blocking(endpoints.reload_config)
+
+
+class Audit(SyncNoun):
+    tail = Iterated(endpoints.audit_tail)
+
+
+class Client:
+    """Speaks to the unix socket of this machine, or to `base_url` with a personal `token`."""
+
+    def __init__(self, socket: str | None = None, *, base_url: str | None = None, token: str | None = None) -> None:
+        self.place = place.found(socket, base_url, token)
+        transport = httpx.HTTPTransport(uds=self.place.socket) if self.place.socket else None
+        # No proxy of the environment may stand between an operator and the management API.
+        self._http = httpx.Client(
+            base_url=self.place.base_url,
+            headers=self.place.headers,
+            transport=transport,
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+        self.containers = Containers(self)
+        self.keys = Keys(self)
+        self.operators = Operators(self)
+        self.images = Images(self)
+        self.models = Models(self)
+        self.config = Configuration(self)
+        self.audit = Audit(self)
+        noun = _Single(self)
+        self.usage = noun.usage
+        self.status = noun.status
+
+    def send(self, call: Call[T]) -> T:
+        try:
+            answer = self._http.request(call.method, call.path, params=call.params, json=call.body)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+        return call.read(read_json(answer.status_code, answer.content))
+
+    def stream(self, stream: Stream[T]) -> Iterator[T]:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            with self._http.stream(
+                stream.method, stream.path, params=stream.params, json=stream.body, timeout=timeout
+            ) as answer:
+                if answer.status_code >= 400:
+                    read_json(answer.status_code, answer.read())
+                for piece in answer.iter_lines() if stream.lines else answer.iter_text():
+                    if piece:
+                        yield stream.read(piece)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Single(SyncNoun):
+    """Nouns with one verb, which therefore are the verb."""
+
+    usage = Blocking(endpoints.usage)
+    status = Blocking(endpoints.status)
+
+
+def unreachable(where: place.Place, error: Exception) -> Fault:
+    return Fault(
+        "daemon.unreachable",
+        f"Bawn does not answer at {where.shown}.",
+        cause=f"{type(error).__name__}: {error}",
+    )

@@ -1,0 +1,239 @@
+"""Every endpoint of the management API, described once for both clients.
+
+A function takes what a person would say and returns what is sent; nothing here sends. Arguments that are
+not given are not sent, so that `update("dev", ai=False)` changes `ai` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from bawn.sdk import shapes
+from bawn.sdk.call import Call, Stream, fault_of
+
+T = TypeVar("T")
+
+ROOT = "/api/v1"
+
+
+def at(*parts: str) -> str:
+    """A path whose parts are escaped, so that a name can never lead elsewhere."""
+    return "/".join((ROOT, *(quote(part, safe="") for part in parts)))
+
+
+def one(name: str, shape: type[T]) -> Callable[[Any], T]:
+    return lambda answer: msgspec.convert(answer["data"][name], shape)
+
+
+def many(name: str, shape: type[T]) -> Callable[[Any], list[T]]:
+    return lambda answer: [msgspec.convert(item, shape) for item in answer["data"][name]]
+
+
+def nothing(answer: Any) -> None:
+    """A good answer without content."""
+
+
+def plain(name: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda answer: dict(answer["data"][name])
+
+
+def line(shape: type[T]) -> Callable[[str], T]:
+    """One line of a stream; a stream that fails half-way ends with a line that tells the error."""
+
+    def read(text: str) -> T:
+        told = msgspec.json.decode(text)
+        if isinstance(told, dict) and isinstance(told.get("error"), dict):
+            raise fault_of(told, 500)
+        return msgspec.convert(told, shape)
+
+    return read
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+# containers
+
+
+def list_containers() -> Call[list[shapes.Container]]:
+    return Call("GET", at("containers"), many("containers", shapes.Container))
+
+
+def get_container(ref: str) -> Call[shapes.Container]:
+    return Call("GET", at("containers", ref), one("container", shapes.Container))
+
+
+def create_container(
+    name: str | None = None,
+    *,
+    project: str | None = None,
+    server: str | None = None,
+    image: str | None = None,
+    runtime: str | None = None,
+    ai: bool | None = None,
+    task: str | None = None,
+    expires: datetime | None = None,
+    mount: str | None = None,
+) -> Call[shapes.Container]:
+    body = given(
+        name=name,
+        project=project,
+        server=server,
+        image=image,
+        runtime=runtime,
+        ai=ai,
+        task=task,
+        expires=expires,
+        mount=mount,
+    )
+    return Call("POST", at("containers"), one("container", shapes.Container), body=body)
+
+
+def update_container(
+    ref: str, *, ai: bool | None = None, expires: datetime | None = None, never_expires: bool = False
+) -> Call[shapes.Container]:
+    """`never_expires` takes an expiry away, which None could not say."""
+    body = given(ai=ai, expires=expires) | ({"expires": None} if never_expires else {})
+    return Call("PATCH", at("containers", ref), one("container", shapes.Container), body=body)
+
+
+def delete_container(ref: str) -> Call[None]:
+    return Call("DELETE", at("containers", ref), nothing)
+
+
+def start_container(ref: str) -> Call[shapes.Container]:
+    return Call("POST", at("containers", ref, "start"), one("container", shapes.Container))
+
+
+def stop_container(ref: str, *, timeout_s: float | None = None) -> Call[shapes.Container]:
+    return Call(
+        "POST", at("containers", ref, "stop"), one("container", shapes.Container), body=given(timeout_s=timeout_s)
+    )
+
+
+def container_logs(ref: str, *, follow: bool = False) -> Stream[str]:
+    return Stream("GET", at("containers", ref, "logs"), str, params={"follow": "true"} if follow else {}, lines=False)
+
+
+def why(ref: str, *, limit: int = 20) -> Call[list[shapes.Refusal]]:
+    return Call("GET", at("containers", ref, "why"), many("refusals", shapes.Refusal), params={"limit": str(limit)})
+
+
+def exec_path(ref: str) -> str:
+    return at("containers", ref, "exec")
+
+
+# keys
+
+
+def list_keys() -> Call[list[shapes.Key]]:
+    return Call("GET", at("keys"), many("keys", shapes.Key))
+
+
+def add_key(provider: str, secret: str, *, name: str | None = None) -> Call[shapes.Key]:
+    return Call("POST", at("keys"), one("key", shapes.Key), body=given(provider=provider, secret=secret, name=name))
+
+
+def rotate_key(key_id: str, secret: str) -> Call[shapes.Key]:
+    return Call("PUT", at("keys", key_id), one("key", shapes.Key), body={"secret": secret})
+
+
+def remove_key(key_id: str) -> Call[None]:
+    return Call("DELETE", at("keys", key_id), nothing)
+
+
+def reset_keys() -> Call[None]:
+    """Forgets all keys and makes a new master key: the way out when the old one is lost."""
+    return Call("POST", at("keys", "reset"), nothing)
+
+
+# operators
+
+
+def list_operators() -> Call[list[shapes.Operator]]:
+    return Call("GET", at("operators"), many("operators", shapes.Operator))
+
+
+def add_operator(person: str, roles: Sequence[str], *, uid: int | None = None) -> Call[shapes.Operator]:
+    body = given(person=person, roles=list(roles), uid=uid)
+    return Call("POST", at("operators"), one("operator", shapes.Operator), body=body)
+
+
+def remove_operator(person: str) -> Call[None]:
+    return Call("DELETE", at("operators", person), nothing)
+
+
+def list_tokens(person: str) -> Call[list[shapes.Token]]:
+    return Call("GET", at("operators", person, "tokens"), many("tokens", shapes.Token))
+
+
+def issue_token(person: str, *, label: str | None = None, expires: datetime | None = None) -> Call[shapes.IssuedToken]:
+    return Call(
+        "POST",
+        at("operators", person, "tokens"),
+        one("issued", shapes.IssuedToken),
+        body=given(label=label, expires=expires),
+    )
+
+
+def revoke_token(person: str, token_id: str) -> Call[None]:
+    return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
+
+
+# everything else
+
+
+def usage(*, by: str = "container", since: datetime | None = None) -> Call[list[shapes.UsageRow]]:
+    return Call("GET", at("usage"), many("usage", shapes.UsageRow), params=given(by=by, since=since))
+
+
+def status() -> Call[shapes.Status]:
+    return Call("GET", at("status"), one("status", shapes.Status))
+
+
+def list_models() -> Call[list[shapes.Model]]:
+    return Call("GET", at("models"), many("models", shapes.Model))
+
+
+def list_images() -> Call[list[shapes.Image]]:
+    return Call("GET", at("images"), many("images", shapes.Image))
+
+
+def build_image(name: str) -> Stream[shapes.Progress]:
+    return Stream("POST", at("images", name, "build"), line(shapes.Progress))
+
+
+def remove_image(name: str) -> Call[None]:
+    return Call("DELETE", at("images", name), nothing)
+
+
+def config_schema() -> Call[dict[str, Any]]:
+    return Call("GET", at("config", "schema"), plain("schema"))
+
+
+def config_effective() -> Call[dict[str, Any]]:
+    """What holds now, with secrets redacted."""
+    return Call("GET", at("config"), plain("config"))
+
+
+def check_config(text: str) -> Call[shapes.ConfigVerdict]:
+    return Call("POST", at("config", "check"), one("verdict", shapes.ConfigVerdict), body={"text": text})
+
+
+def reload_config() -> Call[shapes.ConfigVerdict]:
+    return Call("POST", at("config", "reload"), one("verdict", shapes.ConfigVerdict))
+
+
+def audit_tail(*, lines: int = 20, follow: bool = False) -> Stream[dict[str, Any]]:
+    params = {"lines": str(lines)} | ({"follow": "true"} if follow else {})
+    return Stream("GET", at("audit"), line(dict[str, Any]), params=params)

@@ -1,0 +1,184 @@
+"""What the management API answers with: the one description that the API writes and the client reads.
+
+Frozen values. Fields are only added, never renamed or reused, since programs of operators parse them.
+Times are UTC. None stands for "unknown" or "not there" and never counts as zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    id: str
+    """Its uuid, never used again after deletion."""
+    number: int
+    """Increasing and never used again; `container-<number>` is its token as well."""
+    name: str
+    """May be taken again after deletion."""
+    project: str
+    server: str
+    ai: bool
+    """Whether it may call models."""
+    state: str
+    """created, running, stopped or failed."""
+    image: str
+    runtime: str
+    task: str
+    created: datetime
+    expires: datetime | None
+    """When it is stopped and its right to call models withdrawn."""
+    mount: str = ""
+    """The directory of the host that is its workspace; empty when it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refusal of a container's call, as `bawn why` tells it."""
+
+    time: datetime
+    code: str
+    sentence: str
+    cause: str
+    """Told to operators only."""
+    remedy: str
+    method: str = ""
+    endpoint: str = ""
+    model: str = ""
+    record: str = ""
+    """The id of its record in the audit log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A provider's key as it may be shown: never the secret."""
+
+    id: str
+    provider: str
+    name: str
+    fingerprint: str
+    created: datetime
+    rotated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    person: str
+    roles: tuple[str, ...]
+    uid: int | None
+    """The user id by which the unix socket knows this person."""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A personal token as it may be shown."""
+
+    id: str
+    person: str
+    label: str
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+    revoked: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token with its secret, which is shown this once."""
+
+    token: Token
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Calls summed up by container or by model."""
+
+    container: str
+    """Name of the container; empty when summed up by model."""
+    model: str
+    """`provider/model`; empty when summed up by container."""
+    calls: int
+    refused: int
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    cost_usd: float | None
+    """None when the price of a model is not known; a sum of known parts would mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    name: str
+    pid: int
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    version: str
+    started: datetime
+    home: str
+    config: str
+    """Path of the configuration file."""
+    profile: str
+    rootless: bool
+    containers: int
+    running: int
+    listening: tuple[str, ...]
+    processes: tuple[Process, ...]
+    runtimes: dict[str, str] = field(default_factory=dict)
+    """Runtime to its version, or to why it is missing."""
+    degraded: tuple[str, ...] = ()
+    """What does not work as it should, in sentences."""
+    unsafe: tuple[str, ...] = ()
+    """Settings that make the wall weaker, named while they are on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    name: str
+    built: datetime | None
+    """None when the recipe is known but was not built yet."""
+    size_bytes: int | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line of a long act."""
+
+    line: str
+    done: bool = False
+    """True on the last line of an act that succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    id: str
+    """`provider/model`, or an alias."""
+    provider: str
+    wires: tuple[str, ...]
+    """The formats by which a client may call it."""
+    alias_of: str = ""
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    path: str
+    """The key in question, e.g. `providers.openai.base_url`."""
+    line: int | None
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVerdict:
+    """Whether a configuration would load."""
+
+    fits: bool
+    problems: tuple[ConfigProblem, ...] = ()

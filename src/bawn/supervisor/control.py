@@ -1,0 +1,189 @@
+"""The verbs that the gateway may say, each checked here as if it came from a stranger.
+
+`_VERBS` is the whole table. What a verb asks for goes to the room that does it; a Fault becomes the answer.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+
+from bawn.errors import Fault, quoted
+from bawn.sandbox.images import Images
+from bawn.sandbox.runtime import Runtime
+from bawn.sandbox.spec import read_uuid
+from bawn.supervisor.executions import Executions, read_command
+from bawn.supervisor.keeper import Keeper
+from bawn.supervisor.line import Line
+from bawn.supervisor.loop import Loop
+
+STOP_TIMEOUT_S = 5.0
+
+Request = Mapping[str, object]
+Reply = Callable[[dict[str, object] | Fault, Sequence[int]], None]
+
+
+class Control:
+    """Answers one gateway at a time; events that come while there is none wait for the next."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        *,
+        runtimes: Mapping[str, Runtime],
+        images: Images,
+        rootless: bool,
+        audit_pid: Callable[[], int | None],
+        on_hello: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._runtimes = runtimes
+        self._images = images
+        self._rootless = rootless
+        self._audit_pid = audit_pid
+        self._on_hello = on_hello
+        self._line: Line | None = None
+        self._greeted = False
+        self._unheard: list[Mapping[str, object]] = []
+        self._building: set[str] = set()
+        self.keeper: Keeper | None = None
+        self.executions: Executions | None = None
+        self._verbs: dict[str, Callable[[Request, Reply], None]] = {
+            "hello": self._hello,
+            "start": self._start,
+            "stop": self._stop,
+            "delete": self._delete,
+            "exec": self._exec,
+            "resize": self._resize,
+            "signal": self._signal,
+            "images.list": self._images_list,
+            "images.build": self._images_build,
+            "images.remove": self._images_remove,
+        }
+
+    def connect(self, line: Line | None) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line, self._greeted = line, False
+
+    def tell(self, event: Mapping[str, object], fds: Sequence[int] = ()) -> None:
+        """An event for the gateway. Doors are not kept for later: the next hello hands over all of them."""
+        if self._line is not None and self._greeted:
+            self._line.send(event, fds)
+        elif event["event"] == "container.exited":
+            self._unheard.append(event)
+
+    def request(self, request: Request) -> None:
+        line, number = self._line, request.get("id")
+
+        def reply(said: dict[str, object] | Fault, fds: Sequence[int] = ()) -> None:
+            if line is not self._line or line is None:
+                return  # it asked and is gone
+            if isinstance(said, Fault):
+                line.send({"id": number, "ok": False, "code": said.code, "sentence": said.sentence, "cause": said.cause})
+            else:
+                line.send({"id": number, "ok": True, **said}, fds)
+
+        verb = request.get("do")
+        act = self._verbs.get(verb) if isinstance(verb, str) else None
+        try:
+            if act is None:
+                raise Fault("sandbox.invalid", f"{quoted(str(verb))} is not a verb of the supervisor")
+            act(request, reply)
+        except Fault as fault:
+            reply(fault)
+        except Exception:  # noqa: BLE001 - the outermost frame of a request: told, and the supervisor goes on
+            traceback.print_exc()
+            reply(Fault("internal", "the supervisor could not do this"))
+
+    def degraded(self) -> list[str]:
+        sentences: list[str] = []
+        for runtime in self._runtimes.values():
+            missing = runtime.lacking()
+            sentences += [missing] if missing else runtime.degraded()
+        return sentences
+
+    def _rooms(self) -> tuple[Keeper, Executions]:
+        if self.keeper is None or self.executions is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        return self.keeper, self.executions
+
+    def _hello(self, _: Request, reply: Reply) -> None:
+        keeper, _executions = self._rooms()
+        reply(
+            {
+                "containers": keeper.containers(),
+                "runtimes": {name: runtime.lacking() or "ready" for name, runtime in self._runtimes.items()},
+                "rootless": self._rootless,
+                "degraded": self.degraded(),
+                "audit_pid": self._audit_pid(),
+            },
+            (),
+        )
+        self._greeted = True
+        keeper.announce_doors()
+        unheard, self._unheard = self._unheard, []
+        for event in unheard:
+            self.tell(event)
+        self._on_hello()
+
+    def _start(self, request: Request, reply: Reply) -> None:
+        self._rooms()[0].start(request.get("spec"), lambda said: reply(said, ()))
+
+    def _stop(self, request: Request, reply: Reply) -> None:
+        timeout = request.get("timeout_s", STOP_TIMEOUT_S)
+        if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0:
+            raise Fault("sandbox.invalid", "timeout_s must be a number of seconds")
+        self._rooms()[0].stop(read_uuid(request.get("uuid")), timeout, lambda said: reply(said, ()))
+
+    def _delete(self, request: Request, reply: Reply) -> None:
+        self._rooms()[0].stop(read_uuid(request.get("uuid")), 0, lambda said: reply(said, ()), delete=True)
+
+    def _exec(self, request: Request, reply: Reply) -> None:
+        self._rooms()[1].start(read_uuid(request.get("uuid")), read_command(request), reply)
+
+    def _resize(self, request: Request, reply: Reply) -> None:
+        self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))
+        reply({}, ())
+
+    def _signal(self, request: Request, reply: Reply) -> None:
+        self._rooms()[1].signal(request.get("exec"), request.get("signal"))
+        reply({}, ())
+
+    def _images_list(self, _: Request, reply: Reply) -> None:
+        reply({"images": self._images.all()}, ())
+
+    def _images_build(self, request: Request, reply: Reply) -> None:
+        name = request.get("name", "agent")
+        if not isinstance(name, str) or name not in self._images.buildable():
+            raise Fault("sandbox.image_missing", f"there is no recipe {quoted(str(name))}")
+        if name in self._building:
+            raise Fault("api.conflict", "this image is being built already")
+        self._building.add(name)
+
+        def progress(line: str) -> None:
+            event = {"event": "image.progress", "name": name, "line": line[:2000]}
+            self._loop.post(lambda: self.tell(event))
+
+        def done(said: dict[str, object] | Fault) -> None:
+            self._building.discard(name)
+            reply(said, ())
+
+        def build_slowly() -> None:
+            said: dict[str, object] | Fault
+            try:
+                said = {"image": self._images.build(name, progress)}
+            except Fault as fault:
+                said = fault
+            except OSError as error:
+                said = Fault("sandbox.start_failed", "the image could not be built", cause=str(error))
+            self._loop.post(lambda: done(said))
+
+        self._rooms()[0].slowly(build_slowly)
+
+    def _images_remove(self, request: Request, reply: Reply) -> None:
+        name = request.get("name")
+        if not isinstance(name, str):
+            raise Fault("sandbox.invalid", "name must be the name of an image")
+        self._images.remove(name)
+        reply({}, ())

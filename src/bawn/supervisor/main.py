@@ -1,0 +1,160 @@
+"""The supervisor as a program: arguments, signals, order of start and end.
+
+SIGTERM and SIGINT close the yard: the gateway ends, then the boxes, then the writer. SIGUSR1 ends the supervisor
+and its processes but leaves the boxes, for a restart that adopts them; a crash is the same without being asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from bawn.errors import Fault
+from bawn.sandbox.bubblewrap import Bubblewrap
+from bawn.sandbox.images import Images
+from bawn.sandbox.podman import Podman
+from bawn.sandbox.runtime import Runtime
+from bawn.supervisor.control import Control
+from bawn.supervisor.executions import Executions
+from bawn.supervisor.held import Records
+from bawn.supervisor.home import Home
+from bawn.supervisor.keeper import Keeper
+from bawn.supervisor.line import Line
+from bawn.supervisor.loop import Loop
+from bawn.supervisor.processes import Processes, Programs, Setting
+from bawn.supervisor.users import AUDIT, GATEWAY, system_user
+
+ANSWER_INTERVAL_S = 0.05
+
+
+class Supervisor:
+    def __init__(self, setting: Setting, *, rootless: bool) -> None:
+        self._setting = setting
+        self._loop = Loop()
+        images = Images(setting.home.path / "images")
+        runtimes: dict[str, Runtime] = {
+            "podman": Podman(images, setting.home.path / "containers", rootless=rootless),
+            "bubblewrap": Bubblewrap(images, rootless=rootless),
+        }
+        self._control = Control(
+            self._loop,
+            runtimes=runtimes,
+            images=images,
+            rootless=rootless,
+            audit_pid=lambda: self._processes.audit_pid(),
+            on_hello=self._greeted,
+        )
+        closed = [setting.home.path, setting.config.parent, setting.master_key.parent]
+        records = Records(setting.home.path / "containers")
+        self._keeper = Keeper(self._loop, runtimes, records, self._control.tell, closed)
+        self._executions = Executions(self._loop, self._keeper, runtimes, self._control.tell)
+        self._control.keeper, self._control.executions = self._keeper, self._executions
+        self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone)
+        self._ready = False
+        self._leave_boxes = False
+        self._ending = False
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._asked_to_end)
+        signal.set_wakeup_fd(self._loop.wake_fd, warn_on_full_buffer=False)
+        try:
+            for event in self._keeper.adopt():
+                self._control.tell(event)
+            self._processes.start()
+            self._loop.run()
+        finally:
+            signal.set_wakeup_fd(-1)
+            self._control.connect(None)
+            self._processes.stop()
+            self._keeper.leave()
+            self._loop.close()
+
+    def _asked_to_end(self, number: int, _: FrameType | None) -> None:
+        self._leave_boxes = number == signal.SIGUSR1
+        self._loop.post(self._end)
+
+    def _end(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        if self._leave_boxes:
+            self._loop.stop()
+        else:
+            self._keeper.stop_all(self._loop.stop)
+
+    def _gateway_started(self, end: socket.socket) -> None:
+        self._control.connect(Line(self._loop, end, self._control.request, self._line_broken))
+
+    def _line_broken(self) -> None:
+        self._control.connect(None)
+        self._processes.end_gateway()
+
+    def _gateway_gone(self) -> None:
+        self._control.connect(None)
+        self._executions.hang_up()
+
+    def _greeted(self) -> None:
+        """The gateway knows its containers; ready is when its API answers as well."""
+        if self._ready:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self._setting.home.socket))
+            except OSError:
+                self._loop.after(ANSWER_INTERVAL_S, self._greeted)
+                return
+        self._ready = True
+        home = self._setting.home
+        ready = {"ready": True, "pid": os.getpid(), "home": str(home.path), "socket": str(home.socket), "degraded": self._control.degraded()}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+
+
+def run(setting: Setting, *, rootless: bool) -> int:
+    """One supervisor, from lock to end."""
+    try:
+        setting.home.lay_out(setting.gateway_user, setting.audit_user)
+        lock = setting.home.lock()
+        try:
+            Supervisor(setting, rootless=rootless).run()
+        finally:
+            os.close(lock)
+    except Fault as fault:
+        sys.stderr.write(f"bawn: {fault.sentence}. {fault.remedy}\n" + (f"  ({fault.cause})\n" if fault.cause else ""))
+        return 1
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None, programs: Programs | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bawn.supervisor", description="Keeps the boxes and their doors.")
+    parser.add_argument("--home", type=Path, required=True, metavar="DIR", help="where this installation keeps its state")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="bawn.yaml")
+    parser.add_argument("--master-key", type=Path, metavar="FILE", help="default: master.key beside the configuration")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="what the scripted model plays before its own")
+    asked = parser.parse_args(arguments)
+    rootless = os.geteuid() != 0
+    os.umask(0o077)
+    config = asked.config.absolute()
+    try:
+        setting = Setting(
+            home=Home(asked.home.absolute()),
+            config=config,
+            master_key=(asked.master_key or config.parent / "master.key").absolute(),
+            script=None if asked.script is None else asked.script.absolute(),
+            gateway_user=None if rootless else system_user(GATEWAY),
+            audit_user=None if rootless else system_user(AUDIT),
+            programs=programs or Programs(),
+        )
+    except Fault as fault:
+        sys.stderr.write(f"bawn: {fault.sentence}. {fault.remedy}\n")
+        return 1
+    return run(setting, rootless=rootless)

@@ -1,0 +1,75 @@
+"""One call to a model, as far as Bawn understands it; what it does not need stays bytes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class WireName(StrEnum):
+    """The format a client speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class Endpoint(StrEnum):
+    """What is asked for, whatever the path it was asked by."""
+
+    CHAT_COMPLETIONS = "chat/completions"
+    EMBEDDINGS = "embeddings"
+    MODELS = "models"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "messages/count_tokens"
+    PROBE = "probe"
+    """`HEAD /`, by which Claude Code looks whether its base URL answers."""
+
+
+class HostedTool(Struct, frozen=True):
+    """A tool that the provider itself would run: a way out of the wall, refused unless allowed."""
+
+    type: str
+    """The type as the wire names it, e.g. `web_search_20250305`."""
+
+
+class Fetch(Struct, frozen=True):
+    """A URL that the provider would fetch: a way out of the wall, refused unless allowed."""
+
+    field: str
+    """Where it stands, e.g. `messages[2].content[0].image_url.url`."""
+    url: str
+
+
+class Exchange(Struct, frozen=True):
+    """The fields of a call that Bawn decides on, read once; `body` is what the client sent, byte for byte."""
+
+    wire: WireName
+    endpoint: Endpoint
+    model: str
+    """As the client wrote it; empty when it named none."""
+    stream: bool
+    body: bytes
+    tools: tuple[str, ...] = ()
+    """Names of the function tools offered to the model; these run inside the container."""
+    hosted_tools: tuple[HostedTool, ...] = ()
+    unknown_tools: tuple[str, ...] = ()
+    """Types of tools that this version does not know; refused, since unknown is never fine."""
+    fetches: tuple[Fetch, ...] = ()
+    resources: tuple[str, ...] = ()
+    """Ids of provider-side objects that the call refers to (files, containers, responses); they have an owner."""
+    max_output_tokens: int | None = None
+    session: str = ""
+    """The conversation as the client names it, where its wire has a field for that."""
+
+
+class Usage(Struct, frozen=True):
+    """What a call used, in tokens as the provider counted them."""
+
+    input_tokens: int = 0
+    """All input tokens, cached ones included."""
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Input tokens read from the provider's cache."""
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0

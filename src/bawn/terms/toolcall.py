@@ -1,0 +1,12 @@
+"""A tool call as a model proposed it, whole."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class ToolCall(Struct, frozen=True):
+    id: str
+    name: str
+    arguments_raw: str
+    """The argument text exactly as the model wrote it, joined over all stream frames; may be invalid JSON."""

@@ -1,0 +1,359 @@
+"""A management API on real sockets with a real registry in a real SQLite; only boxes and providers are imaginary.
+
+`Yard` is used by the tests of the API, of the client and of the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import sqlalchemy as sa
+from msgspec import structs
+
+from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
+from bawn.api.services import Change, Services
+from bawn.errors import Fault
+from bawn.identity.operators import Operators
+from bawn.identity.record import NewContainer, Record
+from bawn.identity.registry import Registry
+from bawn.identity.tables import metadata
+from bawn.sdk import shapes
+from bawn.sdk.frames import Channel, Command, Data
+from bawn.terms.event import Event
+from bawn.terms.principal import Operator, Role, label
+
+T = TypeVar("T")
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+class TestClock:
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.time = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+    def forward(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+class SqliteStore:
+    """One writer thread, one connection, one transaction an act: what the store promises."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = sa.create_engine(f"sqlite:///{path}")
+        self._thread = ThreadPoolExecutor(1)
+        metadata.create_all(self._engine)
+        self.broken = False
+
+    async def run(self, act: Callable[[sa.Connection], T]) -> T:
+        def transaction() -> T:
+            if self.broken:
+                raise Fault("store.unavailable", "The disk is full.")
+            with self._engine.begin() as connection:
+                return act(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._engine.dispose()
+
+
+class HostCommand:
+    """A command on pipes of the host: what a command in a box looks like from here."""
+
+    def __init__(self, process: asyncio.subprocess.Process, tty: bool) -> None:
+        self._process = process
+        self._queue: asyncio.Queue[Data | None] = asyncio.Queue(4)
+        self._pumps = [
+            asyncio.create_task(self._pump(process.stdout, Channel.STDOUT)),
+            asyncio.create_task(self._pump(process.stderr, Channel.STDOUT if tty else Channel.STDERR)),
+        ]
+        self._end = asyncio.create_task(self._all_read())
+        self.sizes: list[tuple[int, int]] = []
+        self.closed = False
+
+    async def _pump(self, source: asyncio.StreamReader | None, channel: Channel) -> None:
+        assert source is not None
+        while data := await source.read(4096):
+            await self._queue.put(Data(channel, data))
+
+    async def _all_read(self) -> None:
+        await asyncio.gather(*self._pumps)
+        await self._queue.put(None)
+
+    async def read(self) -> Data | None:
+        return await self._queue.get()
+
+    async def write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+        await self._process.stdin.drain()
+
+    async def close_stdin(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    async def resize(self, rows: int, cols: int) -> None:
+        self.sizes.append((rows, cols))
+
+    async def signal(self, name: str) -> None:
+        self._process.send_signal(getattr(__import__("signal"), f"SIG{name}"))
+
+    async def wait(self) -> int:
+        code = await self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    async def close(self) -> None:
+        self.closed = True
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        for task in (*self._pumps, self._end):
+            task.cancel()
+        await asyncio.gather(*self._pumps, self._end, return_exceptions=True)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+class Boxes:
+    """The acts on containers, with processes of the host instead of boxes."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.acts: list[str] = []
+        self.commands: list[HostCommand] = []
+        self.break_on: str = ""
+
+    def list(self) -> Sequence[Record]:
+        return self.registry.list()
+
+    def get(self, ref: str) -> Record:
+        return self.registry.get(ref)
+
+    async def create(self, new: NewContainer, by: Operator) -> Record:
+        defaults = structs.replace(new, image=new.image or "base", runtime=new.runtime or "bubblewrap")
+        return await self.registry.create(defaults)
+
+    async def update(self, ref: str, change: Change, by: Operator) -> Record:
+        return await self.registry.update(ref, ai=change.ai, expires=change.expires)
+
+    async def start(self, ref: str, by: Operator) -> Record:
+        if self.break_on == "start":
+            raise ZeroDivisionError("a secret detail")
+        self.acts.append(f"start {ref} by {label(by)}")
+        return await self.registry.update(ref, state="running")
+
+    async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
+        self.acts.append(f"stop {ref} within {timeout_s} by {label(by)}")
+        return await self.registry.update(ref, state="stopped")
+
+    async def delete(self, ref: str, by: Operator) -> None:
+        await self.registry.delete(ref)
+
+    async def exec(self, ref: str, command: Command, by: Operator) -> HostCommand:
+        if self.registry.get(ref).state != "running":
+            raise Fault("sandbox.not_running", f"The container {ref!r} does not run.")
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *command.argv, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **command.env}
+        )
+        self.commands.append(HostCommand(process, command.tty))
+        return self.commands[-1]
+
+    async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
+        self.registry.get(ref)
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield b"keeper started\n"
+            yield "\N{SNOWMAN} \x1b[31mred\n".encode()
+
+        return lines()
+
+    async def why(self, ref: str, limit: int) -> Sequence[shapes.Refusal]:
+        self.registry.get(ref)
+        refusal = shapes.Refusal(
+            NOON,
+            "auth.refused",
+            "This call is not authorised.",
+            "AI is disabled for the container",
+            "Run `bawn containers update dev --ai`.",
+            "POST",
+            "/api/v1/chat/completions",
+        )
+        return [refusal][:limit]
+
+
+class Vault:
+    def __init__(self) -> None:
+        self.secrets: dict[str, str] = {}
+        self.shown: dict[str, shapes.Key] = {}
+
+    async def list(self) -> Sequence[shapes.Key]:
+        return list(self.shown.values())
+
+    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
+        key = shapes.Key(f"key-{len(self.shown) + 1}", provider, name or provider, "sha256:1234", NOON)
+        self.shown[key.id], self.secrets[key.id] = key, secret
+        return key
+
+    async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
+        if key_id not in self.shown:
+            raise Fault("vault.unknown_key", f"There is no key {key_id!r}.")
+        self.secrets[key_id] = secret
+        return self.shown[key_id]
+
+    async def remove(self, key_id: str, by: Operator) -> None:
+        if self.shown.pop(key_id, None) is None:
+            raise Fault("vault.unknown_key", f"There is no key {key_id!r}.")
+
+    async def reset(self, by: Operator) -> None:
+        self.shown.clear()
+
+
+class Facts:
+    """Usage, status and models, as values."""
+
+    async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
+        if by == "model":
+            return [shapes.UsageRow("", "scripted/demo", 3, 1, 100, 20, 5, None)]
+        return [shapes.UsageRow("dev", "", 3, 1, 100, 20, 5, 0.25)]
+
+    async def status(self) -> shapes.Status:
+        return shapes.Status(
+            version="0.1.0",
+            started=NOON,
+            home="/somewhere",
+            config="/somewhere/bawn.yaml",
+            profile="starter",
+            rootless=True,
+            containers=0,
+            running=0,
+            listening=("unix:/somewhere/bawn.sock",),
+            processes=(shapes.Process("gateway", os.getpid()),),
+            runtimes={"bubblewrap": "0.8.0"},
+            degraded=("podman is not installed",),
+        )
+
+    async def list(self) -> Sequence[shapes.Model]:
+        return [shapes.Model("scripted/demo", "scripted", ("openai", "anthropic"), default=True)]
+
+
+class Shelf:
+    """Images."""
+
+    async def list(self) -> Sequence[shapes.Image]:
+        return [shapes.Image("base", NOON, 1000)]
+
+    async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        async def lines() -> AsyncIterator[shapes.Progress]:
+            yield shapes.Progress(f"building {name}")
+            if name == "broken":
+                raise Fault("sandbox.start_failed", "mmdebstrap failed.")
+            yield shapes.Progress("built", done=True)
+
+        return lines()
+
+    async def remove(self, name: str, by: Operator) -> None:
+        raise Fault("sandbox.image_missing", f"There is no image {name!r}.")
+
+
+class Settings:
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    def effective(self) -> dict[str, Any]:
+        return {"profile": "starter"}
+
+    def check(self, text: str) -> shapes.ConfigVerdict:
+        if text == "fits":
+            return shapes.ConfigVerdict(True)
+        return shapes.ConfigVerdict(False, (shapes.ConfigProblem("models", 3, "unknown key", "remove it"),))
+
+    async def reload(self, by: Operator) -> shapes.ConfigVerdict:
+        return shapes.ConfigVerdict(True)
+
+
+class Log:
+    """The record, in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.broken = False
+
+    async def record(self, event: Event) -> str:
+        if self.broken:
+            raise Fault("audit.unavailable", "The record cannot be written.")
+        self.events.append(event)
+        return str(len(self.events))
+
+    async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
+        async def records() -> AsyncIterator[dict[str, Any]]:
+            for event in self.events[-lines:]:
+                yield structs.asdict(event)
+
+        return records()
+
+
+class Yard:
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "bawn.sock"
+        self.clock = TestClock()
+        self.store = SqliteStore(directory / "bawn.db")
+        self.registry = Registry(self.store, self.clock)
+        self.operators = Operators(self.store, self.clock)
+        self.boxes = Boxes(self.registry)
+        self.vault = Vault()
+        self.log = Log()
+        facts = Facts()
+        self.services = Services(
+            lifecycle=self.boxes,
+            keys=self.vault,
+            operators=self.operators,
+            usage=facts,
+            status=facts,
+            models=facts,
+            images=Shelf(),
+            config=Settings(),
+            audit=self.log,
+            recorder=self.log,
+        )
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def person(self, name: str, role: Role) -> str:
+        """A new operator without a login, with a token."""
+        await self.operators.add(name, frozenset({role}), uid=4_000_000 + len(self.operators.list()))
+        return (await self.operators.issue(name))[1]
+
+    @asynccontextmanager
+    async def open(self, first_admins: Sequence[int] = (os.getuid(),)) -> AsyncIterator[Yard]:
+        await self.registry.load()
+        await self.operators.load(first_admins)
+        loopback: socket.socket = bind_loopback("127.0.0.1", 0)
+        self.port = loopback.getsockname()[1]
+        server = ManagementServer(self.services, bind_unix(self.path), loopback)
+        await server.start()
+        try:
+            yield self
+        finally:
+            await server.stop()
+            self.store.close()
