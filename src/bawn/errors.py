@@ -84,11 +84,15 @@ KINDS: dict[str, Kind] = {
         Kind("config.unreadable", _O, 500, "Make the file readable for the user that runs Bawn."),
         Kind("bind.not_loopback", _O, 500, "Bind a loopback address; use a tunnel of your own for anything else."),
         # keys and state
-        Kind("vault.no_master_key", _O, 503, "Restore the master key file, or run `bawn keys reset` and add keys anew."),
+        Kind(
+            "vault.no_master_key", _O, 503, "Restore the master key file, or run `bawn keys reset` and add keys anew."
+        ),
         Kind("vault.unreadable", _O, 503, "The master key does not fit; restore it, or run `bawn keys reset`."),
         Kind("vault.unknown_key", _C, 404, "Look at `bawn keys list`."),
         Kind("store.unavailable", _B, 503, "Look at the disk and at `bawn status`.", retry=True),
-        Kind("audit.unavailable", _B, 503, "Nothing passes while it cannot be recorded; see `bawn status`.", retry=True),
+        Kind(
+            "audit.unavailable", _B, 503, "Nothing passes while it cannot be recorded; see `bawn status`.", retry=True
+        ),
         # boxes
         Kind("sandbox.invalid", _C, 422, "Correct the named field of the container."),
         Kind("sandbox.runtime_missing", _O, 503, "Install what the sentence names; `make setup` does."),
@@ -129,4 +133,8 @@ class Fault(Exception):
 def quoted(text: str, limit: int = 80) -> str:
     """Text of somebody else, made safe to stand in a sentence: escaped, one line, at most `limit` characters."""
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in shown) + "'"
+    return (
+        "'"
+        + "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in shown)
+        + "'"
+    )

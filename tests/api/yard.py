@@ -9,7 +9,6 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +23,9 @@ from bawn.errors import Fault
 from bawn.identity.operators import Operators
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
-from bawn.identity.tables import metadata
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
+from bawn.store import open_store
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, Role, label
 
@@ -51,27 +50,21 @@ class TestClock:
         self.time += timedelta(**by)
 
 
-class SqliteStore:
-    """One writer thread, one connection, one transaction an act: what the store promises."""
+class FailingStore:
+    """The real store, until `broken` says that the disk is full."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = sa.create_engine(f"sqlite:///{path}")
-        self._thread = ThreadPoolExecutor(1)
-        metadata.create_all(self._engine)
+        self._store = open_store(path)
+        self._store.migrate()
         self.broken = False
 
     async def run(self, act: Callable[[sa.Connection], T]) -> T:
-        def transaction() -> T:
-            if self.broken:
-                raise Fault("store.unavailable", "The disk is full.")
-            with self._engine.begin() as connection:
-                return act(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        if self.broken:
+            raise Fault("store.unavailable", "The disk is full.")
+        return await self._store.run(act)
 
     def close(self) -> None:
-        self._thread.shutdown()
-        self._engine.dispose()
+        self._store.close()
 
 
 class HostCommand:
@@ -156,6 +149,7 @@ class Boxes:
     async def start(self, ref: str, by: Operator) -> Record:
         if self.break_on == "start":
             raise ZeroDivisionError("a secret detail")
+        self.registry.get(ref)
         self.acts.append(f"start {ref} by {label(by)}")
         return await self.registry.update(ref, state="running")
 
@@ -177,13 +171,8 @@ class Boxes:
         return self.commands[-1]
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
-        self.registry.get(ref)
-
-        async def lines() -> AsyncIterator[bytes]:
-            yield b"keeper started\n"
-            yield "\N{SNOWMAN} \x1b[31mred\n".encode()
-
-        return lines()
+        yield b"keeper started\n"
+        yield "\N{SNOWMAN} \x1b[31mred\n".encode()
 
     async def why(self, ref: str, limit: int) -> Sequence[shapes.Refusal]:
         self.registry.get(ref)
@@ -261,13 +250,10 @@ class Shelf:
         return [shapes.Image("base", NOON, 1000)]
 
     async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
-        async def lines() -> AsyncIterator[shapes.Progress]:
-            yield shapes.Progress(f"building {name}")
-            if name == "broken":
-                raise Fault("sandbox.start_failed", "mmdebstrap failed.")
-            yield shapes.Progress("built", done=True)
-
-        return lines()
+        yield shapes.Progress(f"building {name}")
+        if name == "broken":
+            raise Fault("sandbox.start_failed", "mmdebstrap failed.")
+        yield shapes.Progress("built", done=True)
 
     async def remove(self, name: str, by: Operator) -> None:
         raise Fault("sandbox.image_missing", f"There is no image {name!r}.")
@@ -303,18 +289,15 @@ class Log:
         return str(len(self.events))
 
     async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
-        async def records() -> AsyncIterator[dict[str, Any]]:
-            for event in self.events[-lines:]:
-                yield structs.asdict(event)
-
-        return records()
+        for event in self.events[-lines:]:
+            yield structs.asdict(event)
 
 
 class Yard:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "bawn.sock"
         self.clock = TestClock()
-        self.store = SqliteStore(directory / "bawn.db")
+        self.store = FailingStore(directory / "bawn.db")
         self.registry = Registry(self.store, self.clock)
         self.operators = Operators(self.store, self.clock)
         self.boxes = Boxes(self.registry)

@@ -174,3 +174,28 @@ async def test_a_paced_stream_keeps_its_pace_and_loses_nothing(provider: Any) ->
     await writer.wait_closed()
     assert all(f'"t{index} "'.encode() in got for index in range(100))
     assert 1.9 < took < 3
+
+
+async def test_a_client_that_asks_for_the_end_of_the_connection_gets_it(provider: Any) -> None:
+    host, _, port = provider.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(raw(HELLO, headers="connection: close\r\n"))
+    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"}")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_many_requests_in_small_pieces_are_answered_in_their_order(provider: Any) -> None:
+    host, _, port = provider.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for index in range(30):
+        request = raw({"model": "echo", "messages": [{"role": "user", "content": f"n{index}"}]})
+        for piece in (request[:50], request[50:]):
+            writer.write(piece)
+            await asyncio.sleep(0)
+    for index in range(30):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert json.loads(await reader.readexactly(length))["choices"][0]["message"]["content"] == f"n{index}"
+    writer.close()
+    await writer.wait_closed()

@@ -15,7 +15,7 @@ import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 from starlette.exceptions import HTTPException
 
 from bawn.errors import Fault, quoted
@@ -48,7 +48,8 @@ def data(**noun: T) -> dict[str, dict[str, T]]:
 
 def envelope(title: str, **noun: Any) -> type[BaseModel]:
     """The shape of such an answer, for the description of the API."""
-    fields: Mapping[str, Any] = {name: (shape, ...) for name, shape in noun.items()}
+    # By alias, since pydantic keeps names such as `schema` to itself.
+    fields: Mapping[str, Any] = {f"{name}_": (shape, Field(alias=name)) for name, shape in noun.items()}
     inner = create_model(f"{title}Data", **fields)
     return create_model(title, data=(inner, ...))
 
@@ -60,6 +61,15 @@ async def ndjson(lines: AsyncIterator[Any]) -> AsyncIterator[bytes]:
             yield msgspec.json.encode(line) + b"\n"
     except Fault as fault:
         yield msgspec.json.encode(told(fault)) + b"\n"
+
+
+async def text(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Text as it comes; one that fails half-way says so in its last line."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except Fault as fault:
+        yield f"\nbawn: {fault.sentence} [{fault.code}]\n".encode()
 
 
 def unexpected(error: BaseException, where: str) -> Fault:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from bawn import __version__
 from bawn.api import audit, config, containers, execution, images, keys, models, operators, status, usage
 from bawn.api.answers import on_fault, on_http_error, on_invalid
 from bawn.api.roles import ROOT
+from bawn.api.security import Unbroken
 from bawn.api.services import Services
 from bawn.errors import Fault
 
@@ -28,6 +30,8 @@ def build(services: Services) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
+        # Inside the framework's own last resort, which would answer in words of its own.
+        middleware=[Middleware(Unbroken)],
         exception_handlers={
             Fault: on_fault,
             RequestValidationError: on_invalid,

@@ -16,6 +16,6 @@ def router(audit: AuditLog) -> APIRouter:
 
     @routes.get("/audit", response_class=StreamingResponse)
     async def tail(lines: Annotated[int, Query(ge=0, le=10_000)] = 20, follow: bool = False) -> StreamingResponse:
-        return StreamingResponse(ndjson(await audit.tail(lines, follow)), media_type="application/x-ndjson")
+        return StreamingResponse(ndjson(audit.tail(lines, follow)), media_type="application/x-ndjson")
 
     return routes

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from msgspec import UNSET
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from bawn.api.answers import data, envelope
+from bawn.api.answers import data, envelope, text
 from bawn.api.caller import Caller
 from bawn.api.services import Change, Lifecycle
 from bawn.identity.record import NewContainer, Record
@@ -110,7 +110,8 @@ def router(lifecycle: Lifecycle) -> APIRouter:
 
     @routes.get("/{ref}/logs", response_class=StreamingResponse)
     async def logs(ref: str, follow: bool = False) -> StreamingResponse:
-        return StreamingResponse(await lifecycle.logs(ref, follow), media_type="text/plain; charset=utf-8")
+        lifecycle.get(ref)
+        return StreamingResponse(text(lifecycle.logs(ref, follow)), media_type="text/plain; charset=utf-8")
 
     @routes.get("/{ref}/why", response_model=Refusals)
     async def why(ref: str, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def router(images: Images) -> APIRouter:
 
     @routes.post("/{name}/build", response_class=StreamingResponse)
     async def build(name: str, by: Caller) -> StreamingResponse:
-        return StreamingResponse(ndjson(await images.build(name, by)), media_type="application/x-ndjson")
+        return StreamingResponse(ndjson(images.build(name, by)), media_type="application/x-ndjson")
 
     @routes.delete("/{name}", status_code=204)
     async def remove(name: str, by: Caller) -> None:

@@ -11,6 +11,7 @@ from bawn.api.answers import data, envelope
 from bawn.api.caller import Caller
 from bawn.api.services import Keys
 from bawn.errors import Fault
+from bawn.identity.record import LABEL, NAME
 from bawn.sdk import shapes
 
 MAX_SECRET_CHARACTERS = 8192
@@ -22,9 +23,9 @@ Many = envelope("KeysAnswer", keys=list[shapes.Key])
 class Added(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    provider: str = Field(min_length=1, max_length=63)
+    provider: str = Field(pattern=f"^{NAME.pattern}$", max_length=63)
     secret: SecretStr
-    name: str = Field("", max_length=63)
+    name: str = Field("", pattern=f"^({LABEL.pattern})?$")
 
 
 class Rotated(BaseModel):

@@ -30,7 +30,7 @@ def peer(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
     return f"uid:{uid}", pid
 
 
-class PatienceEnded(Exception):  # noqa: N818 - an end, not an error of ours
+class PatienceEnded(Exception):
     """The headers became too large."""
 
 

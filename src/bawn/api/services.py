@@ -80,7 +80,7 @@ class Lifecycle(Protocol):
     async def exec(self, ref: str, command: Command, by: Operator) -> Running:
         """Starts a command in a running container."""
 
-    async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
+    def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         """What its first process and its box wrote."""
 
     async def why(self, ref: str, limit: int) -> Sequence[shapes.Refusal]:
@@ -123,7 +123,7 @@ class Images(Protocol):
     async def list(self) -> Sequence[shapes.Image]:
         """Built ones and known recipes."""
 
-    async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+    def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
         """Builds one, telling what happens."""
 
     async def remove(self, name: str, by: Operator) -> None:
@@ -145,7 +145,7 @@ class Configuration(Protocol):
 
 
 class AuditLog(Protocol):
-    async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
+    def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """The last records, oldest first, then new ones when `follow`."""
 
 

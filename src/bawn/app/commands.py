@@ -44,10 +44,14 @@ class RunningCommand:
         self._open = set(descriptors)
         for descriptor in descriptors:
             os.set_blocking(descriptor, False)
-        outputs = {descriptors[0]: Channel.STDOUT} if command.tty else {
-            descriptors[1]: Channel.STDOUT,
-            descriptors[2]: Channel.STDERR,
-        }
+        outputs = (
+            {descriptors[0]: Channel.STDOUT}
+            if command.tty
+            else {
+                descriptors[1]: Channel.STDOUT,
+                descriptors[2]: Channel.STDERR,
+            }
+        )
         self._reading.update(outputs)
         for descriptor in outputs:
             self._listen(descriptor)

@@ -99,7 +99,9 @@ class Lifecycle:
         image, runtime = self._defaults()
         new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
         record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
-        await self._record("container.created", record, by, image=record.image, runtime=record.runtime, ai=_word(new.ai))
+        await self._record(
+            "container.created", record, by, image=record.image, runtime=record.runtime, ai=_word(new.ai)
+        )
         if record.task:
             await self._record("task.registered", record, by, task_characters=str(len(record.task)))
         # The right to use models begins only when its grant is on record.
@@ -178,9 +180,7 @@ class Lifecycle:
             rows=command.rows,
             cols=command.cols,
         )
-        running = RunningCommand(
-            self.boxes, started, command, lambda data: self._logs.append(record.uuid, data)
-        )
+        running = RunningCommand(self.boxes, started, command, lambda data: self._logs.append(record.uuid, data))
         self._commands[running.id] = running
         if (early := self._early_exits.pop(running.id, None)) is not None:
             self._command_exited(early)

@@ -24,8 +24,27 @@ class Answer:
     """A `Sink` of one provider connection."""
 
     __slots__ = (
-        "_done", "_ended", "_fault", "_head", "_held", "_held_bytes", "_limit", "_idle_seconds", "_clock", "_paused",
-        "_sink", "_total", "_whole", "connection", "deadline", "headers", "origin", "reservation", "secret", "status", "usage_added",
+        "_clock",
+        "_done",
+        "_ended",
+        "_fault",
+        "_head",
+        "_held",
+        "_held_bytes",
+        "_idle_seconds",
+        "_limit",
+        "_paused",
+        "_sink",
+        "_total",
+        "_whole",
+        "connection",
+        "deadline",
+        "headers",
+        "origin",
+        "reservation",
+        "secret",
+        "status",
+        "usage_added",
         "whole",
     )  # fmt: skip
 

@@ -68,6 +68,4 @@ class Catalogue:
 
 def matches(patterns: tuple[str, ...], name: str) -> bool:
     """Whether one of the patterns (a trailing `*` is any ending) fits; no pattern fits nothing."""
-    return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns
-    )
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns)

@@ -36,9 +36,7 @@ class _Standing:
 
     def connect(self) -> DoorConnection:
         gateway = self.gateway
-        connection = DoorConnection(
-            self, gateway.works.limits, gateway.clock.monotonic, self.connections.discard
-        )
+        connection = DoorConnection(self, gateway.works.limits, gateway.clock.monotonic, self.connections.discard)
         self.connections.add(connection)
         if len(self.connections) > gateway.works.limits.connections:
             # The oldest idle one makes room; a door whose connections are all busy refuses the new one.

@@ -9,6 +9,7 @@ sweep of the listener that owns the connection, which reads `deadline`.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -60,9 +61,9 @@ class DoorConnection(asyncio.Protocol):
     """One client connection of one door."""
 
     __slots__ = (
-        "_body", "_body_size", "_clock", "_closing", "_head", "_header_bytes", "_headers", "_left", "_limits",
-        "_lost", "_on_drain", "_on_full", "_on_lost", "_parser", "_pending", "_service", "_streaming", "_transport",
-        "_url", "busy", "deadline",
+        "_answered", "_begun", "_body", "_body_size", "_clock", "_closing", "_head", "_head_bytes", "_header_bytes",
+        "_headers", "_left", "_limits", "_lost", "_on_drain", "_on_full", "_on_lost", "_parser", "_pipelined_bytes",
+        "_service", "_streaming", "_transport", "_url", "_waiting", "busy", "deadline",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +74,11 @@ class DoorConnection(asyncio.Protocol):
         self._clock = clock
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._pending = bytearray()
+        self._waiting: deque[tuple[Head, bytes]] = deque()
+        self._pipelined_bytes = 0
+        self._answered: Head | None = None
+        self._begun = False
+        self._head_bytes = 0
         self._left: Callable[[], None] | None = None
         self._on_full: Callable[[], None] | None = None
         self._on_drain: Callable[[], None] | None = None
@@ -84,9 +89,6 @@ class DoorConnection(asyncio.Protocol):
         """Whether a request is being answered."""
         self.deadline = clock() + limits.idle_seconds
         """When the sweep may cut the connection, in monotonic seconds."""
-        self._reset()
-
-    def _reset(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: Headers = []
@@ -107,18 +109,19 @@ class DoorConnection(asyncio.Protocol):
             return
         if self.busy:
             # Pipelined requests wait; whoever sends without end is not speaking HTTP.
-            self._pending += data
-            if len(self._pending) > _PIPELINED_BYTES:
+            self._pipelined_bytes += len(data)
+            if self._pipelined_bytes > _PIPELINED_BYTES:
                 self.abort()
-            return
+                return
+        elif not self._begun:
+            self._begun = True
+            self.deadline = self._clock() + self._limits.header_seconds
         if self._head is None:
-            if self._header_bytes == 0:
-                self.deadline = self._clock() + self._limits.header_seconds
-            self._header_bytes += len(data)
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-            if self._head is None and self._header_bytes > self._limits.header_bytes:
-                raise Fault("http.headers_too_large", f"The head is over {self._limits.header_bytes} bytes.")
+            if self._head is None and self._head_bytes > self._limits.header_bytes:
+                raise self._too_large()
         except httptools.HttpParserCallbackError as error:
             self._refuse(error.__context__)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Fault) as error:
@@ -145,6 +148,14 @@ class DoorConnection(asyncio.Protocol):
 
     # what httptools calls
 
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._header_bytes = 0
+        self._head = None
+        self._body = []
+        self._body_size = 0
+
     def on_url(self, url: bytes) -> None:
         self._url += url
         if len(self._url) > 4096:
@@ -154,10 +165,16 @@ class DoorConnection(asyncio.Protocol):
         if self._head is not None:
             raise Fault("http.malformed", "Trailers are not taken.")
         self._headers.append((name.lower(), value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > self._limits.header_bytes:
+            raise self._too_large()
         if len(self._headers) > self._limits.header_count:
             raise Fault("http.headers_too_large", f"There are over {self._limits.header_count} headers.")
 
     def on_headers_complete(self) -> None:
+        if self._parser.should_upgrade():
+            raise Fault("http.malformed", "No tunnel and no other protocol is opened here.")
+        self._head_bytes = 0
         head = Head(
             self._parser.get_method().decode("latin-1"),
             self._url,
@@ -181,10 +198,12 @@ class DoorConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._head is not None
-        self.busy = True
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
-        self._left = self._service.begin(self._head, body, self)
+        head, self._head, self._body = self._head, None, []
+        if self.busy or self._waiting:
+            self._waiting.append((head, body))
+        else:
+            self._begin(head, body)
 
     # what the answering side calls
 
@@ -200,7 +219,7 @@ class DoorConnection(asyncio.Protocol):
         """A whole answer, and the end of this request."""
         if self._lost or self._transport is None:
             return
-        bodiless = self._head is not None and self._head.method == "HEAD"
+        bodiless = self._answered is not None and self._answered.method == "HEAD"
         head = _head_bytes(status, headers, b"content-length: %d" % len(body), keep_alive=self._keeps)
         self._transport.write(head if bodiless else head + body)
         self._finished()
@@ -242,16 +261,24 @@ class DoorConnection(asyncio.Protocol):
         """Called by the sweep after the deadline: refuse what is half sent, close what is idle."""
         if self.busy or self._closing:
             return
-        if self._header_bytes:
+        if self._begun:
             self._refuse(Fault("http.too_slow", "The request took too long to arrive."))
         else:
             self.close()
 
     # inside
 
+    def _begin(self, head: Head, body: bytes) -> None:
+        self.busy = True
+        self._answered = head
+        self._left = self._service.begin(head, body, self)
+
     @property
     def _keeps(self) -> bool:
-        return not self._closing and self._head is not None and self._head.keep_alive
+        return not self._closing and self._answered is not None and self._answered.keep_alive
+
+    def _too_large(self) -> Fault:
+        return Fault("http.headers_too_large", f"The head is over {self._limits.header_bytes} bytes.")
 
     def _finished(self) -> None:
         keeps = self._keeps
@@ -262,19 +289,27 @@ class DoorConnection(asyncio.Protocol):
         if not keeps:
             self.close()
             return
-        self._reset()
-        self.deadline = self._clock() + self._limits.idle_seconds
-        if self._pending:
-            data, self._pending = bytes(self._pending), bytearray()
-            asyncio.get_running_loop().call_soon(self.data_received, data)
+        self._answered = None
+        self._pipelined_bytes = 0
+        self._begun = self._head is not None or self._head_bytes > 0
+        self.deadline = self._clock() + (self._limits.body_seconds if self._begun else self._limits.idle_seconds)
+        if self._waiting:
+            # In the next turn, so that a long row of small requests does not grow the stack.
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self._waiting and not self.busy and not self._closing:
+            self._begin(*self._waiting.popleft())
 
     def _refuse(self, error: BaseException | None) -> None:
-        if self.busy:
-            # The request itself was whole; garbage behind it ends the connection after the answer.
+        if self.busy or self._waiting:
+            # The requests before were whole; garbage behind them ends the connection after the answer.
+            self._waiting.clear()
             self._closing = True
             return
         fault = error if isinstance(error, Fault) else Fault("http.malformed", "This is not one HTTP/1.1 request.")
         self._closing = True
+        self._answered = self._head
         self._service.refuse(self._head, fault, self)
 
 
@@ -285,7 +320,7 @@ def _checked(head: Head, version: str, limits: Limits) -> bool:
         if name in _ONCE and name in seen:
             raise Fault("http.malformed", f"The header {name.decode('latin-1')!r} was sent twice.")
         seen[name] = value
-        if not value.isascii() or any(byte < 32 and byte != 9 or byte == 127 for byte in value):
+        if not value.isascii() or any((byte < 32 and byte != 9) or byte == 127 for byte in value):
             raise Fault("http.malformed", "A header holds control or non-ASCII bytes.")
     if version != "1.1":
         raise Fault("http.malformed", "Only HTTP/1.1 is spoken here.")

@@ -15,7 +15,9 @@ from bawn.wire.interface import ModelEntry
 def model_list(permissions: Permissions, admitted: Admitted, route: Route, now: datetime) -> bytes:
     """The list, or one model when the path named one. Anthropic clients are known by their version header."""
     speaks = WireName.ANTHROPIC if admitted.raw.header(b"anthropic-version") else WireName.OPENAI
-    entries = [ModelEntry(id=target.name, provider=target.provider) for target in permissions.visible(admitted.container)]
+    entries = [
+        ModelEntry(id=target.name, provider=target.provider) for target in permissions.visible(admitted.container)
+    ]
     if not route.model:
         return wire(speaks).models_list(entries, now)
     for entry in entries:

@@ -27,9 +27,7 @@ class Owners(Protocol):
 class Permissions:
     """A snapshot of what is allowed; replaced as a whole on reload."""
 
-    def __init__(
-        self, catalogue: Catalogue, everyone: Allow, containers: Mapping[str, Allow], owners: Owners
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, everyone: Allow, containers: Mapping[str, Allow], owners: Owners) -> None:
         self._catalogue = catalogue
         self._everyone = everyone
         self._containers = containers

@@ -75,7 +75,9 @@ class Reply:
         kept = [
             (name, value)
             for name, value in headers
-            if name in _PASSED_BACK or name.startswith(_PASSED_BACK_PREFIXES) or name.startswith(b"x-bawn-")
+            if name in _PASSED_BACK
+            or name.startswith(_PASSED_BACK_PREFIXES)
+            or name.startswith(b"x-bawn-")
             or name == b"x-should-retry"
         ]
         kept.append((b"x-bawn-call", self._call_id.encode("ascii")))

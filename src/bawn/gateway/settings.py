@@ -53,7 +53,9 @@ class Models(Section):
 class Allow(Section):
     """What the calls of a container may ask for; everything not allowed is refused."""
 
-    models: tuple[str, ...] = Field(default=(), description="Patterns of `provider/model`; a trailing `*` is any ending.")
+    models: tuple[str, ...] = Field(
+        default=(), description="Patterns of `provider/model`; a trailing `*` is any ending."
+    )
     hosted_tools: tuple[str, ...] = Field(
         default=(), description="Types of tools that the provider runs itself, e.g. `web_search_20250305`: a way out."
     )
@@ -72,7 +74,9 @@ class Limits(Section):
     body_seconds: Seconds = Field(default=120, description="Time for the body of a request.")
     idle_seconds: Seconds = Field(default=75, description="Time a connection may stay open between requests.")
     connections: int = Field(default=1024, ge=1, le=100_000, description="Connections open at once, per door.")
-    answer_bytes: int = Field(default=64 * 2**20, ge=1024, le=2**30, description="Size of one answer that is not a stream.")
+    answer_bytes: int = Field(
+        default=64 * 2**20, ge=1024, le=2**30, description="Size of one answer that is not a stream."
+    )
 
 
 class Timeouts(Section):

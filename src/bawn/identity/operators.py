@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from msgspec import Struct, structs
 
 from bawn.errors import Fault, quoted
+from bawn.identity.record import ahead
 from bawn.identity.registry import Keeper
 from bawn.identity.tables import operator_tokens, operators
 from bawn.identity.turn import Turn
@@ -146,13 +147,12 @@ class Operators:
     async def issue(self, person: str, label: str = "", expires: datetime | None = None) -> tuple[TokenRecord, str]:
         """A new token and its text, which is kept nowhere."""
         now = self._clock.now()
-        if expires is not None and (expires.tzinfo is None or expires <= now):
-            raise Fault("api.invalid", "`expires` is not a time in the future.", remedy="Like 2030-01-31T12:00:00Z.")
+        until = ahead(expires, now) if expires else now + DEFAULT_LIFETIME
         if len(label) > 100 or not label.isprintable():
             raise Fault("api.invalid", "The label is longer than 100 characters or not printable.")
         token_id = secrets.token_hex(8)
         text = f"bawn_pat_{token_id}_{secrets.token_hex(32)}"
-        token = TokenRecord(token_id, person, label, digest_of(text), now, expires or now + DEFAULT_LIFETIME)
+        token = TokenRecord(token_id, person, label, digest_of(text), now, until)
         await self._turn.take(lambda: self._issue(token))
         return token, text
 

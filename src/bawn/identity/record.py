@@ -8,7 +8,7 @@ container, whichever kind of name it is.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -72,14 +72,35 @@ def checked(new: NewContainer) -> NewContainer:
         )
     if UUID.fullmatch(new.name):
         raise invalid("name", new.name, "does not look like a uuid")
-    for field, value in (("project", new.project), ("server", new.server)):
+    for field in ("project", "server", "image", "runtime"):
+        value = getattr(new, field)
         if value and not LABEL.fullmatch(value):
             raise invalid(field, value, "is of letters, digits, dots, hyphens and underscores, at most 63")
-    if len(new.task) > MAX_TASK_CHARACTERS or "\0" in new.task:
-        raise invalid("task", new.task[:20], f"has at most {MAX_TASK_CHARACTERS} characters, none of them NUL")
-    if new.mount and (not new.mount.startswith("/") or "\0" in new.mount):
+    if len(new.task) > MAX_TASK_CHARACTERS or not storable(new.task):
+        raise invalid("task", new.task[:20], f"is text of at most {MAX_TASK_CHARACTERS} characters")
+    if new.mount and (not new.mount.startswith("/") or not storable(new.mount)):
         raise invalid("mount", new.mount, "is an absolute path")
     return new
+
+
+def storable(text: str) -> bool:
+    """Whether it is text that every store and every program can hold: no NUL, no lone surrogate."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+
+
+def ahead(expires: datetime, now: datetime) -> datetime:
+    """The same moment in UTC, if it is still to come; else Fault `api.invalid`."""
+    try:
+        moment = expires.astimezone(UTC)
+    except OverflowError:
+        moment = None
+    if moment is None or expires.tzinfo is None:
+        raise Fault(
+            "api.invalid", "`expires` is no time with a time zone.", remedy="Write it like 2030-01-31T12:00:00Z."
+        )
+    if moment <= now:
+        raise Fault("api.invalid", "`expires` lies in the past.")
+    return moment
 
 
 def invalid(field: str, value: str, rule: str) -> Fault:

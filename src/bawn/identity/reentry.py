@@ -52,7 +52,7 @@ class Reentry:
             container.uuid, container.number, container.name, container.project, depth, ends, secrets.token_hex(8)
         )
         body = msgspec.json.encode(claims)
-        return PREFIX + base64.urlsafe_b64encode(self._seal(body) + body).decode("ascii")
+        return written(self._seal(body) + body)
 
     def read(self, ticket: str) -> Internal:
         """Who acts; Fault `auth.refused` for a ticket that we did not make or whose time is over."""
@@ -60,8 +60,10 @@ class Reentry:
             raw = base64.b64decode(ticket.removeprefix(PREFIX).encode("ascii"), altchars=b"-_", validate=True)
         except (binascii.Error, UnicodeEncodeError):
             raise _refused("the re-entry ticket is not well formed") from None
+        if ticket != written(raw):
+            raise _refused("the re-entry ticket is not written as we write it")
         seal, body = raw[:32], raw[32:]
-        if not ticket.startswith(PREFIX) or not hmac.compare_digest(seal, self._seal(body)):
+        if not hmac.compare_digest(seal, self._seal(body)):
             raise _refused("the re-entry ticket was not made by this process")
         claims = msgspec.json.decode(body, type=_Claims)
         if claims.ends <= self._clock.now().timestamp():
@@ -70,6 +72,10 @@ class Reentry:
 
     def _seal(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)
+
+
+def written(raw: bytes) -> str:
+    return PREFIX + base64.urlsafe_b64encode(raw).decode("ascii")
 
 
 def _refused(cause: str) -> Fault:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from bawn.errors import Fault, quoted
-from bawn.identity.record import NewContainer, Record, State, checked
+from bawn.identity.record import NewContainer, Record, State, ahead, checked
 from bawn.identity.tables import containers
 from bawn.identity.turn import Turn
 from bawn.terms.clock import Clock
@@ -95,9 +95,8 @@ class Registry:
 
     async def create(self, new: NewContainer) -> Record:
         """A new container in state `created`, with a number that no other ever had."""
-        checked(new)
-        self._not_past(new.expires)
-        return await self._turn.take(lambda: self._create(new))
+        wanted = structs.replace(checked(new), expires=self._ahead(new.expires))
+        return await self._turn.take(lambda: self._create(wanted))
 
     async def update(
         self,
@@ -110,9 +109,8 @@ class Registry:
         """Changes what is given and nothing else."""
         if state == "deleted":
             raise Fault("api.invalid", "A container is deleted by delete, not by a change of its state.")
-        if expires is not UNSET:
-            self._not_past(expires)
-        return await self._turn.take(lambda: self._update(ref, ai, expires, state))
+        until = expires if expires is UNSET else self._ahead(expires)
+        return await self._turn.take(lambda: self._update(ref, ai, until, state))
 
     async def delete(self, ref: str) -> Record:
         """Withdraws everything of it; its name is free again, its uuid and number never."""
@@ -142,13 +140,19 @@ class Registry:
         )
         taken = {record.name for record in self._records.values()}
 
-        def insert(connection: sa.Connection) -> Record:
-            number = 1 + (connection.execute(sa.select(sa.func.max(containers.c.number))).scalar() or 0)
+        def write(connection: sa.Connection) -> Record:
+            # The database gives the number; until then the uuid holds the place of a name that contains it.
+            values = structs.asdict(made) | {"name": made.name or made.uuid}
+            del values["number"]
+            insert = sa.insert(containers).values(**values).returning(containers.c.number)
+            number = connection.execute(insert).scalar_one()
             record = structs.replace(made, number=number, name=made.name or free_name(number, taken))
-            connection.execute(sa.insert(containers).values(**structs.asdict(record)))
+            if not made.name:
+                named = sa.update(containers).where(containers.c.uuid == made.uuid).values(name=record.name)
+                connection.execute(named)
             return record
 
-        return self._changed(await self._store.run(insert))
+        return self._changed(await self._store.run(write))
 
     async def _update(
         self, ref: str, ai: bool | UnsetType, expires: datetime | UnsetType | None, state: State | UnsetType
@@ -197,13 +201,8 @@ class Registry:
     def _over(self, record: Record) -> bool:
         return record.expires is not None and record.expires <= self._clock.now()
 
-    def _not_past(self, expires: datetime | None) -> None:
-        if expires is None:
-            return
-        if expires.tzinfo is None:
-            raise Fault("api.invalid", "`expires` has no time zone.", remedy="Write it like 2030-01-31T12:00:00Z.")
-        if expires <= self._clock.now():
-            raise Fault("api.invalid", "`expires` lies in the past.")
+    def _ahead(self, expires: datetime | None) -> datetime | None:
+        return None if expires is None else ahead(expires, self._clock.now())
 
 
 def record_of(row: sa.RowMapping) -> Record:

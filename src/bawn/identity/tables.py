@@ -1,61 +1,59 @@
-"""Tables of this room: containers, the people who operate, their tokens."""
+"""The tables of identity: containers, operators, their tokens.
+
+Rows of containers are never deleted, and the database itself counts the numbers (AUTOINCREMENT): a number
+cannot come back even if a row was lost. A name is free again once its container is deleted.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
-
-
-class Utc(sa.TypeDecorator):
-    impl = sa.DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value, dialect):
-        import datetime
-
-        return None if value is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value, dialect):
-        import datetime
-
-        return None if value is None else value.replace(tzinfo=datetime.UTC)
-
+from bawn.store.tables import Moment, metadata
 
 containers = sa.Table(
     "containers",
     metadata,
-    sa.Column("uuid", sa.String, primary_key=True),
-    sa.Column("number", sa.Integer, unique=True, nullable=False),
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("project", sa.String, nullable=False),
-    sa.Column("server", sa.String, nullable=False),
-    sa.Column("image", sa.String, nullable=False),
-    sa.Column("runtime", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("project", sa.String(63), nullable=False),
+    sa.Column("server", sa.String(63), nullable=False),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("runtime", sa.String(32), nullable=False),
     sa.Column("ai", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("task", sa.String, nullable=False),
-    sa.Column("mount", sa.String, nullable=False),
-    sa.Column("created", Utc, nullable=False),
-    sa.Column("expires", Utc),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("mount", sa.Text, nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("expires", Moment),
+    sqlite_autoincrement=True,
 )
+
+sa.Index(
+    "uq_containers_living_name",
+    containers.c.name,
+    unique=True,
+    sqlite_where=containers.c.state != "deleted",
+)
+
 operators = sa.Table(
     "operators",
     metadata,
-    sa.Column("person", sa.String, primary_key=True),
-    sa.Column("roles", sa.String, nullable=False),
-    sa.Column("uid", sa.BigInteger, unique=True),
-    sa.Column("created", Utc, nullable=False),
+    sa.Column("person", sa.String(32), primary_key=True),
+    sa.Column("uid", sa.Integer, unique=True),
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("created", Moment, nullable=False),
 )
+
 operator_tokens = sa.Table(
     "operator_tokens",
     metadata,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("person", sa.String, nullable=False),
-    sa.Column("label", sa.String, nullable=False),
-    sa.Column("digest", sa.String, nullable=False),
-    sa.Column("created", Utc, nullable=False),
-    sa.Column("expires", Utc),
-    sa.Column("last_used", Utc),
-    sa.Column("revoked", Utc),
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("person", sa.String(32), sa.ForeignKey("operators.person"), nullable=False, index=True),
+    sa.Column("label", sa.String(100), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("expires", Moment),
+    sa.Column("last_used", Moment),
+    sa.Column("revoked", Moment),
 )

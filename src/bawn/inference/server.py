@@ -33,7 +33,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        """Requests not yet begun, each with whether the connection stays open after its answer."""
+        self._stays = True
         self._acts: Iterator[Act] | None = None
         self._number = 0
         self._due = 0.0
@@ -91,21 +93,20 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        self._waiting.append(
-            Request(
-                method=self._parser.get_method().decode("latin-1"),
-                path=self._url.decode("latin-1"),
-                headers=tuple(self._headers),
-                body=b"".join(self._body),
-            )
+        request = Request(
+            method=self._parser.get_method().decode("latin-1"),
+            path=self._url.decode("latin-1"),
+            headers=tuple(self._headers),
+            body=b"".join(self._body),
         )
-        if self._acts is None:
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        if self._acts is None and self._timer is None:
             self._begin()
 
     # performing
 
     def _begin(self) -> None:
-        request = self._waiting.popleft()
+        request, self._stays = self._waiting.popleft()
         if self._record is not None:
             self._number = self._record.request(request)
         self._acts = answered(self._script, request, int(time.time()))
@@ -123,7 +124,9 @@ class Connection(asyncio.Protocol):
             act = next(acts, None)
             if act is None:
                 self._finish("whole")
-                if self._waiting:
+                if not self._stays:
+                    transport.close()
+                elif self._waiting:
                     self._timer = self._loop.call_soon(self._begin)
                 return
             if isinstance(act, bytes):

@@ -72,6 +72,23 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
     }
 
 
+def agent_files(name: str, workspace: str = "/workspace") -> dict[str, str]:
+    """Small files for the home folder, by their path in it: what no variable can say.
+
+    Claude Code's terminal otherwise begins by asking the network whether it is there, and waits; then it asks
+    whether the key may be used, of which it remembers the last twenty characters, and whether the folder is trusted.
+    """
+    return {
+        ".claude.json": json.dumps(
+            {
+                "hasCompletedOnboarding": True,
+                "customApiKeyResponses": {"approved": [f"container-{name}"[-20:]], "rejected": []},
+                "projects": {workspace: {"hasTrustDialogAccepted": True, "allowedTools": []}},
+            }
+        )
+    }
+
+
 def _opencode(token: str, model: str, wire: str) -> str:
     """OpenCode's configuration as it reads it from the environment, above every file of the project."""
     if wire == "anthropic":

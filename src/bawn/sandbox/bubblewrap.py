@@ -41,7 +41,14 @@ SCRATCH_BYTES = 2 << 30
 """How much /tmp and /home/agent may hold each; it is memory."""
 
 _HOST_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_HOST_FILES = ("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+_HOST_FILES = (
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+)
 
 
 class Bubblewrap:
@@ -141,7 +148,18 @@ class Bubblewrap:
             command += _host_image()
         else:
             command += ["--ro-bind", str(rootfs) if self._rootless else f"{STAGE}/rootfs", "/"]
-        command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108 - the box's own
+        command += [
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--perms",
+            "1777",
+            "--size",
+            str(SCRATCH_BYTES),
+            "--tmpfs",
+            "/dev/shm",
+        ]
         command += ["--remount-ro", "/dev"]
         command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the box's own
         command += ["--size", str(SCRATCH_BYTES), "--tmpfs", furnishing.HOME]

@@ -12,6 +12,7 @@ holds the address already we fail rather than share.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
 import json
@@ -103,6 +104,15 @@ def raise_loopback() -> None:
             fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
 
 
+def forget_closed_connections() -> None:
+    """No TIME_WAIT in this namespace: it would keep a door's address taken for a minute after a crash, and adoption fail.
+
+    What TIME_WAIT protects from, packets of an old connection that come late, does not exist on `lo`.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/net/ipv4/tcp_max_tw_buckets").write_text("0", encoding="ascii")
+
+
 def listener(address: Address) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -124,6 +134,7 @@ def main() -> None:
             join_owner(net)
             kernel.setns(net, kernel.NEW_NAMESPACE_NET)
             raise_loopback()
+            forget_closed_connections()
             opened.extend(listener((address, port)) for address, port in addresses)
         except OSError as error:
             answer.send(json.dumps({"ok": False, "errno": error.errno, "cause": str(error)}).encode())

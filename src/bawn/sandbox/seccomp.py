@@ -72,7 +72,12 @@ def program(machine: str | None = None) -> bytes:
     for name, number in numbers.items():
         if name not in BY_ARGUMENT:
             lines += [(_JEQ, 0, 1, number), _refuse(errno.ENOSYS if name in ABSENT else errno.EPERM)]
-    clone: list[Instruction] = [(_LOAD, 0, 0, _ARG0), (_JSET, 0, 1, NEW_NAMESPACES), _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+    clone: list[Instruction] = [
+        (_LOAD, 0, 0, _ARG0),
+        (_JSET, 0, 1, NEW_NAMESPACES),
+        _refuse(errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
     ioctl: list[Instruction] = [(_LOAD, 0, 0, _ARG1)]
     for request in TERMINAL_INJECTIONS:
         ioctl += [(_JEQ, 0, 1, request), _refuse(errno.EPERM)]
@@ -80,7 +85,13 @@ def program(machine: str | None = None) -> bytes:
     family: list[Instruction] = [(_LOAD, 0, 0, _ARG0)]
     for allowed in FAMILIES[:3]:
         family += [(_JEQ, 0, 1, allowed), (_RETURN, 0, 0, _ALLOW)]
-    family += [(_JEQ, 1, 0, 16), _refuse(errno.EAFNOSUPPORT), (_LOAD, 0, 0, _ARG2), (_JEQ, 0, 1, 0), (_RETURN, 0, 0, _ALLOW)]
+    family += [
+        (_JEQ, 1, 0, 16),
+        _refuse(errno.EAFNOSUPPORT),
+        (_LOAD, 0, 0, _ARG2),
+        (_JEQ, 0, 1, 0),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
     family += [_refuse(errno.EAFNOSUPPORT)]
     for name, block in (("clone", clone), ("ioctl", ioctl), ("socket", family), ("socketpair", family)):
         lines += [(_JEQ, 0, len(block), numbers[name]), *block]
@@ -108,7 +119,9 @@ def profile(machine: str | None = None) -> dict[str, object]:
         if NEW_NAMESPACES >> bit & 1:
             flag = 1 << bit
             comparison = {"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}
-            rules.append({"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM, "args": [comparison]})
+            rules.append(
+                {"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM, "args": [comparison]}
+            )
     for request in TERMINAL_INJECTIONS:
         rule(["ioctl"], errno.EPERM, (1, request, "SCMP_CMP_EQ"))
     for number in range(_FAMILY_COUNT):

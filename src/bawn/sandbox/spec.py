@@ -19,12 +19,26 @@ from bawn.errors import Fault, quoted
 RUNTIMES = ("podman", "bubblewrap")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 IMAGE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
+ENV_NAME = re.compile(r"([A-Z_][A-Z0-9_]{0,127}|no_proxy)\Z")
+"""`no_proxy` has no upper-case form that every program reads."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 ENV_VALUE_LIMIT = 8192
 ENV_COUNT_LIMIT = 128
 
-_WHOLLY_CLOSED = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/usr", "/var/lib", "/var/run", "/bin", "/lib", "/sbin")
+_WHOLLY_CLOSED = (
+    "/etc",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/run",
+    "/usr",
+    "/var/lib",
+    "/var/run",
+    "/bin",
+    "/lib",
+    "/sbin",
+)
 """Neither these, nor anything inside, nor anything that contains them."""
 _CLOSED_THEMSELVES = ("/home", "/root", "/tmp", "/var/tmp", "/srv", "/opt", "/mnt", "/media")  # noqa: S108 - refused, not used
 """Folders of folders: what is inside may be mounted, they themselves may not."""

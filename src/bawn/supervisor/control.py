@@ -80,7 +80,9 @@ class Control:
             if line is not self._line or line is None:
                 return  # it asked and is gone
             if isinstance(said, Fault):
-                line.send({"id": number, "ok": False, "code": said.code, "sentence": said.sentence, "cause": said.cause})
+                line.send(
+                    {"id": number, "ok": False, "code": said.code, "sentence": said.sentence, "cause": said.cause}
+                )
             else:
                 line.send({"id": number, "ok": True, **said}, fds)
 

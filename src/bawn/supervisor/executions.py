@@ -55,10 +55,18 @@ class Executions:
             try:
                 running = runtime.execute(spec, box, command)
             except (Fault, OSError) as error:
-                fault = error if isinstance(error, Fault) else Fault("sandbox.start_failed", "the command could not be started", cause=str(error))
+                fault = (
+                    error
+                    if isinstance(error, Fault)
+                    else Fault("sandbox.start_failed", "the command could not be started", cause=str(error))
+                )
                 self._loop.post(lambda: answer(fault, []))
                 return
-            self._loop.post(lambda: self._started(_Execution(uuid, box, runtime, running, os.pidfd_open(running.process.pid)), answer))
+            self._loop.post(
+                lambda: self._started(
+                    _Execution(uuid, box, runtime, running, os.pidfd_open(running.process.pid)), answer
+                )
+            )
 
         self._keeper.slowly(start_slowly)
 
@@ -85,7 +93,9 @@ class Executions:
     def resize(self, name: object, rows: object, cols: object) -> None:
         terminal = self._one(name).running.terminal
         if terminal is not None:
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", _size("rows", rows), _size("cols", cols), 0, 0))
+            fcntl.ioctl(
+                terminal, termios.TIOCSWINSZ, struct.pack("HHHH", _size("rows", rows), _size("cols", cols), 0, 0)
+            )
 
     def signal(self, name: object, number: object) -> None:
         execution = self._one(name)
@@ -110,7 +120,12 @@ class Executions:
 def read_command(request: Mapping[str, object]) -> Command:
     """The command of a request, or `sandbox.invalid`."""
     argv = request.get("argv")
-    if not isinstance(argv, list) or not argv or not all(isinstance(one, str) and "\0" not in one for one in argv) or not argv[0]:
+    if (
+        not isinstance(argv, list)
+        or not argv
+        or not all(isinstance(one, str) and "\0" not in one for one in argv)
+        or not argv[0]
+    ):
         raise Fault("sandbox.invalid", "argv must be a list of texts that names a program")
     if sum(len(one) for one in argv) > ARGUMENTS_LIMIT:
         raise Fault("sandbox.invalid", f"argv must not be longer than {ARGUMENTS_LIMIT} characters")

@@ -60,7 +60,12 @@ class Held:
             "netns_inode": box.netns_inode if box else None,
             "start_time": box.start_time if box else None,
             "doors": [
-                {"kind": kind.value, "address": PLACES[kind].address, "port": PLACES[kind].port, "owner": PLACES[kind].owner}
+                {
+                    "kind": kind.value,
+                    "address": PLACES[kind].address,
+                    "port": PLACES[kind].port,
+                    "owner": PLACES[kind].owner,
+                }
                 for kind in OPEN_NOW
                 if kind in self.doors
             ],

@@ -54,7 +54,9 @@ class Home:
 def open_master_key(path: Path, home: Path) -> int:
     """A descriptor of the master key, made if there is none. Only the gateway reads from it."""
     if path.resolve().is_relative_to(home.resolve()):
-        raise Fault("config.invalid", "the master key must not lie beside what it protects", remedy=f"Put it outside {home}.")
+        raise Fault(
+            "config.invalid", "the master key must not lie beside what it protects", remedy=f"Put it outside {home}."
+        )
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -69,5 +71,7 @@ def open_master_key(path: Path, home: Path) -> int:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(fd)
-        raise Fault("config.invalid", f"the master key {path} must be a file of mode 0600 that belongs to who starts Bawn")
+        raise Fault(
+            "config.invalid", f"the master key {path} must be a file of mode 0600 that belongs to who starts Bawn"
+        )
     return fd

@@ -89,7 +89,11 @@ class Keeper:
             opened = open_listeners(box, [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW])
             runtime.start(prepared)
         except (Fault, OSError) as error:
-            fault = error if isinstance(error, Fault) else Fault("sandbox.start_failed", "the container could not be made", cause=str(error))
+            fault = (
+                error
+                if isinstance(error, Fault)
+                else Fault("sandbox.start_failed", "the container could not be made", cause=str(error))
+            )
             for listener in opened:
                 listener.close()
             if box is not None:
@@ -119,7 +123,13 @@ class Keeper:
     def _announce(self, held: Held) -> None:
         for kind, door in held.doors.items():
             place = PLACES[kind]
-            packet = {"event": "door", "uuid": held.spec.uuid, "kind": kind.value, "address": place.address, "port": place.port}
+            packet = {
+                "event": "door",
+                "uuid": held.spec.uuid,
+                "kind": kind.value,
+                "address": place.address,
+                "port": place.port,
+            }
             self._tell(packet, [door.fileno()])
 
     def _watch(self, held: Held) -> None:
@@ -184,7 +194,11 @@ class Keeper:
             else:
                 self._records.write(spec, "stopped", None)
         except (Fault, OSError) as error:
-            fault = error if isinstance(error, Fault) else Fault("internal", "the container could not be stopped", cause=str(error))
+            fault = (
+                error
+                if isinstance(error, Fault)
+                else Fault("internal", "the container could not be stopped", cause=str(error))
+            )
             self._loop.post(lambda: answer(fault))
             return
         self._loop.post(lambda: self._stopped(held, delete, answer))
@@ -206,7 +220,13 @@ class Keeper:
             except Fault as fault:
                 if box is not None and box.lives():
                     kill_first_process(box)
-                lost.append({"event": "container.exited", "uuid": uuid, "reason": f"its record is no longer valid: {fault.sentence}"})
+                lost.append(
+                    {
+                        "event": "container.exited",
+                        "uuid": uuid,
+                        "reason": f"its record is no longer valid: {fault.sentence}",
+                    }
+                )
                 continue
             self._held[uuid] = held
             if state == "running" and box is not None and box.lives():

@@ -51,7 +51,13 @@ def hidden_by(path: Path) -> Path | None:
 def needed(launch: Launch) -> dict[Path, bool]:
     """Every path to show, by whether it is writable; both as it is written and as it really is."""
     shown: dict[Path, bool] = {}
-    interpreted = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(source_root()), str(Path(sys.executable).resolve().parent.parent)]
+    interpreted = [
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        str(source_root()),
+        str(Path(sys.executable).resolve().parent.parent),
+    ]
     for writable, paths in ((False, [*interpreted, *launch.readable]), (True, launch.writable)):
         for text in paths:
             for path in (Path(text), Path(text).resolve()):
@@ -83,22 +89,25 @@ def uncover(launch: Launch) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(exist_ok=True)
-        kernel.restrict(tree, kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | (0 if writable else kernel.MOUNT_ATTR_RDONLY))
+        kernel.restrict(
+            tree, kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | (0 if writable else kernel.MOUNT_ATTR_RDONLY)
+        )
         kernel.attach(tree, str(path))
 
 
 def main() -> None:
     launch = Launch(**json.loads(sys.argv[1]))
-    os.umask(0o077)
     os.chdir("/")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if launch.uid is not None and launch.gid is not None:
+        os.umask(0o022)  # the folders on the way must be passable
         uncover(launch)
         os.setgroups([])
         os.setresgid(launch.gid, launch.gid, launch.gid)
         os.setresuid(launch.uid, launch.uid, launch.uid)
+    os.umask(0o077)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     # After the change of user, which clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)

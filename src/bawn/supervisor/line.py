@@ -26,7 +26,11 @@ Body = Mapping[str, object]
 
 class Line:
     def __init__(
-        self, loop: Loop, end: socket.socket, on_request: Callable[[dict[str, object]], None], on_broken: Callable[[], None]
+        self,
+        loop: Loop,
+        end: socket.socket,
+        on_request: Callable[[dict[str, object]], None],
+        on_broken: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._end = end
@@ -43,7 +47,9 @@ class Line:
             return
         packet = json.dumps(body, separators=(",", ":")).encode()
         if len(packet) > PACKET_LIMIT:
-            packet = json.dumps({key: body[key] for key in ("id", "event", "ok") if key in body} | {"cut": True}).encode()
+            packet = json.dumps(
+                {key: body[key] for key in ("id", "event", "ok") if key in body} | {"cut": True}
+            ).encode()
         self._queue.append((packet, [os.dup(fd) for fd in fds]))
         if len(self._queue) > QUEUE_LIMIT:
             self._break()

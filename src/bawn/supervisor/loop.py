@@ -68,8 +68,8 @@ class Loop:
         """Waits for the next thing and does it."""
         timeout = max(0.0, self._times[0][0] - time.monotonic()) if self._times else None
         for key, _ in self._selector.select(timeout):
-            # An earlier act of this round may have unwatched it.
-            if key.fd in self._selector.get_map():
+            # An earlier act of this round may have closed it, and its number may mean another descriptor by now.
+            if self._selector.get_map().get(key.fd) is key:
                 key.data()
         while self._times and self._times[0][0] <= time.monotonic():
             heapq.heappop(self._times)[2]()

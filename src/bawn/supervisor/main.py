@@ -114,7 +114,13 @@ class Supervisor:
                 return
         self._ready = True
         home = self._setting.home
-        ready = {"ready": True, "pid": os.getpid(), "home": str(home.path), "socket": str(home.socket), "degraded": self._control.degraded()}
+        ready = {
+            "ready": True,
+            "pid": os.getpid(),
+            "home": str(home.path),
+            "socket": str(home.socket),
+            "degraded": self._control.degraded(),
+        }
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 
@@ -136,7 +142,9 @@ def run(setting: Setting, *, rootless: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None, programs: Programs | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bawn.supervisor", description="Keeps the boxes and their doors.")
-    parser.add_argument("--home", type=Path, required=True, metavar="DIR", help="where this installation keeps its state")
+    parser.add_argument(
+        "--home", type=Path, required=True, metavar="DIR", help="where this installation keeps its state"
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="bawn.yaml")
     parser.add_argument("--master-key", type=Path, metavar="FILE", help="default: master.key beside the configuration")
     parser.add_argument("--script", type=Path, metavar="FILE", help="what the scripted model plays before its own")

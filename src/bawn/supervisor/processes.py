@@ -53,7 +53,9 @@ class Setting:
 
 
 class Processes:
-    def __init__(self, loop: Loop, setting: Setting, on_gateway: Callable[[socket.socket], None], on_gateway_gone: Act) -> None:
+    def __init__(
+        self, loop: Loop, setting: Setting, on_gateway: Callable[[socket.socket], None], on_gateway_gone: Act
+    ) -> None:
         self._loop = loop
         self._setting = setting
         self._on_gateway = on_gateway
@@ -103,7 +105,14 @@ class Processes:
                 Launch(os.getpid()),
             )
             places = ["--home", str(setting.home.path), "--config", str(setting.config)]
-            handed = ["--control-fd", str(gateway_end.fileno()), "--audit-fd", str(audit_end.fileno()), "--master-fd", str(key)]
+            handed = [
+                "--control-fd",
+                str(gateway_end.fileno()),
+                "--audit-fd",
+                str(audit_end.fileno()),
+                "--master-fd",
+                str(key),
+            ]
             launch = Launch(
                 os.getpid(),
                 readable=[str(setting.config)],

@@ -23,9 +23,21 @@ def system_user(name: str) -> User:
     try:
         found = pwd.getpwnam(name)
     except KeyError:
-        argv = ["/usr/sbin/useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
+        argv = [
+            "/usr/sbin/useradd",
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            name,
+        ]
         made = subprocess.run(argv, capture_output=True, text=True, env=environment(), check=False)
         if made.returncode != 0:
-            raise Fault("config.invalid", f"the system user {name} is missing and could not be made", cause=made.stderr.strip()) from None
+            raise Fault(
+                "config.invalid", f"the system user {name} is missing and could not be made", cause=made.stderr.strip()
+            ) from None
         found = pwd.getpwnam(name)
     return User(found.pw_uid, found.pw_gid)

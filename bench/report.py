@@ -1,0 +1,118 @@
+"""What a run found: a table for people, `build/bench.json` for programs, and the page in the documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+GOALS: dict[str, tuple[str, float]] = {
+    "identity.ratio_nginx": (">=", 0.20),
+    "identity.added_p99_ms": ("<", 0.5),
+    "streams.held": (">=", 512),
+    "memory.rss_mb": ("<", 120),
+}
+"""What is promised, each with its direction."""
+
+WORDS: dict[str, str] = {
+    "nginx.rps": "nginx as a plain proxy, calls a second",
+    "nginx.p50_ms": "nginx at concurrency 1, median",
+    "nginx.p99_ms": "nginx at concurrency 1, 99th percentile",
+    "direct.rps": "the mock without a proxy, calls a second",
+    "direct.p50_ms": "the mock at concurrency 1, median",
+    "direct.p99_ms": "the mock at concurrency 1, 99th percentile",
+    "identity.rps": "Bawn through a container's door, calls a second",
+    "identity.ratio_nginx": "Bawn's rate as a share of nginx's",
+    "identity.p50_ms": "Bawn at concurrency 1, median",
+    "identity.p99_ms": "Bawn at concurrency 1, 99th percentile",
+    "identity.added_p50_ms": "added to the mock, median",
+    "identity.added_p99_ms": "added to the mock, 99th percentile",
+    "streams.held": "streams of 50 tokens a second held whole, of 512",
+    "streams.lost": "tokens lost in all streams",
+    "streams.ttft_p99_ms": "first token through Bawn, 99th percentile",
+    "streams.added_ttft_p99_ms": "first token, added by Bawn, 99th percentile",
+    "streams.late_p99_ms": "lateness of a stream's end, 99th percentile",
+    "streams.direct_held": "the same streams without Bawn, held whole",
+    "memory.rss_mb": "resident memory of the gateway after all calls, MB",
+    "memory.start_mb": "resident memory of the gateway after the first calls, MB",
+    "memory.growth_mb": "growth between the two, MB",
+    "memory.calls": "calls between the two",
+    "litellm.rps": "LiteLLM proxy, calls a second",
+    "litellm.ratio_nginx": "LiteLLM's rate as a share of nginx's",
+    "litellm.p99_ms": "LiteLLM at concurrency 1, 99th percentile",
+    "portkey.rps": "Portkey gateway, calls a second",
+    "portkey.ratio_nginx": "Portkey's rate as a share of nginx's",
+    "portkey.p99_ms": "Portkey at concurrency 1, 99th percentile",
+}
+"""Every figure under its one name; a name that is not here cannot be reported."""
+
+
+@dataclass(slots=True)
+class Findings:
+    metrics: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Lanes that could not run, with the reason; they have no figure, never zero."""
+
+    def put(self, name: str, value: float) -> None:
+        if name not in WORDS:
+            raise KeyError(name)
+        self.metrics[name] = round(value, 4)
+
+    def table(self) -> str:
+        lines = ["| what | name | figure | goal |", "|---|---|---:|---|"]
+        for name, words in WORDS.items():
+            if name in self.metrics:
+                lines.append(
+                    f"| {words} | `{name}` | {_shown(self.metrics[name])} | {_judged(name, self.metrics[name])} |"
+                )
+        lines += [f"\nLeft out: {lane} ({reason})" for lane, reason in self.left_out.items()]
+        return "\n".join(lines)
+
+    def write(self) -> Path:
+        """Figures of other benches in the same file stay."""
+        path = ROOT / "build" / "bench.json"
+        path.parent.mkdir(exist_ok=True)
+        kept = json.loads(path.read_text())["metrics"] if path.exists() else {}
+        kept = {name: value for name, value in kept.items() if name not in WORDS}
+        path.write_text(json.dumps({"machine": machine(), "metrics": kept | self.metrics}, indent=2) + "\n")
+        return path
+
+    def document(self) -> Path:
+        path = ROOT / "docs" / "benchmarks.md"
+        text = path.read_text() if path.exists() else f"# Benchmarks\n\n{_BEGIN}\n{_END}\n"
+        before, _, rest = text.partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        path.write_text(f"{before}{_BEGIN}\nMachine: {machine()}.\n\n{self.table()}\n{_END}{after}")
+        return path
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:,.3f}"
+
+
+def _judged(name: str, value: float) -> str:
+    if name not in GOALS:
+        return ""
+    sign, goal = GOALS[name]
+    reached = value >= goal if sign == ">=" else value < goal
+    return f"{sign} {goal:g} {'✓' if reached else '✗ missed'}"
+
+
+def machine() -> str:
+    """Processor, cores, memory, kernel and Python: what a figure means nothing without."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kernel = platform.release().partition("-")[0]
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GB, Linux {kernel}, Python {platform.python_version()}"

@@ -1,0 +1,7 @@
+"""`python -m bawn.app`."""
+
+import sys
+
+from bawn.app.main import main
+
+sys.exit(main())

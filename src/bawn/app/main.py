@@ -1,0 +1,129 @@
+"""`python -m bawn.app`: the gateway process, and the two verbs that need no running one.
+
+    --home DIR --config FILE --control-fd N --audit-fd N --master-fd N     what the supervisor starts
+    config schema | config check FILE                                      what `bawn config` starts
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import grp
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
+from bawn.app.logs import log_to_stderr
+from bawn.app.services import read_file
+from bawn.app.settings import Configuration, configured
+from bawn.app.wiring import Handed, Yard
+from bawn.config.schema import schema_of
+from bawn.errors import Fault
+from bawn.vault.harden import harden
+
+_log = structlog.get_logger("bawn.app")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["config"]:
+            return _config(words[1:])
+        return _gateway(words)
+    except Fault as fault:
+        sys.stderr.write(f"bawn: {fault.sentence} {fault.remedy}\n")
+        return 1
+
+
+def _config(words: list[str]) -> int:
+    match words:
+        case ["schema"]:
+            sys.stdout.write(json.dumps(schema_of(Configuration), indent=2) + "\n")
+            return 0
+        case ["check", path]:
+            if not Path(path).exists():
+                raise Fault("config.unreadable", f"There is no file {path}.")
+            configured(read_file(Path(path)), Path(path).name)
+            sys.stdout.write(f"{path} fits.\n")
+            return 0
+        case _:
+            sys.stderr.write("usage: python -m bawn.app config (schema | check FILE)\n")
+            return 2
+
+
+def _gateway(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bawn.app")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--config", type=Path, required=True)
+    for name in ("--control-fd", "--audit-fd", "--master-fd"):
+        parser.add_argument(name, type=int, required=True)
+    asked = parser.parse_args(words)
+    # Before anything secret is read: no core dump, no ptrace, no /proc/self/mem for others.
+    harden()
+    handed = Handed(
+        home=asked.home,
+        config=asked.config,
+        control=socket.socket(fileno=asked.control_fd),
+        audit=socket.socket(fileno=asked.audit_fd),
+        master_fd=asked.master_fd,
+    )
+    for inherited in (handed.control, handed.audit):
+        inherited.setblocking(False)
+        inherited.set_inheritable(False)
+    configuration = configured(read_file(handed.config), handed.config.name)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(handed, configuration))
+
+
+async def _serve(handed: Handed, configuration: Configuration) -> int:
+    yard = Yard(handed, configuration)
+    log_to_stderr(yard.redactor.text)
+    await yard.load()
+    await yard.operators.ensure_first(os.getuid())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, yard.ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    yard.boxes.open()
+    yard.status.greeting = await yard.lifecycle.adopt()
+    server, yard.status.listening = _management(yard)
+    tasks = [
+        asyncio.create_task(yard.book.run(), name="usage book"),
+        asyncio.create_task(yard.expiry.run(), name="expiry"),
+    ]
+    await server.start()
+    _log.info("gateway.ready", listening=list(yard.status.listening))
+    ended = asyncio.create_task(yard.ended.wait())
+    # A background task never ends by itself; if one does, the process must not go on without it.
+    done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in (ended, *tasks):
+        task.cancel()
+    await server.stop()
+    await yard.shut()
+    failed = [task for task in done if task is not ended]
+    for task in failed:
+        with contextlib.suppress(asyncio.CancelledError):
+            _log.error("gateway.task_ended", task=task.get_name(), error=repr(task.exception()))
+    return 1 if failed else 0
+
+
+def _management(yard: Yard) -> tuple[ManagementServer, tuple[str, ...]]:
+    api = yard.configuration.api
+    group = grp.getgrnam(api.group).gr_gid if api.group is not None else None
+    path = yard.handed.home / "run" / "bawn.sock"
+    unix = bind_unix(path, group)
+    listening = [f"unix:{path}"]
+    loopback = None
+    if api.port is not None:
+        loopback = bind_loopback(api.host, api.port)
+        listening.append("http://{}:{}".format(*loopback.getsockname()[:2]))
+    return ManagementServer(yard.services, unix, loopback), tuple(listening)

@@ -1,0 +1,323 @@
+"""What the management API asks of this process, beside the lifecycle of containers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from bawn import __version__
+from bawn.api.services import Recorder
+from bawn.app.boxes import Boxes
+from bawn.app.settings import Configuration, configured
+from bawn.audit.recorder import Recorder as AuditRecorder
+from bawn.audit.redact import Redactor
+from bawn.config.load import ConfigFault
+from bawn.config.schema import schema_of
+from bawn.errors import Fault, quoted
+from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.providers import HABITS, WIRE_OF
+from bawn.guardrails.usage import UsageBook
+from bawn.identity.registry import Registry
+from bawn.sdk import shapes
+from bawn.terms.clock import Clock
+from bawn.terms.event import Event
+from bawn.terms.principal import Operator, label
+from bawn.vault.vault import KeyInfo, Vault
+
+_TAIL_POLL_S = 0.5
+
+
+class Keys:
+    """Provider keys: the vault, with every change on record and every secret known to the redactor."""
+
+    def __init__(self, vault: Vault, redactor: Redactor, recorder: Recorder) -> None:
+        self._vault = vault
+        self._redactor = redactor
+        self._recorder = recorder
+
+    async def list(self) -> Sequence[shapes.Key]:
+        return [_key(info) for info in self._vault.list()]
+
+    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
+        self._redactor.learn([secret.strip()])
+        info = await self._vault.add(provider, secret, name)
+        await self._record("key.added", info.provider, info.fingerprint, by)
+        return _key(info)
+
+    async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
+        self._redactor.learn([secret.strip()])
+        info = await self._vault.rotate(key_id, secret)
+        await self._record("key.rotated", info.provider, info.fingerprint, by)
+        return _key(info)
+
+    async def remove(self, key_id: str, by: Operator) -> None:
+        await self._vault.remove(key_id)
+        await self._record("key.removed", key_id, "", by)
+
+    async def reset(self, by: Operator) -> None:
+        await self._vault.reset()
+        await self._record("key.reset", "", "", by)
+
+    async def _record(self, event: str, provider: str, fingerprint: str, by: Operator) -> None:
+        await self._recorder.record(
+            Event(event=event, principal=label(by), provider=provider, detail=(("fingerprint", fingerprint),))
+        )
+
+
+class Usage:
+    def __init__(self, book: UsageBook, registry: Registry) -> None:
+        self._book = book
+        self._registry = registry
+
+    async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
+        await self._book.flush()
+        rows = await self._book.summary(by, since)
+        return [
+            shapes.UsageRow(
+                container=self._named(row.key) if by == "container" else "",
+                model=row.key if by == "model" else "",
+                calls=row.calls,
+                refused=row.refused,
+                tokens_in=row.tokens_in,
+                tokens_out=row.tokens_out,
+                tokens_cached=row.tokens_cached,
+                cost_usd=float(row.cost_usd) if row.cost_usd is not None else None,
+            )
+            for row in rows
+        ]
+
+    def _named(self, uuid: str) -> str:
+        standing = self._registry.standing(uuid)
+        return standing.container.name if standing is not None else uuid
+
+
+class Refusals:
+    """The last refusals of a container, as `bawn why` tells them."""
+
+    def __init__(self, book: UsageBook) -> None:
+        self._book = book
+
+    async def last(self, uuid: str, limit: int) -> Sequence[shapes.Refusal]:
+        await self._book.flush()
+        return [
+            shapes.Refusal(
+                time=each.time,
+                code=each.code,
+                sentence=each.sentence,
+                cause=each.cause,
+                remedy=each.remedy,
+                record=each.call,
+            )
+            for each in await self._book.last_refusals(uuid, limit)
+        ]
+
+
+class Status:
+    def __init__(
+        self, home: Path, config: Path, current: Callable[[], Configuration], registry: Registry, clock: Clock
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._current = current
+        self._registry = registry
+        self._started = clock.now()
+        self.greeting: dict[str, Any] = {}
+        self.listening: tuple[str, ...] = ()
+        self.troubles: Callable[[], Sequence[str]] = tuple
+
+    async def status(self) -> shapes.Status:
+        records = self._registry.list()
+        rootless = bool(self.greeting.get("rootless"))
+        degraded = [*map(str, self.greeting.get("degraded", ())), *self.troubles()]
+        if rootless:
+            degraded.append("Rootless: all processes of Bawn run as one user; only process borders part them.")
+        processes = [shapes.Process("gateway", os.getpid(), pwd.getpwuid(os.geteuid()).pw_name)]
+        if isinstance(self.greeting.get("audit_pid"), int):
+            processes.append(shapes.Process("audit", self.greeting["audit_pid"]))
+        processes.append(shapes.Process("supervisor", os.getppid()))
+        return shapes.Status(
+            version=__version__,
+            started=self._started,
+            home=str(self._home),
+            config=str(self._config),
+            profile=self._current().profile.value,
+            rootless=rootless,
+            containers=len(records),
+            running=sum(record.state == "running" for record in records),
+            listening=self.listening,
+            processes=tuple(processes),
+            runtimes={str(name): str(said) for name, said in self.greeting.get("runtimes", {}).items()},
+            degraded=tuple(degraded),
+        )
+
+
+class Models:
+    """Every model that the configuration names."""
+
+    def __init__(self, current: Callable[[], Configuration]) -> None:
+        self._current = current
+
+    async def list(self) -> Sequence[shapes.Model]:
+        configuration = self._current()
+        catalogue = Catalogue(configuration.providers, configuration.models)
+        default = configuration.models.default
+        models = [
+            shapes.Model(id=target.name, provider=target.provider, wires=self._wires(target.provider),
+                         default=target.name == default)
+            for target in catalogue.names()
+        ]  # fmt: skip
+        for name, to in catalogue.aliases().items():
+            provider = to.partition("/")[0]
+            models.append(shapes.Model(id=name, provider=provider, wires=self._wires(provider), alias_of=to))
+        return models
+
+    def _wires(self, provider: str) -> tuple[str, ...]:
+        found = self._current().providers.get(provider)
+        if found is None:
+            return ()
+        return tuple(sorted({WIRE_OF[endpoint].value for endpoint in HABITS[found.kind].paths}))
+
+
+class Images:
+    """Images are the supervisor's; this passes on what it says."""
+
+    def __init__(self, boxes: Callable[[], Boxes], recorder: Recorder) -> None:
+        self._boxes = boxes
+        self._recorder = recorder
+        self._listening: dict[str, list[asyncio.Queue[str | None]]] = {}
+
+    async def list(self) -> Sequence[shapes.Image]:
+        told = (await self._boxes().ask("images.list")).body["images"]
+        return [
+            shapes.Image(
+                name=str(image["name"]),
+                built=_moment(image.get("created")),
+                size_bytes=image.get("size_bytes"),
+                digest=str(image.get("digest") or ""),
+            )
+            for image in told
+        ]
+
+    async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        await self._recorder.record(Event(event="image.building", principal=label(by), detail=(("image", name),)))
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._listening.setdefault(name, []).append(queue)
+        building = asyncio.ensure_future(self._boxes().ask("images.build", wait_s=3600, name=name))
+        building.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (line := await queue.get()) is not None:
+                yield shapes.Progress(line)
+            await building
+            yield shapes.Progress(f"The image {name} is built.", done=True)
+        finally:
+            self._listening[name].remove(queue)
+
+    async def remove(self, name: str, by: Operator) -> None:
+        await self._boxes().ask("images.remove", name=name)
+        await self._recorder.record(Event(event="image.removed", principal=label(by), detail=(("image", name),)))
+
+    def progressed(self, body: dict[str, Any]) -> None:
+        for queue in self._listening.get(str(body.get("name")), ()):
+            queue.put_nowait(str(body.get("line", "")))
+
+
+class ConfigurationFile:
+    """The file, what it says now, and whether another text would do."""
+
+    def __init__(
+        self,
+        path: Path,
+        current: Callable[[], Configuration],
+        apply: Callable[[Configuration], None],
+        recorder: Recorder,
+    ) -> None:
+        self._path = path
+        self._current = current
+        self._apply = apply
+        self._recorder = recorder
+
+    def schema(self) -> dict[str, Any]:
+        return schema_of(Configuration)
+
+    def effective(self) -> dict[str, Any]:
+        return self._current().model_dump(mode="json")
+
+    def check(self, text: str) -> shapes.ConfigVerdict:
+        try:
+            configured(text, self._path.name)
+        except Fault as fault:
+            return _verdict(fault)
+        return shapes.ConfigVerdict(fits=True)
+
+    async def reload(self, by: Operator) -> shapes.ConfigVerdict:
+        try:
+            fresh = configured(read_file(self._path), self._path.name)
+            await self._recorder.record(Event(event="config.reloaded", principal=label(by)))
+            self._apply(fresh)
+        except Fault as fault:
+            if not fault.code.startswith("config."):
+                raise
+            await self._recorder.record(
+                Event(event="config.refused", principal=label(by), code=fault.code, cause=fault.sentence)
+            )
+            return _verdict(fault)
+        return shapes.ConfigVerdict(fits=True)
+
+
+class AuditLog:
+    def __init__(self, recorder: AuditRecorder) -> None:
+        self._recorder = recorder
+
+    async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
+        last = -1
+        for record in await self._recorder.tail(lines):
+            last = int(record["sequence"])
+            yield record
+        while follow:
+            await asyncio.sleep(_TAIL_POLL_S)
+            for record in await self._recorder.tail(1000):
+                if int(record["sequence"]) > last:
+                    last = int(record["sequence"])
+                    yield record
+
+
+def read_file(path: Path) -> str:
+    """The configuration file's text; a file that is not there is an empty one, which allows nothing."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault("config.unreadable", f"The file {quoted(str(path))} cannot be read.", cause=str(error)) from error
+
+
+def _verdict(fault: Fault) -> shapes.ConfigVerdict:
+    problems = fault.problems if isinstance(fault, ConfigFault) else ()
+    return shapes.ConfigVerdict(
+        fits=False,
+        problems=tuple(
+            shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence, remedy=each.remedy)
+            for each in problems
+        )
+        or (shapes.ConfigProblem(path="", line=None, sentence=fault.sentence, remedy=fault.remedy),),
+    )
+
+
+def _key(info: KeyInfo) -> shapes.Key:
+    return shapes.Key(
+        id=info.id,
+        provider=info.provider,
+        name=info.name,
+        fingerprint=info.fingerprint,
+        created=info.created,
+        rotated=info.rotated,
+    )
+
+
+def _moment(told: object) -> datetime | None:
+    return datetime.fromisoformat(told) if isinstance(told, str) else None

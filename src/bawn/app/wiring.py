@@ -1,0 +1,214 @@
+"""The composition root: every room built once, in one place, and connected.
+
+Nothing here decides anything. What follows from the configuration is compiled into one `Works` and swapped
+by a single assignment, so that a reload is seen whole or not at all, and a call keeps what it began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bawn.api.services import Services
+from bawn.app.boxes import Boxes
+from bawn.app.clock import SystemClock
+from bawn.app.container_log import ContainerLogs
+from bawn.app.lifecycle import Lifecycle
+from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
+from bawn.app.settings import Configuration
+from bawn.audit.recorder import Recorder
+from bawn.audit.redact import Redactor
+from bawn.errors import Fault
+from bawn.gateway.answer import Answer
+from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.closing import Closing
+from bawn.gateway.doors import Doors
+from bawn.gateway.owners import ResourceOwners
+from bawn.gateway.permissions import Permissions
+from bawn.gateway.pipeline import Pipeline
+from bawn.gateway.pool import Pool
+from bawn.gateway.providers import address_of
+from bawn.gateway.server import Gateway, Works
+from bawn.gateway.settings import ProviderKind
+from bawn.gateway.toolgate import AllowAll, ToolGate
+from bawn.gateway.upstream import Upstream
+from bawn.guardrails.ledger import ConcurrencyLedger
+from bawn.guardrails.usage import UsageBook
+from bawn.identity.expiry import Expiry
+from bawn.identity.operators import Operators
+from bawn.identity.record import Record
+from bawn.identity.registry import Registry
+from bawn.sandbox.agent_env import agent_environment
+from bawn.store.engine import Store, open_store
+from bawn.vault.master import read_master
+from bawn.vault.vault import Vault
+
+_log = structlog.get_logger("bawn.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What the supervisor hands to this process."""
+
+    home: Path
+    config: Path
+    control: socket.socket
+    audit: socket.socket
+    master_fd: int
+
+
+class Yard:
+    """All rooms of one running installation."""
+
+    def __init__(self, handed: Handed, configuration: Configuration) -> None:
+        self.handed = handed
+        self.configuration = configuration
+        self.clock = SystemClock()
+        self.redactor = Redactor()
+        self.store: Store = open_store(handed.home / "state" / "bawn.db")
+        self.store.migrate()
+        self.recorder = Recorder(
+            handed.audit,
+            self.redactor,
+            self.clock,
+            durability=configuration.audit.durability,
+            queue_limit=configuration.audit.queue,
+        )
+        self.vault = Vault(self.store, read_master(handed.master_fd), self.clock)
+        self.registry = Registry(self.store, self.clock, server=socket.gethostname())
+        self.operators = Operators(self.store, self.clock)
+        self.book = UsageBook(self.store)
+        self.owners = ResourceOwners(self.store)
+        self.ledger = ConcurrencyLedger(lambda: self.configuration.guardrails.concurrent_calls)
+        self._running: set[Answer] = set()
+        self._tls = ssl.create_default_context()
+        self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        self.gateway = Gateway(
+            self._works(configuration),
+            self.registry,
+            self.recorder,
+            ToolGate(AllowAll(), self.recorder),
+            Closing(self.recorder, self.book, self.clock, self._record_lost),
+            self.clock,
+        )
+        self.registry.watch(self.gateway.running.changed)
+        self.doors = Doors(self.gateway, self.pool, self.clock)
+        self.lifecycle = Lifecycle(
+            self.registry,
+            self.doors,
+            self.recorder,
+            ContainerLogs(handed.home / "state" / "logs"),
+            self._box_defaults,
+            self._environment,
+            Refusals(self.book).last,
+        )
+        self.boxes = Boxes(handed.control, self.lifecycle.heard, self._supervisor_gone)
+        self.lifecycle.connect(self.boxes)
+        self.expiry = Expiry(self.registry, self.clock, self.lifecycle.stop_expired)
+        self.status = Status(handed.home, handed.config, lambda: self.configuration, self.registry, self.clock)
+        self.status.troubles = self._troubles
+        images = Images(lambda: self.boxes, self.recorder)
+        self.lifecycle.on_image_progress = images.progressed
+        self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
+        self.services = Services(
+            lifecycle=self.lifecycle,
+            keys=Keys(self.vault, self.redactor, self.recorder),
+            operators=self.operators,
+            usage=Usage(self.book, self.registry),
+            status=self.status,
+            models=Models(lambda: self.configuration),
+            images=images,
+            config=self.file,
+            audit=AuditLog(self.recorder),
+            recorder=self.recorder,
+        )
+        self.ended = asyncio.Event()
+        self._lost_records = 0
+
+    async def load(self) -> None:
+        """Everything kept from before, into memory."""
+        await self.registry.load()
+        await self.operators.load()
+        await self.owners.load()
+        await self.vault.load()
+        self.redactor.learn(self.vault.secrets())
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let another configuration hold, from the next call on."""
+        works = self._works(configuration)
+        self.configuration = configuration
+        self.gateway.works = works
+
+    def _works(self, configuration: Configuration) -> Works:
+        scripted = str(self.handed.home / "run" / "scripted.sock")
+        addresses = {
+            name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()
+        }
+        catalogue = Catalogue(configuration.providers, configuration.models)
+        permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
+        return Works(
+            limits=configuration.limits,
+            permissions=permissions,
+            pipeline=Pipeline((), permissions),
+            upstream=Upstream(
+                addresses,
+                self.vault,
+                self.pool,
+                self.ledger,
+                configuration.timeouts,
+                self.clock.monotonic,
+                self._running,
+            ),
+        )
+
+    def _box_defaults(self) -> tuple[str, str]:
+        boxes = self.configuration.boxes
+        runtimes = self.status.greeting.get("runtimes", {})
+        ready = "podman" if runtimes.get("podman") == "ready" else "bubblewrap"
+        return boxes.image, boxes.runtime.value if boxes.runtime is not None else ready
+
+    def _environment(self, record: Record) -> dict[str, str]:
+        """OpenCode speaks whichever wire the default model's provider understands."""
+        wire = "openai"
+        default = self.configuration.models.default or ""
+        provider = self.configuration.providers.get(default.partition("/")[0])
+        if provider is not None and provider.kind is ProviderKind.ANTHROPIC:
+            wire = "anthropic"
+        return agent_environment(record.name, record.number, wire=wire)
+
+    def _troubles(self) -> list[str]:
+        troubles = []
+        if self.vault.unreadable:
+            troubles.append("The master key does not fit the stored keys: providers that need one are not reached.")
+        if self._lost_records:
+            troubles.append(f"{self._lost_records} calls ended without their settlement on record.")
+        if self.configuration.audit.durability == "relaxed":
+            troubles.append("audit.durability is relaxed: a power cut can lose the last records.")
+        if not self.configuration.providers:
+            troubles.append("No provider is configured: every call to a model is refused.")
+        return troubles
+
+    def _record_lost(self, call: str, error: Exception) -> None:
+        self._lost_records += 1
+        _log.error("settlement.lost", call=call, error=str(error))
+
+    def _supervisor_gone(self) -> None:
+        _log.error("supervisor.gone", pid=os.getpid())
+        self.ended.set()
+
+    async def shut(self) -> None:
+        """Doors first, then what they still owed to the record and the books."""
+        await self.doors.shut()
+        try:
+            await self.book.flush()
+            await self.recorder.drain()
+        except Fault as fault:
+            _log.error("shutdown.incomplete", code=fault.code, sentence=fault.sentence)
+        self.boxes.close()
+        self.store.close()

@@ -1,0 +1,1 @@
+"""What happened, written down by a process of its own before it takes effect."""

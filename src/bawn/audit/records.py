@@ -1,0 +1,138 @@
+"""What a record is, and its one line of JSON.
+
+The serialisation law, for ever:
+- one record is one line: a JSON object in UTF-8, ended by a line feed, with no other line feed in it;
+- the first ten fields are those that local-AI deployments already parse (`timestamp` … `status`), in that
+  order and always present; what is not known of them is null or empty;
+- the other fields follow and are left out when empty; `sequence` comes last;
+- names keep their meaning; fields are added, never renamed, moved before others or used anew;
+- a reader ignores fields that it does not know.
+
+The gateway writes a line without its sequence number; the audit writer alone counts, and seals each line
+with the number when it appends it. So no number is used twice and a missing one shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from bawn.terms.event import Event
+
+LINE_LIMIT = 16 * 1024
+"""Bytes of one line; longer ones have their texts cut to `TEXT_LIMIT` characters."""
+
+TEXT_LIMIT = 256
+_DETAIL_LIMIT = 16
+
+
+class Record(Struct, omit_defaults=True):
+    timestamp: str
+    """RFC 3339 in UTC, with milliseconds."""
+    event: str
+    endpoint: str
+    method: str
+    api_key_name: str
+    tokens_in: int | None
+    tokens_out: int | None
+    model: str
+    latency_ms: int | None
+    status: int | None
+    id: str
+    """Known to whoever acts on the record: a released tool call, an injected credential carries it."""
+    principal: str = ""
+    container: str = ""
+    call: str = ""
+    code: str = ""
+    cause: str = ""
+    provider: str = ""
+    detail: dict[str, str] = {}
+    sequence: int | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def record_of(event: Event, id: str, now: datetime) -> Record:  # noqa: A002 - it is the field's name
+    """The record of an event. ValueError for a time without a time zone."""
+    return Record(
+        timestamp(now),
+        event.event,
+        event.endpoint,
+        event.method,
+        event.api_key_name,
+        event.tokens_in,
+        event.tokens_out,
+        event.model,
+        event.latency_ms,
+        event.status,
+        id,
+        event.principal,
+        event.container,
+        event.call,
+        event.code,
+        event.cause,
+        event.provider,
+        _detail(event.detail) if event.detail else {},
+    )
+
+
+def line_of(record: Record) -> bytes:
+    """One line of JSON without its line feed. Texts that no line can hold are cut or escaped, never refused."""
+    try:
+        line = _encode(record)
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 has no bytes for
+        line = _encode(changed(record, lambda text: text.encode("utf-8", "backslashreplace").decode()))
+    if len(line) > LINE_LIMIT:
+        short = changed(record, lambda text: text[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode())
+        short.detail = dict(list(short.detail.items())[:_DETAIL_LIMIT])
+        line = _encode(short)
+    return line
+
+
+def sealed(line: bytes, sequence: int) -> bytes:
+    """The line as it stands in the file: with its number and its line feed."""
+    return b'%s,"sequence":%d}\n' % (line[:-1], sequence)
+
+
+def read_line(line: bytes) -> Record:
+    """A line as a record. ValueError when it is not one."""
+    return _decode(line)
+
+
+def timestamp(now: datetime) -> str:
+    if now.tzinfo is None:
+        raise ValueError("a time without a time zone cannot be recorded")
+    if now.tzinfo is not UTC:
+        now = now.astimezone(UTC)
+    return now.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def _detail(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """As an object; a name that comes again gets a number, so that nothing is overwritten."""
+    facts = dict(pairs)
+    if len(facts) == len(pairs):
+        return facts
+    facts = {}
+    for name, value in pairs:
+        count = 1
+        free = name
+        while free in facts:
+            count += 1
+            free = f"{name}.{count}"
+        facts[free] = value
+    return facts
+
+
+def changed(record: Record, change: Callable[[str], str]) -> Record:
+    """The record with `change` made to every text in it."""
+    values = msgspec.structs.asdict(record)
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = change(value)
+    values["detail"] = {change(name): change(value) for name, value in record.detail.items()}
+    return Record(**values)

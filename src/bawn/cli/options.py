@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bawn.cli.output import Format
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="A table for people, or JSON for programs.")]
+Ref = Annotated[str, typer.Argument(help="Name, number or id of the container.", show_default=False)]
+Command = Annotated[list[str], typer.Argument(help="The command and its arguments, after `--`.", show_default=False)]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        help="A directory of this machine that becomes its workspace.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]

@@ -1,0 +1,167 @@
+"""A streamed message: every event is parsed, content blocks that are tool calls are held until they stop.
+
+Events this version does not know are left out: they are not passed on as fine, and they are no reason to end
+an answer, since clients of this wire ignore them as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bawn.terms.exchange import Usage
+from bawn.terms.frames import End, Frame
+from bawn.wire.holding import Holding, Unsound
+from bawn.wire.json_text import NotPlain, read_plain
+from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.wire.usage import anthropic_usage
+
+
+class MessageStreamReader:
+    __slots__ = ("_ended", "_holding", "_open", "_splitter", "_whole_inputs", "model", "usage")
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._holding = Holding()
+        self._ended = False
+        self._open: dict[int, bool] = {}
+        """Content blocks that have started and not stopped; true for tool calls."""
+        self._whole_inputs: dict[int, str] = {}
+        """Inputs that came with the start of their block; they hold when no deltas follow."""
+        self.usage: Usage | None = None
+        self.model = ""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        if self._ended:
+            return []
+        try:
+            for frame in self._splitter.feed(data):
+                self._frame(frame)
+                if self._ended:
+                    break
+        except TooLong:
+            self._break("A frame of the provider's stream is too long.")
+        except NotPlain as error:
+            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
+        except Unsound as error:
+            self._break(f"The provider's stream is unsound: {error}.")
+        return self._holding.taken()
+
+    def close(self) -> list[Frame]:
+        if not self._ended:
+            self._break("The provider's stream ended before its answer was whole.")
+        return self._holding.taken()
+
+    def _frame(self, frame: SseFrame) -> None:
+        if frame.data is None:
+            self._holding.text(frame.raw)
+            return
+        event = read_plain(frame.data)
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            raise Unsound("an event has no type")
+        if frame.event and frame.event.decode("utf-8", "replace") != event["type"]:
+            raise Unsound("an event has two types")
+        handle = _HANDLERS.get(event["type"])
+        if handle is not None:
+            handle(self, event, frame.raw)
+
+    def _message_start(self, event: dict[str, Any], raw: bytes) -> None:
+        message = event.get("message")
+        if not isinstance(message, dict) or message.get("content"):
+            raise Unsound("a message does not start empty")
+        if isinstance(message.get("model"), str):
+            self.model = message["model"]
+        self.usage = anthropic_usage(message.get("usage"))
+        self._holding.text(raw)
+
+    def _block_start(self, event: dict[str, Any], raw: bytes) -> None:
+        index, block = _index(event), event.get("content_block")
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._open:
+            raise Unsound("a block does not start as it must")
+        # Every block that names a tool and takes an input is a call, whatever its type is called.
+        is_call = "input" in block or block["type"].endswith("tool_use")
+        self._open[index] = is_call
+        if not is_call:
+            self._holding.text(raw)
+            return
+        name, call_id = block.get("name"), block.get("id")
+        if not isinstance(name, str) or not isinstance(call_id, str):
+            raise Unsound("a tool call has no name")
+        if block.get("input"):
+            self._whole_inputs[index] = msgspec.json.encode(block["input"]).decode()
+        self._holding.keep(raw)
+        self._holding.grow(index, call_id, name)
+
+    def _block_delta(self, event: dict[str, Any], raw: bytes) -> None:
+        index, delta = _index(event), event.get("delta")
+        if not isinstance(delta, dict) or index not in self._open:
+            raise Unsound("a piece belongs to no open block")
+        if not self._open[index]:
+            if delta.get("type") == "input_json_delta":
+                raise Unsound("a block that is no tool call takes an input")
+            self._holding.text(raw)
+            return
+        self._holding.keep(raw)
+        piece = delta.get("partial_json", "")
+        if not isinstance(piece, str):
+            raise Unsound("a piece of a tool call is not a text")
+        if piece:
+            self._whole_inputs.pop(index, None)
+        self._holding.grow(index, arguments=piece)
+
+    def _block_stop(self, event: dict[str, Any], raw: bytes) -> None:
+        index = _index(event)
+        if index not in self._open:
+            raise Unsound("a block stops that is not open")
+        if not self._open.pop(index):
+            self._holding.text(raw)
+            return
+        self._holding.keep(raw)
+        self._holding.grow(index, arguments=self._whole_inputs.pop(index, ""))
+        if not any(self._open.values()):
+            self._holding.let_go()
+
+    def _message_delta(self, event: dict[str, Any], raw: bytes) -> None:
+        self._nothing_open()
+        self.usage = anthropic_usage(event.get("usage"), self.usage)
+        self._holding.text(raw)
+
+    def _message_stop(self, event: dict[str, Any], raw: bytes) -> None:
+        self._nothing_open()
+        self._holding.out.append(End(raw))
+        self._ended = True
+
+    def _ping(self, event: dict[str, Any], raw: bytes) -> None:
+        self._holding.text(raw)
+
+    def _error(self, event: dict[str, Any], raw: bytes) -> None:
+        self._break("The provider ended its stream with an error.", raw)
+
+    def _nothing_open(self) -> None:
+        if any(self._open.values()):
+            raise Unsound("the message ends within a tool call")
+
+    def _break(self, sentence: str, data: bytes = b"") -> None:
+        self._ended = True
+        self._holding.broken(sentence, data)
+
+
+def _index(event: dict[str, Any]) -> int:
+    index = event.get("index")
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise Unsound("a block has no number")
+    return index
+
+
+_HANDLERS: dict[str, Callable[[MessageStreamReader, dict[str, Any], bytes], None]] = {
+    "message_start": MessageStreamReader._message_start,
+    "content_block_start": MessageStreamReader._block_start,
+    "content_block_delta": MessageStreamReader._block_delta,
+    "content_block_stop": MessageStreamReader._block_stop,
+    "message_delta": MessageStreamReader._message_delta,
+    "message_stop": MessageStreamReader._message_stop,
+    "ping": MessageStreamReader._ping,
+    "error": MessageStreamReader._error,
+}

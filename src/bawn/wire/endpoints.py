@@ -1,0 +1,76 @@
+"""From method and raw path to what is asked for: a table, compared byte for byte.
+
+The path is taken as it was sent. Nothing is decoded, no dot segment resolved, no slash merged: a path that
+would need any of that is simply unknown here, so there is no second reading of it (RFC 9110 §4.2.3 leaves
+such equivalence to the origin).
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from bawn.errors import Fault
+from bawn.terms.exchange import Endpoint, WireName
+
+
+class Route(Struct, frozen=True):
+    endpoint: Endpoint
+    wire: WireName | None
+    """None where the path alone does not tell it (models, probe)."""
+    model: str = ""
+    """The model of `GET /models/{id}`."""
+
+
+_POST: dict[bytes, Route] = {
+    b"chat/completions": Route(Endpoint.CHAT_COMPLETIONS, WireName.OPENAI),
+    b"embeddings": Route(Endpoint.EMBEDDINGS, WireName.OPENAI),
+    b"messages": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
+    b"messages?beta=true": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
+    b"messages/count_tokens": Route(Endpoint.COUNT_TOKENS, WireName.ANTHROPIC),
+    b"messages/count_tokens?beta=true": Route(Endpoint.COUNT_TOKENS, WireName.ANTHROPIC),
+}
+_MODELS = Route(Endpoint.MODELS, None)
+_PROBE = Route(Endpoint.PROBE, None)
+_ROOTS = (b"/api/v1/", b"/v1/")
+_MODEL_LIST = re.compile(rb"models(\?(limit=[0-9]{1,4}|beta=true)(&(limit=[0-9]{1,4}|beta=true))*)?")
+_MODEL = re.compile(rb"models/([A-Za-z0-9][A-Za-z0-9._:/@-]{0,199})")
+_PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
+
+
+def endpoint(method: str, raw_path: bytes) -> Route:
+    """The route meant. Faults `http.malformed`, `http.unknown_path`, `http.method_not_allowed`."""
+    for root in _ROOTS:
+        if raw_path.startswith(root):
+            return _under_root(method, raw_path[len(root) :])
+    if raw_path == b"/":
+        if method in ("HEAD", "GET"):
+            return _PROBE
+        raise Fault("http.method_not_allowed", "This path takes HEAD and GET.")
+    raise _unknown(raw_path)
+
+
+def _under_root(method: str, rest: bytes) -> Route:
+    route = _POST.get(rest)
+    if route is not None:
+        if method != "POST":
+            raise Fault("http.method_not_allowed", "This path takes POST.")
+        return route
+    if rest == b"models" or _MODEL_LIST.fullmatch(rest):
+        found = _MODELS
+    elif match := _MODEL.fullmatch(rest):
+        found = Route(Endpoint.MODELS, None, match[1].decode("ascii"))
+    else:
+        raise _unknown(rest)
+    if method != "GET":
+        raise Fault("http.method_not_allowed", "This path takes GET.")
+    return found
+
+
+def _unknown(path: bytes) -> Fault:
+    if not _PLAIN.fullmatch(path if path.startswith(b"/") else b"/" + path):
+        return Fault(
+            "http.malformed", "The path is not plain: give it as documented, without a host or odd characters."
+        )
+    return Fault("http.unknown_path", "There is nothing at this path.")

@@ -1,0 +1,60 @@
+"""Typed reading of the fields that are decided on, with the field named when it does not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bawn.errors import Fault
+
+_ROOT = dict[str, msgspec.Raw]
+_decode_root = msgspec.json.Decoder(_ROOT)
+
+
+def text(body: dict[str, Any], name: str, default: str = "") -> str:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise invalid(name, "a text")
+    return value
+
+
+def switch(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise invalid(name, "true or false")
+    return value
+
+
+def count(body: dict[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise invalid(name, "a whole number")
+    return value
+
+
+def objects(body: dict[str, Any], name: str, *, needed: bool = False) -> list[dict[str, Any]]:
+    """A list of objects; absent and null are an empty one unless it is needed."""
+    value = body.get(name)
+    if value is None and not needed:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value) or (needed and not value):
+        raise invalid(name, "a list of objects" + (" that is not empty" if needed else ""))
+    return value
+
+
+def invalid(name: str, expected: str) -> Fault:
+    return Fault("request.invalid", f"The field {name!r} has to be {expected}.")
+
+
+def with_field(body: bytes, name: str, value: object) -> bytes:
+    """The object with one top-level field set; all other values byte for byte, in their order."""
+    fields = _decode_root.decode(body)
+    fields[name] = msgspec.Raw(msgspec.json.encode(value))
+    return msgspec.json.encode(fields)

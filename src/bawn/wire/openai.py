@@ -1,0 +1,195 @@
+"""OpenAI's chat completions and embeddings (platform.openai.com/docs/api-reference/chat)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bawn.errors import Fault
+from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
+from bawn.terms.toolcall import ToolCall
+from bawn.wire import fields
+from bawn.wire.interface import Answer, ModelEntry, StreamReader
+from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.openai_stream import ChatStreamReader
+from bawn.wire.usage import openai_usage
+from bawn.wire.ways_out import Found, sweep, too_deep, unknown_fields
+
+CHAT_FIELDS = frozenset((
+    "messages", "model", "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
+    "max_completion_tokens", "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls", "prediction",
+    "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "response_format",
+    "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options", "temperature",
+    "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
+    # Documented by servers that speak this wire.
+    "reasoning", "thinking", "chat_template_kwargs",
+))  # fmt: skip
+EMBEDDING_FIELDS = frozenset(("input", "model", "dimensions", "encoding_format", "user", "input_type"))
+
+INSIDE_TOOLS = frozenset(("function", "custom"))
+"""Types of tools that run inside the container."""
+HOSTED_TOOLS = frozenset((
+    "web_search", "web_search_preview", "web_search_preview_2025_03_11", "web_search_2025_08_26", "file_search",
+    "code_interpreter", "computer_use_preview", "image_generation", "mcp", "local_shell", "shell", "apply_patch",
+))  # fmt: skip
+HOSTED_FIELDS = frozenset(("web_search_options",))
+"""Fields that switch a tool of the provider on by being there."""
+
+_ERROR_TYPES = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+    413: "invalid_request_error", 415: "invalid_request_error", 429: "rate_limit_error",
+}  # fmt: skip
+
+
+class OpenAIChat:
+    def read_request(self, endpoint: Endpoint, body: bytes) -> Exchange:
+        read = read_object(body)
+        model = fields.text(read, "model")
+        if endpoint is Endpoint.EMBEDDINGS:
+            if not isinstance(read.get("input"), str | list) or too_deep(read["input"]):
+                raise fields.invalid("input", "a text or a list")
+            unknown = tuple(unknown_fields(read, EMBEDDING_FIELDS))
+            return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=unknown)
+        messages = fields.objects(read, "messages", needed=True)
+        found = Found()
+        sweep(messages, "messages", found)
+        if too_deep(read):
+            raise Fault("request.malformed_json", "The body is nested too deep.")
+        tools, hosted, unknown_types = _tools(read)
+        return Exchange(
+            wire=WireName.OPENAI,
+            endpoint=endpoint,
+            model=model,
+            stream=fields.switch(read, "stream"),
+            body=body,
+            tools=tools,
+            hosted_tools=hosted,
+            unknown_tools=(*unknown_types, *unknown_fields(read, CHAT_FIELDS)),
+            fetches=tuple(found.fetches),
+            resources=tuple(found.resources),
+            max_output_tokens=fields.count(read, "max_completion_tokens") or fields.count(read, "max_tokens"),
+            session=fields.text(read, "prompt_cache_key"),
+        )
+
+    def with_model(self, body: bytes, model: str) -> bytes:
+        return fields.with_field(body, "model", model)
+
+    def with_usage(self, body: bytes) -> bytes:
+        read = read_object(body)
+        options = read.get("stream_options")
+        if options is None:
+            return fields.with_field(body, "stream_options", {"include_usage": True})
+        if not isinstance(options, dict):
+            raise fields.invalid("stream_options", "an object")
+        if options.get("include_usage") is True:
+            return body
+        return fields.with_field(body, "stream_options", {**options, "include_usage": True})
+
+    def read_answer(self, endpoint: Endpoint, body: bytes) -> Answer:
+        read = _object(body)
+        usage, model = openai_usage(read.get("usage")), read.get("model")
+        calls: list[ToolCall] = []
+        if endpoint is Endpoint.CHAT_COMPLETIONS:
+            choices = read.get("choices")
+            if not isinstance(choices, list):
+                raise Fault("upstream.broken", "The provider's answer has no choices.")
+            for choice in choices:
+                calls += _calls(choice)
+        return Answer(usage, tuple(calls), model if isinstance(model, str) else "")
+
+    def stream_reader(self, *, hide_usage: bool) -> StreamReader:
+        return ChatStreamReader(hide_usage=hide_usage)
+
+    def is_error(self, body: bytes) -> bool:
+        try:
+            read = read_plain(body)
+        except NotPlain:
+            return False
+        return isinstance(read, dict) and isinstance(read.get("error"), dict)
+
+    def refusal(self, fault: Fault, request_id: str) -> bytes:
+        return msgspec.json.encode({"error": _error(fault), "request_id": request_id})
+
+    def stream_error(self, fault: Fault, request_id: str) -> bytes:
+        return b"data: " + self.refusal(fault, request_id) + b"\n\n"
+
+    def models_list(self, entries: Sequence[ModelEntry], now: datetime) -> bytes:
+        return msgspec.json.encode({"object": "list", "data": [_model(entry, now) for entry in entries]})
+
+    def model(self, entry: ModelEntry, now: datetime) -> bytes:
+        return msgspec.json.encode(_model(entry, now))
+
+
+def _tools(read: dict[str, Any]) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:
+    """Names of tools that run inside, tools of the provider, types that nobody knows."""
+    inside: list[str] = []
+    hosted = [HostedTool(name) for name in HOSTED_FIELDS if read.get(name) is not None]
+    unknown: list[str] = []
+    if fields.switch(read, "store"):
+        hosted.append(HostedTool("store"))
+    for index, tool in enumerate(fields.objects(read, "tools")):
+        kind = tool.get("type")
+        if not isinstance(kind, str):
+            raise fields.invalid(f"tools[{index}].type", "a text")
+        if kind in INSIDE_TOOLS:
+            described = tool.get(kind)
+            if not isinstance(described, dict) or not isinstance(described.get("name"), str):
+                raise fields.invalid(f"tools[{index}].{kind}.name", "a text")
+            inside.append(described["name"])
+        elif kind in HOSTED_TOOLS:
+            hosted.append(HostedTool(kind))
+        else:
+            unknown.append(kind)
+    for index, function in enumerate(fields.objects(read, "functions")):
+        if not isinstance(function.get("name"), str):
+            raise fields.invalid(f"functions[{index}].name", "a text")
+        inside.append(function["name"])
+    return tuple(inside), tuple(hosted), tuple(unknown)
+
+
+def _calls(choice: Any) -> list[ToolCall]:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise Fault("upstream.broken", "A choice of the provider's answer has no message.")
+    calls: list[ToolCall] = []
+    for call in message.get("tool_calls") or ():
+        kind = call.get("type", "function") if isinstance(call, dict) else None
+        described = call.get(kind) if isinstance(kind, str) else None
+        if not isinstance(described, dict) or not isinstance(described.get("name"), str):
+            raise Fault("upstream.broken", "A tool call of the provider's answer has no name.")
+        arguments = described.get("arguments", described.get("input"))
+        if not isinstance(arguments, str):
+            raise Fault("upstream.broken", "The arguments of a tool call in the provider's answer are not a text.")
+        calls.append(ToolCall(str(call.get("id", "")), described["name"], arguments))
+    legacy = message.get("function_call")
+    if legacy is not None:
+        if not isinstance(legacy, dict) or not isinstance(legacy.get("name"), str):
+            raise Fault("upstream.broken", "The function call of the provider's answer has no name.")
+        calls.append(ToolCall("", legacy["name"], str(legacy.get("arguments", ""))))
+    return calls
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        read = read_plain(body)
+    except NotPlain as error:
+        raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
+    if not isinstance(read, dict):
+        raise Fault("upstream.broken", "The provider's answer is not a JSON object.")
+    return read
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    return {
+        "message": f"{fault.sentence} {fault.remedy}".strip(),
+        "type": _ERROR_TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error"),
+        "param": None,
+        "code": fault.code,
+    }
+
+
+def _model(entry: ModelEntry, now: datetime) -> dict[str, Any]:
+    return {"id": entry.id, "object": "model", "created": int(now.timestamp()), "owned_by": entry.provider}

@@ -1,0 +1,49 @@
+"""Where each wire says what was used. What is not a sane count is not believed: None, never zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import structs
+
+from bawn.terms.exchange import Usage
+
+
+def openai_usage(read: Any) -> Usage | None:
+    """The `usage` of an answer or of the last chunk of a stream."""
+    if not isinstance(read, dict):
+        return None
+    prompt, completion = _count(read, "prompt_tokens"), _count(read, "completion_tokens")
+    if prompt is None:
+        return None
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=completion or 0,
+        cached_tokens=_count(read.get("prompt_tokens_details"), "cached_tokens") or 0,
+        reasoning_tokens=_count(read.get("completion_tokens_details"), "reasoning_tokens") or 0,
+    )
+
+
+def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
+    """The `usage` of an answer, or of `message_delta`, whose counts are cumulative and replace those before."""
+    if not isinstance(read, dict):
+        return before
+    fresh, written = _count(read, "input_tokens"), _count(read, "cache_creation_input_tokens")
+    cached, output = _count(read, "cache_read_input_tokens"), _count(read, "output_tokens")
+    if before is None:
+        if fresh is None:
+            return None
+        # Anthropic counts cached tokens beside the input, OpenAI within it; ours are within it.
+        return Usage(fresh + (cached or 0) + (written or 0), output or 0, cached or 0, written or 0)
+    if fresh is not None:
+        cached = before.cached_tokens if cached is None else cached
+        written = before.cache_write_tokens if written is None else written
+        before = structs.replace(
+            before, input_tokens=fresh + cached + written, cached_tokens=cached, cache_write_tokens=written
+        )
+    return structs.replace(before, output_tokens=output) if output is not None else before
+
+
+def _count(read: Any, name: str) -> int | None:
+    value = read.get(name) if isinstance(read, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

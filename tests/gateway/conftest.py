@@ -1,0 +1,239 @@
+"""A gateway with one open door on loopback, and the scripted provider behind it as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import structs
+
+import bawn
+from bawn.errors import Fault
+from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.closing import Closing
+from bawn.gateway.doors import Doors
+from bawn.gateway.permissions import Permissions
+from bawn.gateway.pipeline import Pipeline, Stage
+from bawn.gateway.pool import Pool
+from bawn.gateway.providers import address_of
+from bawn.gateway.server import Gateway, Works
+from bawn.gateway.settings import Allow, Limits, Models, Provider, ProviderKind, Timeouts
+from bawn.gateway.toolgate import AllowAll, Judge, ToolGate
+from bawn.gateway.upstream import Upstream
+from bawn.guardrails.ledger import ConcurrencyLedger
+from bawn.guardrails.settlement import Refusal, Settlement
+from bawn.identity.registry import Standing
+from bawn.terms.door import Door, DoorKind
+from bawn.terms.event import Event
+from bawn.terms.principal import Container
+
+UUID = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11"
+SECRET = "sk-test-0123456789abcdef0123456789abcdef"
+
+
+class RealClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Registry:
+    """One container whose standing the test changes."""
+
+    def __init__(self) -> None:
+        self.now = Standing(Container(UUID, 7, "dev", "default"), ai=True, state="running", expires=None, generation=1)
+        self._watchers: list[Callable[[str], None]] = []
+
+    def standing(self, uuid: str) -> Standing | None:
+        return self.now if uuid == UUID else None
+
+    def watch(self, callback: Callable[[str], None]) -> None:
+        self._watchers.append(callback)
+
+    def change(self, **changes: Any) -> None:
+        self.now = structs.replace(self.now, **changes)
+        for callback in self._watchers:
+            callback(UUID)
+
+
+class Record:
+    """The record in memory; `broken` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.broken = False
+
+    async def record(self, event: Event) -> str:
+        self.note(event)
+        return f"rec_{len(self.events)}"
+
+    def note(self, event: Event) -> None:
+        if self.broken:
+            raise Fault("audit.unavailable", "This cannot be recorded now.")
+        self.events.append(event)
+
+    def of(self, name: str) -> list[Event]:
+        return [event for event in self.events if event.event == name]
+
+
+class Books:
+    def __init__(self) -> None:
+        self.settlements: list[Settlement] = []
+        self.refusals: list[Refusal] = []
+
+    def add(self, settlement: Settlement) -> None:
+        self.settlements.append(settlement)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal)
+
+
+class OneKey:
+    def secret_for(self, provider: str) -> str | None:
+        return SECRET if provider == "keyed" else None
+
+
+class Makers:
+    """Who made which provider-side object."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, str], str] = {}
+
+    def owner(self, provider: str, resource: str) -> str | None:
+        return self.made.get((provider, resource))
+
+
+@dataclass
+class Yard:
+    """Everything a test of the gateway touches."""
+
+    gateway: Gateway
+    doors: Doors
+    registry: Registry
+    record: Record
+    books: Books
+    makers: Makers
+    ledger: ConcurrencyLedger
+    port: int
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, token: str = "container-dev") -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, trust_env=False)
+
+    async def settled(self, count: int = 1) -> Settlement:
+        """The last settlement, once there are `count`."""
+        await until(lambda: len(self.books.settlements) >= count)
+        return self.books.settlements[-1]
+
+    def cause(self) -> str:
+        return self.books.refusals[-1].cause
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 3) -> None:
+    """Wait for something that another task does."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+Start = Callable[..., Awaitable[Yard]]
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The record of the scripted provider that all tests of this folder call; its address stands beside it."""
+    folder = tmp_path_factory.mktemp("scripted")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bawn.inference", "--tcp", "127.0.0.1:0", "--record", str(folder / "record.jsonl")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(str(bawn.__file__)).parent.parent)},
+    )
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().removeprefix("ready ").strip()
+        (folder / "address").write_text(address)
+        yield folder
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.fixture
+async def start(scripted: Path) -> AsyncIterator[Start]:
+    """Starts a gateway; what a test does not say is open and generous."""
+    yards: list[Yard] = []
+
+    async def begin(
+        *,
+        provider: str | None = None,
+        kind: ProviderKind = ProviderKind.SCRIPTED,
+        allow: Allow | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        stages: tuple[Stage, ...] = (),
+        judge: Judge | None = None,
+        concurrent: int = 1000,
+    ) -> Yard:
+        clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
+        base = provider or f"http://{(scripted / 'address').read_text()}/v1"
+        providers = {
+            "scripted": Provider(kind=kind, base_url=base, key="none", models=("echo", "agent")),
+            "keyed": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
+            "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
+        }
+        catalogue = Catalogue(providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"}))
+        permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
+        timeouts = timeouts or Timeouts()
+        pool = Pool(clock.monotonic, timeouts.connect_seconds)
+        ledger = ConcurrencyLedger(lambda: concurrent)
+        addresses = {name: address_of(name, each, "") for name, each in providers.items()}
+        upstream = Upstream(addresses, OneKey(), pool, ledger, timeouts, clock.monotonic, set())
+        works = Works(limits or Limits(), permissions, Pipeline(stages, permissions), upstream)
+        lost: list[str] = []
+        gateway = Gateway(
+            works,
+            registry,
+            record,
+            ToolGate(judge or AllowAll(), record),
+            Closing(record, books, clock, lambda call, error: lost.append(f"{call}: {error}")),
+            clock,
+        )
+        registry.watch(gateway.running.changed)
+        doors = Doors(gateway, pool, clock)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        await doors.open(Door(DoorKind.AI, UUID, "127.0.0.1", port, "gateway"), listener)
+        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, lost)
+        yards.append(yard)
+        return yard
+
+    yield begin
+    for yard in yards:
+        with suppress(Fault):
+            await yard.doors.shut()
+
+
+@pytest.fixture
+async def yard(start: Start) -> Yard:
+    return await start()

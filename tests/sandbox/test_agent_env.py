@@ -1,0 +1,51 @@
+"""The environment by which agents find the door."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bawn.sandbox.agent_env import agent_environment, agent_files
+from bawn.sandbox.spec import ENV_COUNT_LIMIT, ENV_NAME, ENV_VALUE_LIMIT
+
+
+def test_every_credential_inside_is_the_containers_own_token() -> None:
+    given = agent_environment("dev", 7)
+    assert {value for name, value in given.items() if name.endswith("_KEY")} == {"container-dev"}
+    assert json.loads(given["OPENCODE_CONFIG_CONTENT"])["provider"]["bawn"]["options"]["apiKey"] == "container-dev"
+
+
+def test_every_address_inside_is_the_door() -> None:
+    given = agent_environment("dev", 7)
+    assert given["OPENAI_BASE_URL"] == "http://ai.bawn.internal/api/v1"
+    # The Anthropic packages add `/v1/messages` themselves.
+    assert given["ANTHROPIC_BASE_URL"] == "http://ai.bawn.internal"
+
+
+@pytest.mark.parametrize(
+    ("wire", "package", "address"),
+    [
+        ("openai", "@ai-sdk/openai-compatible", "http://ai.bawn.internal/api/v1"),
+        ("anthropic", "@ai-sdk/anthropic", "http://ai.bawn.internal/v1"),
+    ],
+)
+def test_opencode_speaks_the_wire_that_it_is_told(wire: str, package: str, address: str) -> None:
+    told = json.loads(agent_environment("dev", 7, model="a/b", wire=wire)["OPENCODE_CONFIG_CONTENT"])
+    provider = told["provider"]["bawn"]
+    assert (provider["npm"], provider["options"]["baseURL"]) == (package, address)
+    assert told["model"] == told["small_model"] == "bawn/a/b"
+    assert list(provider["models"]) == ["a/b"]
+
+
+def test_a_container_can_be_given_all_of_it() -> None:
+    given = agent_environment("d" * 63, 2**26, model="scripted/" + "m" * 100)
+    assert len(given) < ENV_COUNT_LIMIT / 2
+    assert all(ENV_NAME.match(name) and len(value) < ENV_VALUE_LIMIT for name, value in given.items())
+
+
+def test_claude_code_is_spared_the_questions_that_need_a_network() -> None:
+    told = json.loads(agent_files("d" * 63)[".claude.json"])
+    assert told["hasCompletedOnboarding"] is True
+    assert told["customApiKeyResponses"]["approved"] == ["d" * 20]
+    assert "/workspace" in told["projects"]

@@ -1,0 +1,65 @@
+"""The migrations and the tables that the rooms declare are the same thing."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bawn.errors import Fault
+from bawn.store import open_store
+from bawn.store.tables import metadata
+
+ROOMS = ("gateway", "guardrails", "identity", "vault")
+
+
+def shape(connection: sa.Connection) -> set[str]:
+    rows = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").scalars()
+    return {" ".join(sql.split()) for sql in rows if "alembic_version" not in sql and "sqlite_" not in sql}
+
+
+def test_migrations_make_exactly_the_tables_that_the_rooms_declare(tmp_path: Path) -> None:
+    for room in ROOMS:
+        importlib.import_module(f"bawn.{room}.tables")
+    migrated, declared = open_store(tmp_path / "migrated.db"), open_store(tmp_path / "declared.db")
+    migrated.migrate()
+    declared.run_blocking(metadata.create_all)
+    assert migrated.run_blocking(shape) == declared.run_blocking(shape)
+    migrated.close()
+    declared.close()
+
+
+def test_no_room_with_tables_is_forgotten() -> None:
+    source = Path(importlib.import_module("bawn").__file__ or "").parent
+    assert {path.parent.name for path in source.glob("*/tables.py")} - {"store"} == set(ROOMS)
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bawn.db")
+    store.migrate()
+    before = store.run_blocking(shape)
+    store.migrate()
+    assert store.run_blocking(shape) == before
+    store.close()
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bawn.db")
+    store.migrate()
+    store.run_blocking(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'").close())
+    with pytest.raises(Fault, match="newer version") as caught:
+        store.migrate()
+    assert caught.value.code == "store.unavailable"
+    store.close()
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bawn.db")
+    store.run_blocking(lambda c: c.exec_driver_sql("CREATE TABLE resources (x)").close())
+    with pytest.raises(Fault, match="already exists"):
+        store.migrate()
+    names = store.run_blocking(lambda c: sa.inspect(c).get_table_names())
+    assert names == ["resources"]
+    store.close()
