@@ -60,6 +60,8 @@ def running(home: Path, mock: int) -> Iterator[Installation]:
         box = ("--runtime", "bubblewrap", "--image", "host")
         bawn("run", "--detach", "--name", "bench", *box, "--", "sleep", _NAP)
         yield Installation(bawn.gateway(), _inside())
+    except LaneError as reason:
+        raise LaneError(f"{reason} {_last_words(home / 'bawn' / 'bawn.log')}") from reason
     finally:
         for verb in (("containers", "delete", "bench"), ("down",)):
             with contextlib.suppress(LaneError):
@@ -87,6 +89,11 @@ class Commands:
             if process["name"] == "gateway":
                 return int(process["pid"])
         raise LaneError("`bawn status` names no gateway")
+
+
+def _last_words(log: Path) -> str:
+    """The end of Bawn's own log, which goes away with the bench."""
+    return " ".join(log.read_text(errors="replace").split())[-300:] if log.exists() else ""
 
 
 def _inside() -> int:

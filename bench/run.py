@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bench import installation, nginx, peers, processes
 from bench.load import LaneError, Load, inside, pressed
-from bench.report import Findings
+from bench.report import ROOT, Findings
 
 CONNECTIONS = 64
 _PATH = "/v1/chat/completions"
@@ -114,7 +114,7 @@ def _streamed(url: str, streams: int, tokens: int, pid: int | None = None) -> di
     model = "scripted/bench-stream" if tokens == 500 else "scripted/bench-stream-short"
     argv = [sys.executable, "-m", "bench.streams", "--url", url, "--streams", str(streams)]
     argv += ["--tokens", str(tokens), "--model", model]
-    done = subprocess.run(inside(pid, argv), capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(inside(pid, argv), cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
         raise LaneError(done.stderr.strip()[-300:])
     held: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -71,6 +71,7 @@ KINDS: dict[str, Kind] = {
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),
         Kind("upstream.broken", _U, 502, "Try again; the provider's answer was not whole.", retry=True),
+        Kind("upstream.key_refused", _O, 503, "Ask the operator to rotate the key with `bawn keys rotate`."),
         Kind("upstream.no_key", _O, 503, "Ask the operator to run `bawn keys add` for this provider."),
         # the operator's own surface
         Kind("api.unauthenticated", _C, 401, "Use the unix socket, or a personal token from `bawn operators token`."),

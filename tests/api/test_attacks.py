@@ -238,7 +238,7 @@ async def test_a_viewer_gets_no_command(yard: Yard) -> None:
 
 
 async def test_a_user_who_is_no_operator_is_nobody_on_the_unix_socket(tmp_path: Path) -> None:
-    async with Yard(tmp_path).open(first_admins=(4_000_000,)) as yard, on_unix(yard) as client:
+    async with Yard(tmp_path).open(admins=(4_000_000,)) as yard, on_unix(yard) as client:
         assert code(await client.get(LIST)) == (401, "api.unauthenticated")
 
 

@@ -20,7 +20,7 @@ from msgspec import structs
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Services
 from bawn.errors import Fault
-from bawn.identity.operators import Operators
+from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
 from bawn.sdk import shapes
@@ -328,15 +328,17 @@ class Yard:
         return (await self.operators.issue(name))[1]
 
     @asynccontextmanager
-    async def open(self, first_admins: Sequence[int] = (os.getuid(),)) -> AsyncIterator[Yard]:
+    async def open(self, admins: Sequence[int] = (os.getuid(),)) -> AsyncIterator[Yard]:
         await self.registry.load()
-        await self.operators.load(first_admins)
+        await self.operators.load()
+        for uid in admins:
+            await self.operators.add(login_name(uid), frozenset({Role.ADMIN}), uid=uid)
         loopback: socket.socket = bind_loopback("127.0.0.1", 0)
         self.port = loopback.getsockname()[1]
-        server = ManagementServer(self.services, bind_unix(self.path), loopback)
-        await server.start()
+        self.server = ManagementServer(self.services, bind_unix(self.path), loopback)
+        await self.server.start()
         try:
             yield self
         finally:
-            await server.stop()
+            await self.server.stop()
             self.store.close()

@@ -108,10 +108,13 @@ async def test_nothing_acknowledged_is_lost_when_the_writer_is_killed_under_load
     await recorder.start()
     acknowledged: list[str] = []
     refused = 0
+    done = asyncio.Event()
 
     async def caller(number: int) -> None:
         nonlocal refused
-        for turn in range(40):
+        turn = 0
+        while not done.is_set():
+            turn += 1
             try:
                 acknowledged.append(await recorder.record(event(f"c{number}.{turn}")))
             except Fault as fault:
@@ -128,6 +131,7 @@ async def test_nothing_acknowledged_is_lost_when_the_writer_is_killed_under_load
             assert on_disk.issuperset(acknowledged)
             recorder.reattach(writer.start())
             await until(lambda: not recorder.unavailable)
+        done.set()
 
     await asyncio.gather(killer(), *(caller(number) for number in range(20)))
     await recorder.close()

@@ -33,11 +33,13 @@ from bawn.gateway.settings import Allow, Limits, Models, Provider, ProviderKind,
 from bawn.gateway.toolgate import AllowAll, Judge, ToolGate
 from bawn.gateway.upstream import Upstream
 from bawn.guardrails.ledger import ConcurrencyLedger
+from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Refusal, Settlement
 from bawn.identity.registry import Standing
 from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
 from bawn.terms.principal import Container
+from bawn.vault.secret import Secret
 
 UUID = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11"
 SECRET = "sk-test-0123456789abcdef0123456789abcdef"
@@ -103,8 +105,8 @@ class Books:
 
 
 class OneKey:
-    def secret_for(self, provider: str) -> str | None:
-        return SECRET if provider == "keyed" else None
+    def secret_for(self, provider: str) -> Secret | None:
+        return Secret(SECRET) if provider == "keyed" else None
 
 
 class Makers:
@@ -206,7 +208,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
         timeouts = timeouts or Timeouts()
         pool = Pool(clock.monotonic, timeouts.connect_seconds)
-        ledger = ConcurrencyLedger(lambda: concurrent)
+        ledger = ConcurrencyLedger(concurrent)
         addresses = {name: address_of(name, each, "") for name, each in providers.items()}
         upstream = Upstream(addresses, OneKey(), pool, ledger, timeouts, clock.monotonic, set())
         works = Works(limits or Limits(), permissions, Pipeline(stages, permissions), upstream)
@@ -216,7 +218,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             registry,
             record,
             ToolGate(judge or AllowAll(), record),
-            Closing(record, books, clock, lambda call, error: lost.append(f"{call}: {error}")),
+            Closing(record, books, Prices(), clock, lambda call, error: lost.append(f"{call}: {error}")),
             clock,
         )
         registry.watch(gateway.running.changed)

@@ -20,6 +20,13 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 CALL_LOOK = 'call look with {"at": "the door"}'
 
 
+def last_request(scripted: Path) -> dict[str, Any]:
+    """What reached the provider last."""
+    lines = [json.loads(line) for line in (scripted / "record.jsonl").read_text().splitlines()]
+    found: dict[str, Any] = [line for line in lines if "body" in line][-1]
+    return found
+
+
 def openai_client(yard: Yard, **options: Any) -> openai.AsyncOpenAI:
     options = {"api_key": "container-dev", "max_retries": 0} | options
     return openai.AsyncOpenAI(base_url=f"{yard.url}/api/v1", **options)
@@ -119,7 +126,7 @@ async def test_the_bytes_of_the_client_reach_the_provider_but_for_the_model(yard
     async with yard.client() as client:
         answer = await client.post("/v1/chat/completions", content=odd)
     assert answer.status_code == 200
-    seen = [json.loads(line) for line in (scripted / "record.jsonl").read_text().splitlines()][-1]
+    seen = last_request(scripted)
     assert '[{"role":"user","content":"h\\u00e4\\/ 1.0"}]' in str(seen["body"])
     assert "1.0e0" in str(seen["body"])
 
@@ -128,20 +135,24 @@ async def test_nothing_of_the_clients_head_passes_but_what_is_listed(yard: Yard,
     headers = {"x-forwarded-for": "1.2.3.4", "cookie": "a=b", "x-evil": "1", "anthropic-beta": "fine-1"}
     async with yard.client() as client:
         await client.post("/v1/chat/completions", json=CHAT, headers=headers)
-    seen = [json.loads(line) for line in (scripted / "record.jsonl").read_text().splitlines()][-1]
-    names = {name.lower() for name, _ in dict(seen["headers"]).items()}
+    seen = last_request(scripted)
+    names = {name for name, _ in seen["headers"]}
     assert not names & {"x-forwarded-for", "cookie", "x-evil"}
     assert "anthropic-beta" in names
     assert "container-dev" not in json.dumps(seen["headers"])
 
 
 async def test_the_key_is_added_for_the_provider_and_never_comes_back(yard: Yard, scripted: Path) -> None:
+    echoed = CHAT | {"model": "keyed/echo", "messages": [{"role": "user", "content": f"say {SECRET} twice: {SECRET}"}]}
     async with yard.client() as client:
-        plain = await client.post("/v1/chat/completions", json=CHAT | {"model": "keyed/fault-echo-key"})
-        stream = await client.post("/v1/chat/completions", json=CHAT | {"model": "keyed/fault-echo-key", "stream": True})
-    seen = [json.loads(line) for line in (scripted / "record.jsonl").read_text().splitlines()][-1]
-    assert SECRET in json.dumps(seen["headers"])
-    assert SECRET not in plain.text + stream.text
+        plain = await client.post("/v1/chat/completions", json=echoed)
+        stream = await client.post("/v1/chat/completions", json=echoed | {"stream": True})
+        refused = await client.post("/v1/chat/completions", json=CHAT | {"model": "keyed/fault-echo-authorization"})
+    assert SECRET in json.dumps(last_request(scripted)["headers"])
+    assert plain.status_code == stream.status_code == 200
+    assert SECRET not in plain.text + stream.text + refused.text + repr(refused.headers)
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "upstream.key_refused"
 
 
 async def test_a_provider_without_a_key_is_not_called(yard: Yard) -> None:

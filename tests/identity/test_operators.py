@@ -45,7 +45,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @pytest.fixture
 async def operators(store: Store, clock: Clock) -> Operators:
     operators = Operators(store, clock, uid_of=lambda person: None)
-    await operators.load(first_admins=(0, 1000, 0))
+    await operators.load()
+    await operators.ensure_first(1000, 0)
     return operators
 
 
@@ -59,7 +60,8 @@ async def test_the_first_admins_are_known_by_their_user_id(operators: Operators)
 
 async def test_a_second_start_makes_nobody_admin(operators: Operators, store: Store, clock: Clock) -> None:
     later = Operators(store, clock)
-    await later.load(first_admins=(33,))
+    await later.load()
+    await later.ensure_first(33)
     assert later.by_uid(33) is None
     assert later.by_uid(0) is not None
 

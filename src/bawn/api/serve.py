@@ -74,7 +74,22 @@ def loopback_hosts(listener: socket.socket) -> frozenset[str]:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the whole process's matter, not a listener's."""
+    """Signals are the whole process's matter, not a listener's; and it ends when asked, not at its next look."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        # A tick of zero is the one that sets the date of answers; once a second is enough.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -111,6 +126,7 @@ class ManagementServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            headers=[("cache-control", "no-store"), ("x-content-type-options", "nosniff")],
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         )
         return _Server(config), listener
@@ -130,5 +146,5 @@ class ManagementServer:
     async def stop(self) -> None:
         """Stops accepting, lets running answers end for a moment, cuts the rest."""
         for server, _ in self._parts:
-            server.should_exit = True
+            server.end()
         await asyncio.gather(*self._tasks)

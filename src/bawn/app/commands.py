@@ -135,8 +135,8 @@ class RunningCommand:
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_writer(self._stdin, lambda: ready.done() or ready.set_result(None))
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(self._stdin, _set, ready)
         try:
             await ready
         finally:
@@ -153,3 +153,8 @@ class RunningCommand:
         os.close(descriptor)
         if self._reading.pop(descriptor, None) is not None and not self._reading:
             self._output.put_nowait(None)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

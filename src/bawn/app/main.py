@@ -26,7 +26,7 @@ from bawn.app.logs import log_to_stderr
 from bawn.app.services import read_file
 from bawn.app.settings import Configuration, configured
 from bawn.app.wiring import Handed, Yard
-from bawn.config.schema import schema_of
+from bawn.config.schema import schema
 from bawn.errors import Fault
 from bawn.vault.harden import harden
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _config(words: list[str]) -> int:
     match words:
         case ["schema"]:
-            sys.stdout.write(json.dumps(schema_of(Configuration), indent=2) + "\n")
+            sys.stdout.write(json.dumps(schema(Configuration), indent=2) + "\n")
             return 0
         case ["check", path]:
             if not Path(path).exists():
@@ -66,6 +66,7 @@ def _gateway(words: list[str]) -> int:
     parser.add_argument("--config", type=Path, required=True)
     for name in ("--control-fd", "--audit-fd", "--master-fd"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--admin-uid", type=int, action="append", default=[], help="an admin at the very first start")
     asked = parser.parse_args(words)
     # Before anything secret is read: no core dump, no ptrace, no /proc/self/mem for others.
     harden()
@@ -75,6 +76,8 @@ def _gateway(words: list[str]) -> int:
         control=socket.socket(fileno=asked.control_fd),
         audit=socket.socket(fileno=asked.audit_fd),
         master_fd=asked.master_fd,
+        first_admins=tuple(asked.admin_uid) or (os.getuid(),),
+        credentials=os.environ.get("CREDENTIALS_DIRECTORY"),
     )
     for inherited in (handed.control, handed.audit):
         inherited.setblocking(False)
@@ -88,7 +91,6 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     yard = Yard(handed, configuration)
     log_to_stderr(yard.redactor.text)
     await yard.load()
-    await yard.operators.ensure_first(os.getuid())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, yard.ended.set)
@@ -97,9 +99,9 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     yard.status.greeting = await yard.lifecycle.adopt()
     server, yard.status.listening = _management(yard)
     tasks = [
-        asyncio.create_task(yard.book.run(), name="usage book"),
         asyncio.create_task(yard.expiry.run(), name="expiry"),
     ]
+    yard.books.start()
     await server.start()
     _log.info("gateway.ready", listening=list(yard.status.listening))
     ended = asyncio.create_task(yard.ended.wait())

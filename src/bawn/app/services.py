@@ -14,13 +14,14 @@ from bawn import __version__
 from bawn.api.services import Recorder
 from bawn.app.boxes import Boxes
 from bawn.app.settings import Configuration, configured
-from bawn.audit.recorder import Recorder as AuditRecorder
-from bawn.audit.redact import Redactor
+from bawn.audit.feed import Feed
+from bawn.audit.packets import TailRequest
 from bawn.config.load import ConfigFault
-from bawn.config.schema import schema_of
+from bawn.config.schema import schema
 from bawn.errors import Fault, quoted
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.providers import HABITS, WIRE_OF
+from bawn.guardrails.refusals import RefusalBook
 from bawn.guardrails.usage import UsageBook
 from bawn.identity.registry import Registry
 from bawn.sdk import shapes
@@ -29,28 +30,23 @@ from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
 from bawn.vault.vault import KeyInfo, Vault
 
-_TAIL_POLL_S = 0.5
-
 
 class Keys:
     """Provider keys: the vault, with every change on record and every secret known to the redactor."""
 
-    def __init__(self, vault: Vault, redactor: Redactor, recorder: Recorder) -> None:
+    def __init__(self, vault: Vault, recorder: Recorder) -> None:
         self._vault = vault
-        self._redactor = redactor
         self._recorder = recorder
 
     async def list(self) -> Sequence[shapes.Key]:
         return [_key(info) for info in self._vault.list()]
 
     async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
-        self._redactor.learn([secret.strip()])
         info = await self._vault.add(provider, secret, name)
         await self._record("key.added", info.provider, info.fingerprint, by)
         return _key(info)
 
     async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
-        self._redactor.learn([secret.strip()])
         info = await self._vault.rotate(key_id, secret)
         await self._record("key.rotated", info.provider, info.fingerprint, by)
         return _key(info)
@@ -75,12 +71,10 @@ class Usage:
         self._registry = registry
 
     async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
-        await self._book.flush()
-        rows = await self._book.summary(by, since)
         return [
             shapes.UsageRow(
-                container=self._named(row.key) if by == "container" else "",
-                model=row.key if by == "model" else "",
+                container=self._named(row.container_uuid) if by == "container" else "",
+                model=row.model,
                 calls=row.calls,
                 refused=row.refused,
                 tokens_in=row.tokens_in,
@@ -88,7 +82,7 @@ class Usage:
                 tokens_cached=row.tokens_cached,
                 cost_usd=float(row.cost_usd) if row.cost_usd is not None else None,
             )
-            for row in rows
+            for row in await self._book.summary(by, since)
         ]
 
     def _named(self, uuid: str) -> str:
@@ -99,11 +93,10 @@ class Usage:
 class Refusals:
     """The last refusals of a container, as `bawn why` tells them."""
 
-    def __init__(self, book: UsageBook) -> None:
+    def __init__(self, book: RefusalBook) -> None:
         self._book = book
 
     async def last(self, uuid: str, limit: int) -> Sequence[shapes.Refusal]:
-        await self._book.flush()
         return [
             shapes.Refusal(
                 time=each.time,
@@ -113,7 +106,7 @@ class Refusals:
                 remedy=each.remedy,
                 record=each.call,
             )
-            for each in await self._book.last_refusals(uuid, limit)
+            for each in await self._book.last(uuid, limit)
         ]
 
 
@@ -242,7 +235,7 @@ class ConfigurationFile:
         self._recorder = recorder
 
     def schema(self) -> dict[str, Any]:
-        return schema_of(Configuration)
+        return schema(Configuration)
 
     def effective(self) -> dict[str, Any]:
         return self._current().model_dump(mode="json")
@@ -251,7 +244,7 @@ class ConfigurationFile:
         try:
             configured(text, self._path.name)
         except Fault as fault:
-            return _verdict(fault)
+            return _verdict(fault, self._path.name)
         return shapes.ConfigVerdict(fits=True)
 
     async def reload(self, by: Operator) -> shapes.ConfigVerdict:
@@ -265,25 +258,22 @@ class ConfigurationFile:
             await self._recorder.record(
                 Event(event="config.refused", principal=label(by), code=fault.code, cause=fault.sentence)
             )
-            return _verdict(fault)
+            return _verdict(fault, self._path.name)
         return shapes.ConfigVerdict(fits=True)
 
 
 class AuditLog:
-    def __init__(self, recorder: AuditRecorder) -> None:
-        self._recorder = recorder
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
 
     async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
-        last = -1
-        for record in await self._recorder.tail(lines):
-            last = int(record["sequence"])
+        request = TailRequest(n=lines)
+        if follow:
+            async for record in self._feed.follow(request):
+                yield record
+            return
+        for record in await self._feed.tail(request):
             yield record
-        while follow:
-            await asyncio.sleep(_TAIL_POLL_S)
-            for record in await self._recorder.tail(1000):
-                if int(record["sequence"]) > last:
-                    last = int(record["sequence"])
-                    yield record
 
 
 def read_file(path: Path) -> str:
@@ -296,12 +286,14 @@ def read_file(path: Path) -> str:
         raise Fault("config.unreadable", f"The file {quoted(str(path))} cannot be read.", cause=str(error)) from error
 
 
-def _verdict(fault: Fault) -> shapes.ConfigVerdict:
+def _verdict(fault: Fault, name: str) -> shapes.ConfigVerdict:
     problems = fault.problems if isinstance(fault, ConfigFault) else ()
     return shapes.ConfigVerdict(
         fits=False,
         problems=tuple(
-            shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence, remedy=each.remedy)
+            shapes.ConfigProblem(
+                path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy
+            )
             for each in problems
         )
         or (shapes.ConfigProblem(path="", line=None, sentence=fault.sentence, remedy=fault.remedy),),

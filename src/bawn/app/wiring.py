@@ -22,9 +22,10 @@ from bawn.app.container_log import ContainerLogs
 from bawn.app.lifecycle import Lifecycle
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
+from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
-from bawn.errors import Fault
+from bawn.audit.settings import Durability
 from bawn.gateway.answer import Answer
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
@@ -38,15 +39,16 @@ from bawn.gateway.server import Gateway, Works
 from bawn.gateway.settings import ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate
 from bawn.gateway.upstream import Upstream
+from bawn.guardrails.books import Books
 from bawn.guardrails.ledger import ConcurrencyLedger
-from bawn.guardrails.usage import UsageBook
+from bawn.guardrails.prices import Prices
 from bawn.identity.expiry import Expiry
 from bawn.identity.operators import Operators
 from bawn.identity.record import Record
 from bawn.identity.registry import Registry
 from bawn.sandbox.agent_env import agent_environment
 from bawn.store.engine import Store, open_store
-from bawn.vault.master import read_master
+from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
 
 _log = structlog.get_logger("bawn.app")
@@ -61,6 +63,10 @@ class Handed:
     control: socket.socket
     audit: socket.socket
     master_fd: int
+    first_admins: tuple[int, ...]
+    """User ids that become admins at the very first start."""
+    credentials: str | None
+    """Where systemd keeps the credentials of this service, when it does."""
 
 
 class Yard:
@@ -73,19 +79,25 @@ class Yard:
         self.redactor = Redactor()
         self.store: Store = open_store(handed.home / "state" / "bawn.db")
         self.store.migrate()
+        master = find_master(
+            handed.config.parent / "master.key",
+            handed.home,
+            descriptor=handed.master_fd,
+            credentials=handed.credentials,
+        )
         self.recorder = Recorder(
             handed.audit,
             self.redactor,
             self.clock,
             durability=configuration.audit.durability,
-            queue_limit=configuration.audit.queue,
+            rotate_bytes=configuration.audit.rotate_bytes,
         )
-        self.vault = Vault(self.store, read_master(handed.master_fd), self.clock)
+        self.vault = Vault(self.store, master, self.clock, self.redactor.learn)
         self.registry = Registry(self.store, self.clock, server=socket.gethostname())
         self.operators = Operators(self.store, self.clock)
-        self.book = UsageBook(self.store)
+        self.books = Books(self.store)
         self.owners = ResourceOwners(self.store)
-        self.ledger = ConcurrencyLedger(lambda: self.configuration.guardrails.concurrent_calls)
+        self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
@@ -94,7 +106,7 @@ class Yard:
             self.registry,
             self.recorder,
             ToolGate(AllowAll(), self.recorder),
-            Closing(self.recorder, self.book, self.clock, self._record_lost),
+            Closing(self.recorder, self.books, Prices(), self.clock, self._record_lost),
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
@@ -106,7 +118,7 @@ class Yard:
             ContainerLogs(handed.home / "state" / "logs"),
             self._box_defaults,
             self._environment,
-            Refusals(self.book).last,
+            Refusals(self.books.refusals).last,
         )
         self.boxes = Boxes(handed.control, self.lifecycle.heard, self._supervisor_gone)
         self.lifecycle.connect(self.boxes)
@@ -118,32 +130,35 @@ class Yard:
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
-            keys=Keys(self.vault, self.redactor, self.recorder),
+            keys=Keys(self.vault, self.recorder),
             operators=self.operators,
-            usage=Usage(self.book, self.registry),
+            usage=Usage(self.books.usage, self.registry),
             status=self.status,
             models=Models(lambda: self.configuration),
             images=images,
             config=self.file,
-            audit=AuditLog(self.recorder),
+            audit=AuditLog(Feed(self.recorder)),
             recorder=self.recorder,
         )
         self.ended = asyncio.Event()
         self._lost_records = 0
 
     async def load(self) -> None:
-        """Everything kept from before, into memory."""
+        """Everything kept from before, into memory; the record first, since the rest may have to be recorded."""
+        await self.recorder.start()
         await self.registry.load()
         await self.operators.load()
+        await self.operators.ensure_first(*self.handed.first_admins)
         await self.owners.load()
         await self.vault.load()
-        self.redactor.learn(self.vault.secrets())
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         works = self._works(configuration)
         self.configuration = configuration
         self.gateway.works = works
+        self.ledger.limit = configuration.guardrails.concurrent_calls
+        self.recorder.durability = configuration.audit.durability
 
     def _works(self, configuration: Configuration) -> Works:
         scripted = str(self.handed.home / "run" / "scripted.sock")
@@ -185,10 +200,13 @@ class Yard:
     def _troubles(self) -> list[str]:
         troubles = []
         if self.vault.unreadable:
-            troubles.append("The master key does not fit the stored keys: providers that need one are not reached.")
+            providers = ", ".join(self.vault.unreadable)
+            troubles.append(f"The master key does not fit the keys of {providers}: restore it, or `bawn keys reset`.")
+        if self.recorder.unavailable:
+            troubles.append(f"Nothing is let through, because nothing can be recorded: {self.recorder.unavailable}.")
         if self._lost_records:
             troubles.append(f"{self._lost_records} calls ended without their settlement on record.")
-        if self.configuration.audit.durability == "relaxed":
+        if self.configuration.audit.durability is Durability.RELAXED:
             troubles.append("audit.durability is relaxed: a power cut can lose the last records.")
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
@@ -205,10 +223,7 @@ class Yard:
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
         await self.doors.shut()
-        try:
-            await self.book.flush()
-            await self.recorder.drain()
-        except Fault as fault:
-            _log.error("shutdown.incomplete", code=fault.code, sentence=fault.sentence)
+        await self.books.close()
+        await self.recorder.close()
         self.boxes.close()
         self.store.close()

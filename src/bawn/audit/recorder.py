@@ -371,7 +371,7 @@ class Recorder:
         self._attached = self._blocked = False
 
     def _fail(self, why: str) -> None:
-        if not self._trouble:
+        if not self._trouble and not self._closed:
             log.error("audit.unavailable", why=why)
         self._trouble = why
         waiters, self._waiters = self._waiters, deque()

@@ -50,8 +50,8 @@ def say(text: str) -> None:
 
 
 def say_part(text: str) -> None:
-    """Text of a log, as it comes."""
-    _write(sys.stdout, clean(text, keep="\n\t"))
+    """Text of a log, as it comes; a terminal's way of ending lines is told as a line's end."""
+    _write(sys.stdout, clean(text.replace("\r\n", "\n"), keep="\n\t"))
 
 
 def note(text: str) -> None:

@@ -15,7 +15,7 @@ from bawn.cli.options import Command, Workspace
 from bawn.errors import Fault
 
 _LEAVE = """\
-if { : >>/proc/1/fd/1; } 2>/dev/null; then out=/proc/1/fd/1; else out=/dev/null; fi
+if (: >>/proc/1/fd/1) 2>/dev/null; then out=/proc/1/fd/1; else out=/dev/null; fi
 exec setsid -f "$@" </dev/null >>"$out" 2>&1"""
 DETACHED = ("sh", "-c", _LEAVE, "bawn-run")
 """Leaves the session with its command; what that writes goes to the container's own log where it can."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bawn.sdk.session import AsyncSession
 
 CHUNK_BYTES = 16 * 1024
+UNKNOWN = (24, 80)
 PASSED_ON = ("TERM", "COLORTERM")
 """What a command must know of this terminal. Nothing else of the environment goes in."""
 
@@ -36,10 +37,10 @@ def run_here(ref: str, argv: Sequence[str]) -> int:
 
 async def _run(ref: str, argv: Sequence[str]) -> int:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    size = os.get_terminal_size() if on_terminal else os.terminal_size((80, 24))
+    rows, cols = window() if on_terminal else UNKNOWN
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} if on_terminal else {}
     async with sdk.AsyncClient() as client:
-        session = await client.containers.exec(ref, argv, tty=on_terminal, rows=size.lines, cols=size.columns, env=env)
+        session = await client.containers.exec(ref, argv, tty=on_terminal, rows=rows, cols=cols, env=env)
         async with session:
             with raw(session) if on_terminal else interrupts(session):
                 return await _through(session)
@@ -83,8 +84,13 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 async def _follow(session: AsyncSession) -> None:
+    await session.resize(*window())
+
+
+def window() -> tuple[int, int]:
+    """Rows and columns; a terminal that does not know them says zero."""
     size = os.get_terminal_size()
-    await session.resize(size.lines, size.columns)
+    return (size.lines, size.columns) if size.lines and size.columns else UNKNOWN
 
 
 @contextmanager

@@ -98,6 +98,9 @@ class Answer:
     async def body(self, limit: int) -> bytes:
         """The whole body. Fault `upstream.broken` when it is cut short or over `limit` bytes."""
         self._limit = limit
+        if self._held_bytes > limit:
+            self.connection.abort()
+            self._fault = self._fault or self._too_long()
         if not self._ended and self._fault is None:
             self._whole = asyncio.get_running_loop().create_future()
             if self._paused:
@@ -164,7 +167,10 @@ class Answer:
                 self.pause()
         elif self._held_bytes > self._limit:
             self.connection.abort()
-            self.on_broken(Fault("upstream.broken", f"The provider's answer is over {self._limit} bytes."))
+            self.on_broken(self._too_long())
+
+    def _too_long(self) -> Fault:
+        return Fault("upstream.broken", f"The provider's answer is over {self._limit} bytes.")
 
     def on_end(self) -> None:
         self._ended = self.whole = True

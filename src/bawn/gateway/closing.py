@@ -12,6 +12,7 @@ from bawn.errors import Fault
 from bawn.gateway.call import RawCall
 from bawn.gateway.catalogue import Target
 from bawn.gateway.opening import Opened
+from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Outcome, Refusal, Settlement
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
@@ -57,10 +58,11 @@ class Account:
 
 class Closing:
     def __init__(
-        self, notes: Notes, books: Books, clock: Clock, lost: Callable[[str, Exception], None]
+        self, notes: Notes, books: Books, prices: Prices, clock: Clock, lost: Callable[[str, Exception], None]
     ) -> None:
         self._notes = notes
         self._books = books
+        self._prices = prices
         self._clock = clock
         self._lost = lost
 
@@ -118,8 +120,9 @@ class Closing:
                         model=account.answered_model or account.target.model,
                         usage=usage,
                         usage_estimated=account.usage_estimated,
-                        # Looked up by the books, off the way of the call.
-                        cost_usd=None,
+                        cost_usd=self._prices.cost(
+                            account.target.provider, account.answered_model or account.target.model, usage, now
+                        ),
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,
                         status=account.status,

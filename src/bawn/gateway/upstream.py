@@ -22,6 +22,7 @@ from bawn.gateway.providers import Address
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
 from bawn.terms.exchange import Usage, WireName
+from bawn.vault.secret import Secret
 from bawn.wire import wire
 
 _PASSED = frozenset(
@@ -30,8 +31,8 @@ _PASSED = frozenset(
 
 
 class Secrets(Protocol):
-    def secret_for(self, provider: str) -> str | None:
-        """The provider's key in clear, or None when there is none."""
+    def secret_for(self, provider: str) -> Secret | None:
+        """The provider's key, or None when there is none. Fault `vault.unreadable`."""
 
 
 class Request(Struct, frozen=True):
@@ -154,7 +155,7 @@ class Upstream:
                 f"There is no key for the provider {address.name!r}.",
                 remedy=f"Ask the operator to run `bawn keys add {address.name}`.",
             )
-        return secret
+        return secret.reveal()
 
     def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange

@@ -1,0 +1,1 @@
+"""Limits that hold, and the books of what was used and refused."""

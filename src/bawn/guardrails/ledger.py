@@ -1,21 +1,25 @@
-"""What runs is reserved before it is sent and settled after: the seam of every limit.
+"""Reserve before, settle after: the seam by which every limit of a call holds.
 
-A limit that is checked first and counted later is overrun by callers who come at once. So `reserve` checks
-and counts in one step that nothing can come between (one event loop, no await), and each reservation is
-settled exactly once, whatever becomes of the attempt it was made for.
+Each attempt at a provider reserves first; what cannot be reserved is not sent. Reserving is one
+synchronous step in the event loop, so two calls can never both take the last place. A reservation is settled
+exactly once, with what was used or with nothing; settling it again is a mistake of the caller, which
+is logged and changes nothing, so that a mistake can never free a place twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
+
+import structlog
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Usage
 
+log = structlog.get_logger(__name__)
+
 
 class Reservation:
-    """The right to one attempt at a provider. Made by a ledger, settled once."""
+    """A place that a running attempt holds. Made by a ledger alone."""
 
     __slots__ = ("container_uuid", "settled")
 
@@ -26,35 +30,42 @@ class Reservation:
 
 class Ledger(Protocol):
     def reserve(self, container_uuid: str) -> Reservation:
-        """The right to one attempt, or Fault `limit.*`."""
+        """A place for one attempt of this container. Fault `limit.…` when there is none."""
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:
-        """Give it back against what was used; None when nothing is known."""
+        """The attempt is over. `usage` is what it used, or None when nothing is known."""
 
 
 class ConcurrencyLedger:
-    """Limits how many attempts of one container run at once."""
+    """How many calls of a container run at the same time."""
 
-    def __init__(self, limit: Callable[[], int]) -> None:
-        self._limit = limit
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        """May be changed at any time; what runs already goes on."""
         self._running: dict[str, int] = {}
 
     def reserve(self, container_uuid: str) -> Reservation:
-        running, limit = self._running.get(container_uuid, 0), self._limit()
-        if running >= limit:
-            raise Fault("limit.concurrency", f"This container has {limit} calls running already.")
+        running = self._running.get(container_uuid, 0)
+        if running >= self.limit:
+            raise Fault(
+                "limit.concurrency",
+                f"{running} calls of this container are running, and no more may at the same time.",
+                cause=f"guardrails.concurrent_calls is {self.limit}",
+            )
         self._running[container_uuid] = running + 1
         return Reservation(container_uuid)
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:
-        assert not reservation.settled, "a reservation is settled once"
+        if reservation.settled:
+            log.error("ledger.settled_twice", container=reservation.container_uuid)
+            return
         reservation.settled = True
         left = self._running[reservation.container_uuid] - 1
         if left:
             self._running[reservation.container_uuid] = left
         else:
+            # No entry for a container that does nothing: the ledger is as big as what runs.
             del self._running[reservation.container_uuid]
 
     def running(self, container_uuid: str) -> int:
-        """How many attempts of a container run now."""
         return self._running.get(container_uuid, 0)

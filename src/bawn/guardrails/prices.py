@@ -1,41 +1,60 @@
-"""What a call cost, by the price list that ships with `genai-prices`. Offline: the list is as old as the package.
+"""What a call cost, by the price list that comes with `genai-prices`; nothing is fetched.
 
-Unknown is None and never zero: a model without a price, or a call whose usage nobody counted.
+A model without a price costs None, never zero: unknown is a value. The provider's configured name is looked
+up first; one that the list does not know (an own gateway, a local server) has no prices here, because the same
+model may cost something else there.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
-import genai_prices
+from genai_prices import Usage as Counted
+from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
+from genai_prices.types import ModelPrice, Provider
 
 from bawn.terms.exchange import Usage
 
-_UNKNOWN_KEPT = 4096
+_KEPT = 1024
+"""Clients choose the names of models and the numbers of tokens; what is remembered about them is bounded."""
 
 
 class Prices:
-    """Looks prices up; remembers which models have none, since that search is the slow one."""
-
-    def __init__(self) -> None:
-        self._unknown: set[tuple[str, str]] = set()
-
     def cost(self, provider: str, model: str, usage: Usage | None, at: datetime) -> Decimal | None:
-        """In US dollars. `provider` is the name in the configuration; one that the list does not know has no prices."""
-        if usage is None or (provider, model) in self._unknown:
+        """US dollars, or None when usage or price is not known."""
+        if usage is None:
             return None
-        used = genai_prices.Usage(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=usage.cached_tokens or None,
-            cache_write_tokens=usage.cache_write_tokens or None,
-        )
-        try:
-            found = genai_prices.calc_price(used, model, provider_id=provider, genai_request_timestamp=at)
-        except (LookupError, ValueError):
-            # ValueError: counts that contradict each other, such as more cached than sent; no price is right then.
-            if len(self._unknown) < _UNKNOWN_KEPT:
-                self._unknown.add((provider, model))
-            return None
-        return found.total_price
+        return _cost(provider, model, usage, at.replace(minute=0, second=0, microsecond=0))
+
+
+@lru_cache(_KEPT)
+def _cost(provider: str, model: str, usage: Usage, hour: datetime) -> Decimal | None:
+    price = _price(provider, model, hour)
+    if price is None:
+        return None
+    counted = Counted(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    try:
+        return price.calc_price(counted)["total_price"]
+    except (ValueError, ArithmeticError):  # counts that contradict each other, e.g. more cached than given
+        return None
+
+
+@lru_cache(_KEPT)
+def _price(provider: str, model: str, hour: datetime) -> ModelPrice | None:
+    """Prices change by date, some by the hour of the day."""
+    seller = _seller(provider)
+    # Asked directly: the package's own look-up remembers every name it was ever asked for.
+    found = seller.find_model(model, all_providers=get_snapshot().providers) if seller is not None else None
+    return found.get_prices(hour) if found is not None else None
+
+
+@lru_cache(_KEPT)
+def _seller(provider: str) -> Provider | None:
+    return find_provider_by_id(get_snapshot().providers, provider)

@@ -1,4 +1,4 @@
-"""What the operator may say about limits."""
+"""What the operator may say about the limits of containers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from bawn.config.section import Section
 
 
 class Guardrails(Section):
+    """Limits that hold for every container."""
+
     concurrent_calls: int = Field(
-        default=64, ge=1, le=100_000, description="Calls to models that one container may have running at once."
+        default=64, ge=1, le=100_000, description="Calls of one container that may run at the same time."
     )

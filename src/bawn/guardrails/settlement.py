@@ -1,4 +1,4 @@
-"""What is known of a call when it is over: one settlement for each that was sent, one refusal for each that was not."""
+"""What is left of a call when it is over: one settlement each, and one refusal for each that was refused."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ Outcome = Literal["ok", "refused", "upstream_error", "cut", "client_left", "revo
 
 
 class Settlement(Struct, frozen=True):
-    """The one record of a call that was opened, for usage and cost."""
-
     call: str
     time: datetime
+    """When it was over."""
     container_uuid: str
     container_number: int
     session: str
-    """The conversation as the client named it; empty when it did not."""
+    """The conversation as the client names it; empty when it does not."""
     wire: WireName
     endpoint: Endpoint
     provider: str
     model_requested: str
     """As the client wrote it."""
     model: str
-    """As the provider named it in its answer, else as it was asked for."""
+    """As the provider answered, or as it was called when no answer named one."""
     usage: Usage | None
-    """None: unknown, which is not zero."""
+    """None: not known."""
     usage_estimated: bool
     cost_usd: Decimal | None
-    """None: the price of this model, or what was used, is not known."""
+    """None: not known. Never zero for want of a price."""
     first_byte_ms: int | None
     total_ms: int
     status: int
     outcome: Outcome
     code: str
+    """Of the fault; empty when there was none."""
 
 
 class Refusal(Struct, frozen=True):
-    """A call that was refused or cut, as `bawn why` tells it."""
+    """A no, as `bawn why` tells it."""
 
     time: datetime
     container_uuid: str

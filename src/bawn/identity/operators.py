@@ -15,7 +15,7 @@ import hmac
 import pwd
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -70,8 +70,8 @@ class Operators:
         self._noted: dict[str, datetime] = {}
         self._turn = Turn()
 
-    async def load(self, first_admins: Iterable[int] = ()) -> None:
-        """Reads everybody; at the very first start the users of `first_admins` become admins."""
+    async def load(self) -> None:
+        """Reads everybody; called once before anything is answered."""
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], Sequence[sa.RowMapping]]:
             return (
@@ -82,9 +82,13 @@ class Operators:
         people, tokens = await self._store.run(read)
         self._people = {row["person"]: person_of(row) for row in people}
         self._tokens = {row["id"]: token_of(row) for row in tokens}
-        if not self._people:
-            for uid in dict.fromkeys(first_admins):
-                await self.add(login_name(uid), frozenset({Role.ADMIN}), uid=uid)
+
+    async def ensure_first(self, *uids: int) -> None:
+        """At the very first start, when nobody is known yet, root and the users of `uids` become admins."""
+        if self._people:
+            return
+        for uid in dict.fromkeys((0, *uids)):
+            await self.add(login_name(uid), frozenset({Role.ADMIN}), uid=uid)
 
     # who calls
 

@@ -7,6 +7,7 @@ Leaving early closes the connection, upon which the server ends the command.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,11 +81,14 @@ def cut() -> Fault:
 class Session:
     def __init__(self, where: Place, path: str, command: Command) -> None:
         self.code: int | None = None
+        self._held = ExitStack()
+        uri = target(where) + path
         try:
             if where.socket:
-                self._wire = blocking.unix_connect(where.socket, target(where) + path, **options(where))
+                opening = blocking.unix_connect(where.socket, uri, **options(where))
             else:
-                self._wire = blocking.connect(target(where) + path, proxy=None, **options(where))
+                opening = blocking.connect(uri, proxy=None, **options(where))
+            self._wire = self._held.enter_context(opening)
         except (OSError, InvalidHandshake) as error:
             raise refused(error, where) from None
         self._tell(command)
@@ -111,7 +115,7 @@ class Session:
         return self.code
 
     def close(self) -> None:
-        self._wire.close()
+        self._held.close()
 
     def _tell(self, control: FromClient) -> None:
         self._put(written(control))

@@ -64,7 +64,8 @@ def open_master_key(path: Path, home: Path) -> int:
         pass
     else:
         with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+            # The form that the vault reads: a tag, so that a file of something else is not taken for a key.
+            file.write(f"bawn-master-1:{secrets.token_hex(KEY_BYTES)}\n".encode())
             file.flush()
             os.fsync(file.fileno())
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -93,7 +93,7 @@ class Processes:
             return
         setting = self._setting
         control, gateway_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        audit_end, writer_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        audit_end, writer_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         folder = os.open(setting.home.path / "audit", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         key = open_master_key(setting.master_key, setting.home.path)
         try:

@@ -2,7 +2,8 @@
 
 The path is taken as it was sent. Nothing is decoded, no dot segment resolved, no slash merged: a path that
 would need any of that is simply unknown here, so there is no second reading of it (RFC 9110 §4.2.3 leaves
-such equivalence to the origin).
+such equivalence to the origin). The one exception is the slash within a model's id, which official packages
+write as `%2F`; the id is only compared with the ids of the list.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _MODELS = Route(Endpoint.MODELS, None)
 _PROBE = Route(Endpoint.PROBE, None)
 _ROOTS = (b"/api/v1/", b"/v1/")
 _MODEL_LIST = re.compile(rb"models(\?(limit=[0-9]{1,4}|beta=true)(&(limit=[0-9]{1,4}|beta=true))*)?")
-_MODEL = re.compile(rb"models/([A-Za-z0-9][A-Za-z0-9._:/@-]{0,199})")
+_MODEL = re.compile(rb"models/([A-Za-z0-9](?:[A-Za-z0-9._:/@-]|%2[fF]){0,199})")
+_SLASH = re.compile("%2[fF]")
 _PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
 
 
@@ -48,6 +50,8 @@ def endpoint(method: str, raw_path: bytes) -> Route:
         if method in ("HEAD", "GET"):
             return _PROBE
         raise Fault("http.method_not_allowed", "This path takes HEAD and GET.")
+    if not raw_path.startswith(b"/"):
+        raise Fault("http.malformed", "The path begins with a slash; the door is the only host there is.")
     raise _unknown(raw_path)
 
 
@@ -60,7 +64,7 @@ def _under_root(method: str, rest: bytes) -> Route:
     if rest == b"models" or _MODEL_LIST.fullmatch(rest):
         found = _MODELS
     elif match := _MODEL.fullmatch(rest):
-        found = Route(Endpoint.MODELS, None, match[1].decode("ascii"))
+        found = Route(Endpoint.MODELS, None, _SLASH.sub("/", match[1].decode("ascii")))
     else:
         raise _unknown(rest)
     if method != "GET":
@@ -69,7 +73,7 @@ def _under_root(method: str, rest: bytes) -> Route:
 
 
 def _unknown(path: bytes) -> Fault:
-    if not _PLAIN.fullmatch(path if path.startswith(b"/") else b"/" + path):
+    if not _PLAIN.fullmatch(b"/" + path.removeprefix(b"/")):
         return Fault(
             "http.malformed", "The path is not plain: give it as documented, without a host or odd characters."
         )
