@@ -84,6 +84,7 @@ KINDS: dict[str, Kind] = {
         Kind("config.invalid", _O, 422, "Correct the file at the named line; `bawn config schema` shows what fits."),
         Kind("config.unreadable", _O, 500, "Make the file readable for the user that runs Bawn."),
         Kind("bind.not_loopback", _O, 500, "Bind a loopback address; use a tunnel of your own for anything else."),
+        Kind("bind.failed", _O, 500, "End what listens there, or choose another `api.port`."),
         # keys and state
         Kind(
             "vault.no_master_key", _O, 503, "Restore the master key file, or run `bawn keys reset` and add keys anew."

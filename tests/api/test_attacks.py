@@ -285,3 +285,9 @@ def test_the_unix_socket_is_its_owner_s_from_the_first_moment(tmp_path: Path) ->
         assert path.stat().st_mode & 0o777 == 0o600
     with bind_unix(path, group=os.getgid()):
         assert path.stat().st_mode & 0o777 == 0o660
+
+
+def test_a_port_that_is_taken_is_said_in_words() -> None:
+    with bind_loopback("127.0.0.1", 0) as first, pytest.raises(Fault) as taken:
+        bind_loopback("127.0.0.1", first.getsockname()[1])
+    assert taken.value.code == "bind.failed"

@@ -40,7 +40,15 @@ class WriterProcess:
         if sock is None:
             ours, sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        argv = [sys.executable, "-m", "bawn.audit", "--directory-fd", str(descriptor), "--socket-fd", str(sock.fileno())]
+        argv = [
+            sys.executable,
+            "-m",
+            "bawn.audit",
+            "--directory-fd",
+            str(descriptor),
+            "--socket-fd",
+            str(sock.fileno()),
+        ]
         self.process = subprocess.Popen(argv, pass_fds=(descriptor, sock.fileno()), stderr=subprocess.PIPE)
         os.close(descriptor)
         if ours is None:

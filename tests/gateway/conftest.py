@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from msgspec import structs
 
 import bawn
@@ -155,6 +156,11 @@ async def until(condition: Callable[[], bool], timeout_s: float = 3) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """The loop that the gateway really runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 Start = Callable[..., Awaitable[Yard]]

@@ -149,3 +149,11 @@ async def test_every_noun_is_typed_and_answers(yard: Yard) -> None:
         assert (await client.config.check("bad")).problems[0].line == 3
         assert (await client.config.reload()).fits
         assert (await anext(client.audit.tail(lines=1)))["event"] == "operator.acts"
+
+
+async def test_a_command_that_cannot_start_is_told_by_exec_itself(yard: Yard) -> None:
+    async with AsyncClient(str(yard.path)) as client:
+        await client.containers.create("dev")
+        with pytest.raises(Fault) as refused:
+            await client.containers.exec("dev", ["ls"])
+    assert refused.value.code == "sandbox.not_running"

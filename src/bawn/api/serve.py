@@ -60,8 +60,12 @@ def bind_loopback(host: str, port: int) -> socket.socket:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((str(address), port))
-    listener.listen(128)
+    try:
+        listener.bind((str(address), port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise Fault("bind.failed", f"{address} port {port} cannot be listened on: {error.strerror}.") from None
     listener.setblocking(False)
     return listener
 

@@ -29,9 +29,12 @@ class Feed:
     async def follow(self, request: TailRequest) -> AsyncIterator[dict[str, Any]]:
         """The last `request.n` records, then every later one that fits."""
         while True:
+            # Where the log stands is asked first, so that a follower of something rare does not make the writer
+            # search the same lines again and again.
+            newest = await self.tail(TailRequest(n=1))
             records = await self.tail(request)
             for record in records:
                 yield record
-            after = records[-1]["sequence"] if records else request.after
+            after = max([request.after, *(record["sequence"] for record in (*newest, *records))])
             request = msgspec.structs.replace(request, after=after, n=TAIL_LIMIT)
             await asyncio.sleep(ASK_EVERY_S)

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -28,6 +29,9 @@ from bawn.terms.event import Event
 NAME = "audit.jsonl"
 ROTATE_BYTES = 256 * 2**20
 LEAST_ROTATE_BYTES = 4096
+
+LOCK_WAIT_S = 5.0
+"""A writer that was told to stop may still be taking what was on its way to it."""
 
 _OLDER = re.compile(r"audit-[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9]+\.jsonl")
 _BLOCK = 256 * 1024
@@ -45,13 +49,14 @@ class NotOurs(Exception):
 class LogFile:
     """The open log. After `open`, `run` and `counter` say which record of a recorder was the last."""
 
-    def __init__(self, directory: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, directory: int, now: Callable[[], datetime], *, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self.rotate_bytes = ROTATE_BYTES
         self.sequence = 0
         self.run = b""
         self.counter = 0
         self._directory = directory
         self._now = now
+        self._lock_wait_s = lock_wait_s
         self._fd = -1
         self._size = 0
 
@@ -169,11 +174,9 @@ class LogFile:
         if not own or status.st_mode & 0o077:
             os.close(descriptor)
             raise NotOurs(f"{NAME} is not a file that only this user can read and write")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor, self._lock_wait_s):
             os.close(descriptor)
-            raise NotOurs(f"{NAME} is being written by another process") from None
+            raise NotOurs(f"{NAME} is being written by another process")
         return descriptor
 
     def _older(self) -> list[str]:
@@ -198,6 +201,19 @@ class LogFile:
             with self._other(name) as descriptor:
                 yield from _backwards(descriptor, budget)
                 budget -= os.fstat(descriptor).st_size
+
+
+def _locked(descriptor: int, patience_s: float) -> bool:
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def _backwards(descriptor: int, budget: int) -> Iterator[bytes]:

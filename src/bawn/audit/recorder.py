@@ -361,6 +361,8 @@ class Recorder:
         self._leave_socket()
         self._questions.clear()
         self._fail(why)
+        if not self._answered.done():
+            self._answered.set_exception(self._fault())
 
     def _leave_socket(self) -> None:
         if self._sock is not None:

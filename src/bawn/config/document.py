@@ -43,7 +43,7 @@ class Document:
     def note(self, path: Path, mark: Mark) -> None:
         """A value was met. Unreadable when there are too many or it lies too deep."""
         if len(path) > DEEPEST:
-            raise Unreadable(f"more than {DEEPEST} levels deep", mark, "Nest less.", path)
+            raise Unreadable(f"more than {DEEPEST} levels deep", mark, "Nest less.")
         self.values[path] = mark
         if len(self.values) > MOST_VALUES:
             raise Unreadable(f"more than {MOST_VALUES} values", mark, "Say less, or use fewer aliases.")

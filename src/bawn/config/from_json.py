@@ -6,15 +6,17 @@ An own reader, because the standard one does not tell where a value stands.
 from __future__ import annotations
 
 import re
-from json.decoder import JSONDecodeError, scanstring
+from bisect import bisect_right
+from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
-from bawn.config.document import DEEPEST, Document, Mark, Path, Unreadable
+from bawn.config.document import Document, Mark, Path, Unreadable
 
 _BETWEEN = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _LONGEST_NUMBER = 400
+_decode_at = JSONDecoder().raw_decode
 
 
 def read_json(text: str) -> Document:
@@ -26,6 +28,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._lines = [0, *(found.end() for found in re.finditer("\n", text))]
         self._document = Document()
 
     def read(self) -> Document:
@@ -38,8 +41,6 @@ class _Reader:
         return self._document
 
     def _value(self, path: Path) -> Any:
-        if len(path) > DEEPEST:
-            raise self._refused(f"more than {DEEPEST} levels deep", path, "Nest less.")
         self._document.note(path, self._mark())
         match self._peek():
             case "{":
@@ -97,7 +98,7 @@ class _Reader:
 
     def _string(self, path: Path) -> str:
         try:
-            text, self._at = scanstring(self._text, self._at + 1, True)
+            text, self._at = _decode_at(self._text, self._at)
         except JSONDecodeError as error:
             self._at = error.pos
             raise self._refused(f"in a text: {error.msg}", path) from None
@@ -119,8 +120,8 @@ class _Reader:
             raise self._refused("a comment without an end", remedy="Write */ where it ends.")
 
     def _mark(self) -> Mark:
-        begin = self._text.rfind("\n", 0, self._at) + 1
-        return Mark(self._text.count("\n", 0, self._at) + 1, self._at - begin + 1)
+        line = bisect_right(self._lines, self._at)
+        return Mark(line, self._at - self._lines[line - 1] + 1)
 
     def _refused(self, sentence: str, path: Path = (), remedy: str = "") -> Unreadable:
         return Unreadable(sentence, self._mark(), remedy, path)

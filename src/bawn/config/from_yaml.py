@@ -8,6 +8,7 @@ every alias counted each time.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -35,14 +36,8 @@ for _name, _pattern, _first in (
 
 def read_yaml(text: str) -> Document:
     """Raises Unreadable with the place."""
-    loader = _Loader(text)
     try:
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)) > MOST_ALIASES:
-            raise Unreadable(f"more than {MOST_ALIASES} aliases", Mark(1, 1), "Write the values out.")
-        root = loader.get_single_node()
-        document = Document()
-        document.value = None if root is None else _built(root, (), document)
-        return document
+        return _read(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Unreadable(_said(error), Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)) from error
@@ -51,8 +46,19 @@ def read_yaml(text: str) -> Document:
         raise Unreadable("a character that YAML does not allow", Mark(line, 1)) from error
     except RecursionError:
         raise Unreadable("nested too deep", Mark(1, 1), "Nest less.") from None
+
+
+def _read(text: str) -> Document:
+    if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)) > MOST_ALIASES:
+        raise Unreadable(f"more than {MOST_ALIASES} aliases", Mark(1, 1), "Write the values out.")
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
     finally:
         loader.dispose()
+    document = Document()
+    document.value = None if root is None else _built(root, (), document)
+    return document
 
 
 def _built(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -90,7 +96,17 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-_SCALARS = {"null": lambda text: None, "bool": _boolean, "int": _integer, "float": float, "str": str}
+def _nothing(_text: str) -> None:
+    return None
+
+
+_SCALARS: dict[str, Callable[[str], object]] = {
+    "null": _nothing,
+    "bool": _boolean,
+    "int": _integer,
+    "float": float,
+    "str": str,
+}
 
 
 def _said(error: yaml.MarkedYAMLError) -> str:

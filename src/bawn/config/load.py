@@ -171,7 +171,7 @@ def _example(path: Path, model: type[BaseModel]) -> str:
     if found is None:
         return ""
     sample = found.examples[0] if found.examples else found.get_default()
-    if not isinstance(sample, str | int | float) or sample == "" or found.is_required() and not found.examples:
+    if not isinstance(sample, str | int | float) or sample == "" or (found.is_required() and not found.examples):
         return ""
     text = {True: "true", False: "false"}[sample] if isinstance(sample, bool) else str(sample)
     return f"write e.g. `{path[-1]}: {text}`"

@@ -64,6 +64,12 @@ def heard(message: str | bytes) -> Data | Exit | Started:
     return told
 
 
+def begun(told: Data | Exit | Started) -> None:
+    """The first thing that is told must be that the command runs."""
+    if not isinstance(told, Started):
+        raise Fault("internal", "The server did not say that the command runs.")
+
+
 def refused(error: Exception, where: Place) -> Fault:
     """What a failed opening means."""
     if isinstance(error, InvalidStatus):
@@ -92,6 +98,13 @@ class Session:
         except (OSError, InvalidHandshake) as error:
             raise refused(error, where) from None
         self._tell(command)
+        try:
+            begun(heard(self._wire.recv()))
+        except ConnectionClosed:
+            raise cut() from None
+        except Fault:
+            self.close()
+            raise
 
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), MAX_FRAME_BYTES):
@@ -164,6 +177,13 @@ class AsyncSession:
             raise refused(error, where) from None
         session = cls(wire)
         await session._tell(command)
+        try:
+            begun(heard(await wire.recv()))
+        except ConnectionClosed:
+            raise cut() from None
+        except Fault:
+            await session.close()
+            raise
         return session
 
     async def write(self, data: bytes) -> None:
