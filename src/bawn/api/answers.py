@@ -25,16 +25,20 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+_CAUSES_TOLD = ("sandbox.", "supervisor.", "store.", "audit.", "config.", "upstream.")
+
+
 def told(fault: Fault) -> dict[str, Any]:
-    """The error as a client may know it."""
-    return {
-        "error": {
-            "code": fault.code,
-            "message": fault.sentence,
-            "remedy": fault.remedy,
-            "blame": fault.kind.blame.value,
-        }
+    """The error as an operator may know it; the cause only where it says what failed, not why a caller was refused."""
+    error = {
+        "code": fault.code,
+        "message": fault.sentence,
+        "remedy": fault.remedy,
+        "blame": fault.kind.blame.value,
     }
+    if fault.cause and fault.code.startswith(_CAUSES_TOLD):
+        error["cause"] = fault.cause
+    return {"error": error}
 
 
 def refusal(fault: Fault) -> Response:

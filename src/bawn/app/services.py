@@ -6,7 +6,7 @@ import asyncio
 import os
 import pwd
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -311,5 +311,6 @@ def _key(info: KeyInfo) -> shapes.Key:
     )
 
 
-def _moment(told: object) -> datetime | None:
-    return datetime.fromisoformat(told) if isinstance(told, str) else None
+def _moment(seconds: object) -> datetime | None:
+    """The supervisor tells times in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None

@@ -235,13 +235,24 @@ class Images:
         shutil.rmtree(path, ignore_errors=True)
 
 
+_FETCHING = frozenset(
+    ("node_extra_ca_certs", "ssl_cert_file", "ssl_cert_dir", "requests_ca_bundle", "curl_ca_bundle",
+     "http_proxy", "https_proxy", "no_proxy")
+)  # fmt: skip
+"""How this host reaches a registry: its authorities and proxies. For the build alone, never for a container."""
+
+
 def _run(argv: Sequence[str], progress: Progress, *, home: bool = False) -> None:
-    """Runs a program and tells its lines. npm and pip read their settings where the person has them: `home`."""
+    """Runs a program and tells its lines. npm and pip fetch as the person has set them up: `home`."""
     env = python.environment()
     del env["PYTHONPATH"]
     if home:
         env["HOME"] = str(Path.home())
-        env |= {name: os.environ[name] for name in os.environ if name.lower().startswith(("npm_config_", "pip_"))}
+        env |= {
+            name: value
+            for name, value in os.environ.items()
+            if name.lower().startswith(("npm_config_", "pip_")) or name.lower() in _FETCHING
+        }
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,

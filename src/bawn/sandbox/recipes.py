@@ -51,7 +51,7 @@ RECIPES: dict[str, Recipe] = {
             "ripgrep",
         ),  # fmt: skip
         customize=_FURNISHING,
-        npm=("opencode-ai",),
+        npm=("opencode-ai@1.18.33",),
         links={"opencode": "node_modules/opencode-linux-*64/bin/opencode"},
         python=("anthropic", "openai"),
     ),

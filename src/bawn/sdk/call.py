@@ -126,4 +126,6 @@ def fault_of(answer: Any, status: int) -> Fault:
     remedy = error.get("remedy")
     if code not in KINDS:
         code, message = "internal", f"{message} ({code})"
-    return Fault(code, message, remedy=str(remedy) if remedy is not None else None)
+    return Fault(
+        code, message, remedy=str(remedy) if remedy is not None else None, cause=str(error.get("cause", ""))
+    )

@@ -8,9 +8,12 @@ is broken. Frames of text run past a held group; whatever ends a turn first lets
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 
 from bawn.terms.frames import Broken, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
+
+Key = TypeVar("Key", bound=Hashable)
 
 MAX_HELD_BYTES = 4 * 2**20
 
@@ -28,22 +31,26 @@ class _Growing:
         self.arguments: list[str] = []
 
 
-class Holding:
+class Holding(Generic[Key]):
     """The held group, and the frames that may go out, in order."""
 
     __slots__ = ("_bytes", "_gone", "_growing", "_raw", "out")
 
     def __init__(self) -> None:
-        self._growing: dict[Hashable, _Growing] = {}
+        self._growing: dict[Key, _Growing] = {}
         self._raw: list[bytes] = []
         self._bytes = 0
-        self._gone: set[Hashable] = set()
+        self._gone: set[Key] = set()
         self.out: list[Frame] = []
 
     @property
-    def keys(self) -> Iterable[Hashable]:
+    def keys(self) -> Iterable[Key]:
         """The calls of the held group."""
         return self._growing.keys()
+
+    @property
+    def held(self) -> bool:
+        return bool(self._raw)
 
     def text(self, raw: bytes) -> None:
         """A frame that may go out as it is; neighbours become one."""
@@ -60,7 +67,7 @@ class Holding:
         if self._bytes > MAX_HELD_BYTES:
             raise Unsound(f"a tool call is over {MAX_HELD_BYTES} bytes")
 
-    def grow(self, key: Hashable, call_id: str = "", name: str = "", arguments: str = "") -> None:
+    def grow(self, key: Key, call_id: str = "", name: str = "", arguments: str = "") -> None:
         """A piece of the call `key`. Raises Unsound when that call has gone already."""
         if key in self._gone:
             raise Unsound("a tool call went on after its end")

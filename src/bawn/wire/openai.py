@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -12,20 +12,23 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields
+from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.openai_calls import pieces
 from bawn.wire.openai_stream import ChatStreamReader
 from bawn.wire.usage import openai_usage
-from bawn.wire.ways_out import Found, sweep, too_deep, unknown_fields
+from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
 
 CHAT_FIELDS = frozenset((
     "messages", "model", "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
     "max_completion_tokens", "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls", "prediction",
     "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "reasoning_effort", "response_format",
-    "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options", "temperature",
-    "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
+    "prompt_cache_options", "safety_identifier", "seed", "service_tier", "stop", "stream", "stream_options",
+    "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity",
     # Documented by servers that speak this wire.
-    "reasoning", "thinking", "chat_template_kwargs",
+    "reasoning", "thinking", "enable_thinking", "include_reasoning", "chat_template_kwargs", "ignore_eos",
+    "skip_special_tokens", "add_generation_prompt", "cache_prompt", "top_k", "min_p", "repetition_penalty",
 ))  # fmt: skip
 EMBEDDING_FIELDS = frozenset(("input", "model", "dimensions", "encoding_format", "user", "input_type"))
 
@@ -35,8 +38,23 @@ HOSTED_TOOLS = frozenset((
     "web_search", "web_search_preview", "web_search_preview_2025_03_11", "web_search_2025_08_26", "file_search",
     "code_interpreter", "computer_use_preview", "image_generation", "mcp", "local_shell", "shell", "apply_patch",
 ))  # fmt: skip
-HOSTED_FIELDS = frozenset(("web_search_options",))
-"""Fields that switch a tool of the provider on by being there."""
+HOSTED_FIELDS = {
+    "web_search_options": "searches the web",
+    "search_parameters": "searches the web (xAI)",
+    "enable_search": "searches the web (Qwen)",
+    "plugins": "searches the web, reads files (OpenRouter)",
+    "mcp_servers": "calls servers of tools",
+    "store": "keeps the conversation at the provider",
+    "previous_response_id": "goes on with a conversation kept at the provider",
+    "conversation": "goes on with a conversation kept at the provider",
+    "background": "runs on after the call has ended",
+    "models": "names other models than the one that was permitted (OpenRouter)",
+    "fallbacks": "names other models than the one that was permitted",
+    "provider": "chooses who answers (OpenRouter)",
+}
+"""Fields that switch something of the provider on by being there, and what; each is allowed by its name."""
+HOSTED_ENDINGS = (":online",)
+"""Ends of model names by which a provider searches the web (OpenRouter)."""
 
 _ERROR_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
@@ -51,14 +69,15 @@ class OpenAIChat:
         if endpoint is Endpoint.EMBEDDINGS:
             if not isinstance(read.get("input"), str | list) or too_deep(read["input"]):
                 raise fields.invalid("input", "a text or a list")
-            unknown = tuple(unknown_fields(read, EMBEDDING_FIELDS))
+            unknown = tuple(unknown_fields(read, EMBEDDING_FIELDS, {}))
             return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=unknown)
         messages = fields.objects(read, "messages", needed=True)
         found = Found()
         sweep(messages, "messages", found)
+        sweep(read.get("prediction"), "prediction", found)
         if too_deep(read):
             raise Fault("request.malformed_json", "The body is nested too deep.")
-        tools, hosted, unknown_types = _tools(read)
+        tools, hosted, unknown_types = _tools(read, found)
         return Exchange(
             wire=WireName.OPENAI,
             endpoint=endpoint,
@@ -67,10 +86,10 @@ class OpenAIChat:
             body=body,
             tools=tools,
             hosted_tools=hosted,
-            unknown_tools=(*unknown_types, *unknown_fields(read, CHAT_FIELDS)),
+            unknown_tools=(*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS)),
             fetches=tuple(found.fetches),
             resources=tuple(found.resources),
-            max_output_tokens=fields.count(read, "max_completion_tokens") or fields.count(read, "max_tokens"),
+            max_output_tokens=_most(read),
             session=fields.text(read, "prompt_cache_key"),
         )
 
@@ -123,23 +142,34 @@ class OpenAIChat:
         return msgspec.json.encode(_model(entry, now))
 
 
-def _tools(read: dict[str, Any]) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:
+def _most(read: dict[str, Any]) -> int | None:
+    """The larger of the two fields: which of them a server heeds when both are given, we cannot know."""
+    given = [fields.count(read, name) for name in ("max_completion_tokens", "max_tokens")]
+    return max((most for most in given if most is not None), default=None)
+
+
+def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:
     """Names of tools that run inside, tools of the provider, types that nobody knows."""
     inside: list[str] = []
-    hosted = [HostedTool(name) for name in HOSTED_FIELDS if read.get(name) is not None]
+    fields.switch(read, "store")
+    hosted = [HostedTool(name) for name in switched_on(read, HOSTED_FIELDS)]
+    hosted += [HostedTool(ending) for ending in HOSTED_ENDINGS if fields.text(read, "model").endswith(ending)]
     unknown: list[str] = []
-    if fields.switch(read, "store"):
-        hosted.append(HostedTool("store"))
-    for index, tool in enumerate(fields.objects(read, "tools")):
+    offered = [(f"tools[{index}]", tool) for index, tool in enumerate(fields.objects(read, "tools"))]
+    for place, tool in (*offered, *found.tools):
+        one_spelling(tool, place)
         kind = tool.get("type")
         if not isinstance(kind, str):
-            raise fields.invalid(f"tools[{index}].type", "a text")
+            raise fields.invalid(f"{place}.type", "a text")
         if kind in INSIDE_TOOLS:
             described = tool.get(kind)
             if not isinstance(described, dict) or not isinstance(described.get("name"), str):
-                raise fields.invalid(f"tools[{index}].{kind}.name", "a text")
+                raise fields.invalid(f"{place}.{kind}.name", "a text")
             inside.append(described["name"])
-        elif kind in HOSTED_TOOLS:
+            continue
+        # Allowed or not, what a tool of the provider is pointed at has an owner and is fetched.
+        sweep(tool, place, found)
+        if kind in HOSTED_TOOLS:
             hosted.append(HostedTool(kind))
         else:
             unknown.append(kind)
@@ -154,22 +184,18 @@ def _calls(choice: Any) -> list[ToolCall]:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise Fault("upstream.broken", "A choice of the provider's answer has no message.")
-    calls: list[ToolCall] = []
-    for call in message.get("tool_calls") or ():
-        kind = call.get("type", "function") if isinstance(call, dict) else None
-        described = call.get(kind) if isinstance(kind, str) else None
-        if not isinstance(described, dict) or not isinstance(described.get("name"), str):
-            raise Fault("upstream.broken", "A tool call of the provider's answer has no name.")
-        arguments = described.get("arguments", described.get("input"))
-        if not isinstance(arguments, str):
-            raise Fault("upstream.broken", "The arguments of a tool call in the provider's answer are not a text.")
-        calls.append(ToolCall(str(call.get("id", "")), described["name"], arguments))
-    legacy = message.get("function_call")
-    if legacy is not None:
-        if not isinstance(legacy, dict) or not isinstance(legacy.get("name"), str):
-            raise Fault("upstream.broken", "The function call of the provider's answer has no name.")
-        calls.append(ToolCall("", legacy["name"], str(legacy.get("arguments", ""))))
-    return calls
+    try:
+        return [
+            ToolCall(piece.id, piece.name, piece.arguments)
+            for piece in pieces(message)
+            if piece.name or _nameless()
+        ]
+    except Unsound as error:
+        raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
+
+
+def _nameless() -> NoReturn:
+    raise Unsound("a tool call has no name")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """A streamed chat completion: every frame is parsed, frames of tool calls are held until whole.
 
 Every frame, because a key written with JSON escapes (`to\\u006fl_calls`) has no literal form to search for.
-A call is whole when the next one of its choice begins, when its choice ends, or at `[DONE]`.
+A call is whole when the next one of its choice begins, when its choice ends, or at `[DONE]`. Calls of several
+choices that come mixed are one group, which waits for the last of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bawn.terms.exchange import Usage
 from bawn.terms.frames import End, Frame
 from bawn.wire.holding import Holding, Unsound
 from bawn.wire.json_text import NotPlain, read_plain
+from bawn.wire.openai_calls import Piece, pieces
 from bawn.wire.sse import SseFrame, SseSplitter, TooLong
 from bawn.wire.usage import openai_usage
 
@@ -21,7 +24,7 @@ class ChatStreamReader:
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._splitter = SseSplitter()
-        self._holding = Holding()
+        self._holding: Holding[tuple[int, int]] = Holding()
         self._hide_usage = hide_usage
         self._ended = False
         self._started: set[int] = set()
@@ -48,11 +51,17 @@ class ChatStreamReader:
     def close(self) -> list[Frame]:
         if self._ended:
             return []
+        rest = self._splitter.rest
+        if rest.strip():
+            # The last frame may lack its blank line; packages of this wire take it all the same.
+            out = self.feed(b"\n\n")
+            return out + self.close() if rest.strip() == b"data: [DONE]" else [*out, *self._unwhole()]
         self._ended = True
-        if self._splitter.rest.strip() or not self._started or self._started != self._finished:
-            self._holding.broken("The provider's stream ended before its answer was whole.")
+        if not self._started or self._started != self._finished:
+            self._holding.broken(_CUT)
         else:
             # Some servers of this wire leave `[DONE]` out; every choice has said that it is finished.
+            self._holding.let_go()
             self._holding.out.append(End(b""))
         return self._holding.taken()
 
@@ -83,73 +92,50 @@ class ChatStreamReader:
         self._choices(choices, frame.raw)
 
     def _choices(self, choices: list[Any], raw: bytes) -> None:
-        pieces: list[tuple[tuple[int, int], dict[str, Any]]] = []
-        finishes = False
+        found: list[tuple[int, Piece]] = []
+        touched: set[int] = set()
         for choice in choices:
             if not isinstance(choice, dict) or "message" in choice:
                 raise Unsound("a choice is not a delta")
             number = choice.get("index", 0)
-            if not isinstance(number, int):
+            if not isinstance(number, int) or isinstance(number, bool):
                 raise Unsound("a choice has no number")
-            self._started.add(number)
-            pieces += _pieces(number, choice.get("delta"))
+            delta = choice.get("delta")
+            if delta is not None:
+                if not isinstance(delta, dict):
+                    raise Unsound("a delta is not an object")
+                found += [(number, piece) for piece in pieces(delta)]
+            touched.add(number)
             if choice.get("finish_reason") is not None:
                 self._finished.add(number)
-                finishes = True
+        self._started |= touched
         holding = self._holding
-        if pieces:
-            keys = {key for key, _ in pieces}
-            if self._begins_next(keys):
-                holding.let_go()
-            holding.keep(raw)
-            for key, piece in pieces:
-                holding.grow(key, **piece)
-        if finishes:
+        if not found and not holding.held:
+            holding.text(raw)
+            return
+        if found and self._all_whole(found):
             holding.let_go()
-        if not pieces:
+        # What a choice says after its call waits with it; text of other choices does not.
+        if found or any(choice in touched for choice, _ in holding.keys) or touched & self._finished:
+            holding.keep(raw)
+            for number, piece in found:
+                holding.grow((number, piece.index), piece.id, piece.name, piece.arguments)
+            if self._all_whole(()):
+                holding.let_go()
+        else:
             holding.text(raw)
 
-    def _begins_next(self, keys: set[tuple[int, int]]) -> bool:
-        """Whether all held calls are of these choices, and before these calls."""
-        held = [key for key in self._holding.keys if isinstance(key, tuple)]
-        return bool(held) and all(
-            any(choice == new_choice and index < new_index for new_choice, new_index in keys) for choice, index in held
+    def _all_whole(self, begun: Iterable[tuple[int, Piece]]) -> bool:
+        """Whether every held call is over: its choice has finished, or begins a later call."""
+        return all(
+            choice in self._finished
+            or (
+                any(number == choice and piece.index > index for number, piece in begun)
+                and not any(number == choice and piece.index == index for number, piece in begun)
+            )
+            for choice, index in self._holding.keys
         )
 
     def _break(self, sentence: str, data: bytes = b"") -> None:
         self._ended = True
         self._holding.broken(sentence, data)
-
-
-def _pieces(choice: int, delta: Any) -> list[tuple[tuple[int, int], dict[str, Any]]]:
-    if delta is None:
-        return []
-    if not isinstance(delta, dict):
-        raise Unsound("a delta is not an object")
-    calls, legacy = delta.get("tool_calls"), delta.get("function_call")
-    if calls is None and legacy is None:
-        return []
-    found: list[tuple[tuple[int, int], dict[str, Any]]] = []
-    if calls is not None and not isinstance(calls, list):
-        raise Unsound("tool calls are not a list")
-    for position, call in enumerate(calls or ()):
-        if not isinstance(call, dict):
-            raise Unsound("a tool call is not an object")
-        index = call.get("index", position)
-        described = call.get("function") or call.get("custom") or {}
-        if not isinstance(index, int) or not isinstance(described, dict):
-            raise Unsound("a tool call is not of this wire")
-        arguments = described.get("arguments", described.get("input"))
-        found.append(((choice, index), _piece(call.get("id"), described.get("name"), arguments)))
-    if legacy is not None:
-        if not isinstance(legacy, dict):
-            raise Unsound("a function call is not an object")
-        found.append(((choice, -1), _piece(None, legacy.get("name"), legacy.get("arguments"))))
-    return found
-
-
-def _piece(call_id: Any, name: Any, arguments: Any) -> dict[str, str]:
-    for value in (call_id, name, arguments):
-        if value is not None and not isinstance(value, str):
-            raise Unsound("a tool call holds something that is not a text")
-    return {"call_id": call_id or "", "name": name or "", "arguments": arguments or ""}

@@ -3,10 +3,16 @@
 A way out is a tool that the provider runs, a URL that it would fetch, an object that it keeps, or a field
 that this version does not know and that could be any of these. Finding them is done here; whether they are
 allowed is decided by the gateway's permissions.
+
+The sweep knows no content types. It looks at every key of every block, known or not, and leaves out only
+what the tables call text, so that a new kind of block is searched before anybody here has heard of it. Keys
+are compared without regard to case: some servers read `URL` as `url`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -15,12 +21,34 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Fetch
 from bawn.wire.json_text import MAX_DEPTH
 
-URL_KEYS = frozenset(("url", "uri", "file_url", "image_url", "document_url", "audio_url", "video_url", "server_url"))
-RESOURCE_KEYS = frozenset(("file_id", "container_id", "vector_store_id", "response_id", "batch_id"))
-NOT_CONTENT = frozenset(("input", "input_schema", "parameters", "arguments", "citations", "annotations", "metadata"))
-"""Keys under which anything may stand without being fetched: tool arguments and schemas, sources of an answer."""
-ANSWERED_BLOCKS = frozenset(("web_search_tool_result", "web_fetch_tool_result"))
-"""Blocks by which a provider's earlier search comes back with the conversation; their URLs are not fetched again."""
+URL_ENDINGS = ("url", "uri", "urls", "uris")
+"""Ends of keys whose text is an address, whatever it looks like; only `data:` stays at home."""
+RESOURCE_ENDINGS = (
+    "file_id", "file_ids", "container_id", "vector_store_id", "vector_store_ids", "response_id", "batch_id",
+    "thread_id", "conversation_id", "previous_message_id",
+)  # fmt: skip
+"""Ends of keys that name objects kept at the provider."""
+TEXT_KEYS = frozenset((
+    "text", "content", "thinking", "reasoning", "reasoning_content", "refusal", "arguments", "input", "title",
+    "context", "name", "description", "output", "stdout", "stderr", "signature", "cited_text", "encrypted_content",
+))  # fmt: skip
+"""Keys whose text is only read by the model, so that it may begin with an address. Under every other key, text
+that begins with a scheme counts as a fetch (some servers take a URL as `file_data` or as the `data` of a sound)."""
+NOT_FETCHED = {
+    "web_search_result": frozenset(("url",)),
+    "web_fetch_result": frozenset(("url",)),
+    "web_search_result_location": frozenset(("url",)),
+    "url_citation": frozenset(("url",)),
+    "search_result": frozenset(("source",)),
+    "text": frozenset(("data",)),
+}
+"""By type of block: what says where something came from, or is the text of a document itself."""
+NOT_CONTENT = (("tool_use", "input"), ("text", "citations"), ("url_citation", "url_citation"))
+"""Ends of types, and the key beneath which anything may stand: arguments of tool calls, sources of an answer."""
+TOOL_KEYS = frozenset(("definition", "tools"))
+"""Keys by which a message brings tools of its own; they are judged as those of the request are."""
+
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Found(Struct):
@@ -28,32 +56,53 @@ class Found(Struct):
 
     fetches: list[Fetch] = []
     resources: list[str] = []
+    tools: list[tuple[str, dict[str, Any]]] = []
+    """Tools that stand within messages, with their place."""
 
 
 def sweep(value: Any, path: str, found: Found) -> None:
-    """Look through content, at most `MAX_DEPTH` deep, for URLs and for objects kept at the provider."""
-    pending: list[tuple[Any, str, int]] = [(value, path, 0)]
+    """Look through content, at most `MAX_DEPTH` deep, for URLs, tools, and objects kept at the provider."""
+    pending: list[tuple[Any, str, str, str, int]] = [(value, path, "content", "", 0)]
     while pending:
-        each, where, depth = pending.pop()
+        each, where, key, kind, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise Fault("request.malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
-        if isinstance(each, list):
-            pending.extend((item, f"{where}[{index}]", depth + 1) for index, item in enumerate(each))
+        if isinstance(each, str):
+            _text(each, where, key, kind, found)
+        elif isinstance(each, list):
+            # The texts of a list are of the kind that its key says.
+            pending.extend((item, f"{where}[{index}]", key, kind, depth + 1) for index, item in enumerate(each))
         elif isinstance(each, dict):
-            if each.get("type") in ANSWERED_BLOCKS:
+            if key in TOOL_KEYS:
+                found.tools.append((where, each))
                 continue
-            for key, item in each.items():
+            named = each.get("type")
+            kind = named if isinstance(named, str) else ""
+            if key == "audio" and isinstance(each.get("id"), str):
+                # An assistant's earlier sound is named by its id alone (chat completions).
+                found.resources.append(each["id"])
+            for name, item in each.items():
                 if isinstance(item, str):
-                    if _is_url_key(key) and not item.startswith("data:"):
-                        found.fetches.append(Fetch(f"{where}.{key}", item))
-                    elif key in RESOURCE_KEYS:
-                        found.resources.append(item)
-                elif isinstance(item, list | dict) and key not in NOT_CONTENT:
-                    pending.append((item, f"{where}.{key}", depth + 1))
+                    _text(item, f"{where}.{name}", name, kind, found)
+                elif isinstance(item, list | dict) and not _is_aside(kind, name):
+                    pending.append((item, f"{where}.{name}", name, kind, depth + 1))
 
 
-def _is_url_key(key: str) -> bool:
-    return key in URL_KEYS or key.endswith(("_url", "_uri"))
+def _text(text: str, where: str, key: str, kind: str, found: Found) -> None:
+    if key in TEXT_KEYS or key in NOT_FETCHED.get(kind, ()):
+        return
+    folded = key.lower()
+    if folded.endswith(URL_ENDINGS):
+        if not text.startswith("data:"):
+            found.fetches.append(Fetch(where, text))
+    elif folded.endswith(RESOURCE_ENDINGS):
+        found.resources.append(text)
+    elif _ADDRESS.match(text):
+        found.fetches.append(Fetch(where, text))
+
+
+def _is_aside(kind: str, key: str) -> bool:
+    return any(key == name and kind.endswith(ending) for ending, name in NOT_CONTENT)
 
 
 def too_deep(value: Any) -> bool:
@@ -71,14 +120,29 @@ def too_deep(value: Any) -> bool:
     return True
 
 
-def unknown_fields(body: dict[str, Any], known: frozenset[str]) -> list[str]:
-    """Fields that no documentation of the wire names and that hold more than a number or a switch.
+def switched_on(body: Mapping[str, Any], fields: Mapping[str, str]) -> list[str]:
+    """Those of `fields` that are there and hold anything but nothing."""
+    return [name for name in fields if body.get(name) not in (None, False)]
 
-    New sampling parameters are numbers and switches; what carries text or structure could name another
-    model, another host or a tool.
+
+def unknown_fields(body: Mapping[str, Any], known: frozenset[str], hosted: Mapping[str, str]) -> list[str]:
+    """Fields that no documentation of the wire names and that could name a model, a host or a tool, or switch it on.
+
+    Numbers pass, since new sampling parameters are numbers; but not under a known name in other letters,
+    which a server that does not mind case would read in place of the one that was checked here.
     """
     return [
         f"field:{name}"
         for name, value in body.items()
-        if name not in known and value is not None and not isinstance(value, bool | int | float)
+        if name not in known
+        and name not in hosted
+        and value is not None
+        and value is not False
+        and (isinstance(value, bool) or not isinstance(value, int | float) or name.lower() in known)
     ]
+
+
+def one_spelling(tool: Mapping[str, Any], place: str) -> None:
+    """A tool whose `Type` differs from its `type` would be another tool to a server that does not mind case."""
+    if len({name.lower() for name in tool}) != len(tool):
+        raise Fault("request.invalid", f"The tool {place} gives one field in two spellings.")
