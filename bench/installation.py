@@ -29,6 +29,7 @@ providers:
   scripted: {{kind: scripted, models: [bench-stream, bench-stream-short]}}
 models: {{default: mock/mock}}
 allow: {{models: ["mock/*", "scripted/*"]}}
+guardrails: {{concurrent_calls: 4096}}
 audit: {{durability: relaxed}}
 """
 

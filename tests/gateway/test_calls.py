@@ -217,7 +217,7 @@ WAYS_OUT = {
         "fetch",
     ),
     "an unknown chat tool": ("chat/completions", {"tools": [{"type": "mcp", "server_url": "http://x"}]}, "hosted_tool"),
-    "an unknown field": ("chat/completions", {"plugins": [{"id": "web"}]}, "unknown_tool"),
+    "an unknown field": ("chat/completions", {"gadgets": [{"id": "web"}]}, "unknown_tool"),
 }
 
 

@@ -113,9 +113,10 @@ class Podman:
 
     def _prepare(self, spec: Spec, image: str, place: Path, mode: Mode) -> Prepared:
         with opened_workspace(spec) as folder:
-            self._call(mode, self._create(spec, image, place, mode, folder is not None))
-            # The mounts are made by `init`, so it is `init` that needs the folder in its stage.
-            self._call(mode, ["init", _name(spec.uuid)], uid=agent_uid(spec.number), folder=folder)
+            # `create` looks whether the folder is there and `init` mounts it: both need it in their stage.
+            uid = agent_uid(spec.number)
+            self._call(mode, self._create(spec, image, place, mode, folder is not None), uid=uid, folder=folder)
+            self._call(mode, ["init", _name(spec.uuid)], uid=uid, folder=folder)
             box = self._box(mode, spec.uuid)
             if box is None:
                 raise Fault("sandbox.start_failed", "podman made the container and lost it")

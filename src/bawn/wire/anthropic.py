@@ -12,24 +12,32 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields
+from bawn.wire.anthropic_calls import is_tool_call, tool_name
 from bawn.wire.anthropic_stream import MessageStreamReader
+from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
-from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.json_text import NotPlain, read_object, read_plain, written
 from bawn.wire.usage import anthropic_usage
-from bawn.wire.ways_out import Found, sweep, too_deep, unknown_fields
+from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
 
 FIELDS = frozenset((
     "model", "messages", "max_tokens", "metadata", "stop_sequences", "stream", "system", "temperature", "thinking",
     "tool_choice", "tools", "top_k", "top_p", "service_tier", "context_management", "output_config", "output_format",
-    "cache_control", "inference_geo", "speed", "diagnostics", "mcp_servers", "container",
+    "cache_control", "inference_geo", "speed", "diagnostics", "compaction", "container",
 ))  # fmt: skip
 
-INSIDE_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
+INSIDE_TOOLS = ("bash_", "text_editor_", "computer_", "memory_", "browser_toolset_")
 """Beginnings of types whose calls run inside the container; so do tools without a type and `custom` ones."""
 HOSTED_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "mcp_toolset", "tool_search_tool_", "advisor_")
 """Beginnings of types that the provider runs."""
-HOSTED_FIELDS = frozenset(("mcp_servers", "container"))
-"""Fields that switch something of the provider on by being there."""
+HOSTED_FIELDS = {
+    "mcp_servers": "calls servers of tools",
+    "fallbacks": "names other models than the one that was permitted",
+    "thread": "keeps the conversation at the provider",
+}
+"""Fields that switch something of the provider on by being there, and what; each is allowed by its name."""
+CONTAINER_SKILLS = "container.skills"
+"""The name by which skills, which the provider loads into its own container, are allowed."""
 
 _ERROR_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
@@ -45,12 +53,15 @@ class AnthropicMessages:
         sweep(messages, "messages", found)
         if not isinstance(read.get("system"), str):
             sweep(read.get("system"), "system", found)
+        sweep(read.get("mcp_servers"), "mcp_servers", found)
+        sweep(read.get("thread"), "thread", found)
+        _container(read, found)
         if too_deep(read):
             raise Fault("request.malformed_json", "The body is nested too deep.")
         most = fields.count(read, "max_tokens")
         if endpoint is Endpoint.MESSAGES and most is None:
             raise fields.invalid("max_tokens", "a whole number")
-        tools, hosted, unknown_types = _tools(read)
+        tools, hosted, unknown_types = _tools(read, found)
         metadata = read.get("metadata")
         session = metadata.get("user_id") if isinstance(metadata, dict) else None
         return Exchange(
@@ -61,7 +72,7 @@ class AnthropicMessages:
             body=body,
             tools=tools,
             hosted_tools=hosted,
-            unknown_tools=(*unknown_types, *unknown_fields(read, FIELDS)),
+            unknown_tools=(*unknown_types, *unknown_fields(read, FIELDS, HOSTED_FIELDS)),
             fetches=tuple(found.fetches),
             resources=tuple(found.resources),
             max_output_tokens=most,
@@ -119,20 +130,41 @@ class AnthropicMessages:
         return msgspec.json.encode(_model(entry, now))
 
 
-def _tools(read: dict[str, Any]) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:
+def _container(read: dict[str, Any], found: Found) -> None:
+    container = read.get("container")
+    if container is not None and not isinstance(container, str | dict):
+        raise fields.invalid("container", "a text or an object")
+    named = container.get("id") if isinstance(container, dict) else container
+    if named is not None:
+        if not isinstance(named, str):
+            raise fields.invalid("container.id", "a text")
+        found.resources.append(named)
+
+
+def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:
     """Names of tools that run inside, tools of the provider, types that nobody knows."""
     inside: list[str] = []
-    hosted = [HostedTool(name) for name in sorted(HOSTED_FIELDS) if read.get(name)]
+    hosted = [HostedTool(name) for name in switched_on(read, HOSTED_FIELDS)]
+    container = read.get("container")
+    if isinstance(container, dict) and any(name != "id" and value for name, value in container.items()):
+        hosted.append(HostedTool(CONTAINER_SKILLS))
     unknown: list[str] = []
-    for index, tool in enumerate(fields.objects(read, "tools")):
+    offered = [(f"tools[{index}]", tool) for index, tool in enumerate(fields.objects(read, "tools"))]
+    for place, tool in (*offered, *found.tools):
+        one_spelling(tool, place)
         kind = tool.get("type")
         if kind is not None and not isinstance(kind, str):
-            raise fields.invalid(f"tools[{index}].type", "a text")
+            raise fields.invalid(f"{place}.type", "a text")
         if kind is None or kind == "custom" or kind.startswith(INSIDE_TOOLS):
-            if not isinstance(tool.get("name"), str):
-                raise fields.invalid(f"tools[{index}].name", "a text")
-            inside.append(tool["name"])
-        elif kind.startswith(HOSTED_TOOLS):
+            # A set of tools has no name of its own.
+            name = tool.get("name", kind if kind and "_toolset_" in kind else None)
+            if not isinstance(name, str):
+                raise fields.invalid(f"{place}.name", "a text")
+            inside.append(name)
+            continue
+        # Allowed or not, what a tool of the provider is pointed at has an owner and is fetched.
+        sweep(tool, place, found)
+        if kind.startswith(HOSTED_TOOLS):
             hosted.append(HostedTool(kind))
         else:
             unknown.append(kind)
@@ -142,14 +174,21 @@ def _tools(read: dict[str, Any]) -> tuple[tuple[str, ...], tuple[HostedTool, ...
 def _calls(block: Any) -> list[ToolCall]:
     if not isinstance(block, dict) or not isinstance(block.get("type"), str):
         raise Fault("upstream.broken", "A block of the provider's answer has no type.")
-    # Every block that names a tool and gives it an input is a call, whatever its type is called.
-    if "input" not in block and not block["type"].endswith("tool_use"):
+    if not is_tool_call(block):
         return []
-    if not isinstance(block.get("name"), str):
-        raise Fault("upstream.broken", "A tool call of the provider's answer has no name.")
-    arguments = msgspec.json.encode(block.get("input")).decode()
-    return [ToolCall(str(block.get("id", "")), block["name"], arguments)]
+    try:
+        return [ToolCall(str(block.get("id", "")), tool_name(block), written(block.get("input", {})))]
+    except (Unsound, NotPlain) as error:
+        raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
 
 
 def _model(entry: ModelEntry, now: datetime) -> dict[str, str]:
-    return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    created = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # What is listed can be called; that is all `active` says here.
+    return {
+        "type": "model",
+        "id": entry.id,
+        "display_name": entry.id,
+        "created_at": created,
+        "lifecycle": "active",
+    }

@@ -6,15 +6,14 @@ an answer, since clients of this wire ignore them as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from bawn.terms.exchange import Usage
 from bawn.terms.frames import End, Frame
+from bawn.wire.anthropic_calls import is_tool_call, tool_name
 from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain
+from bawn.wire.json_text import NotPlain, read_plain, written
 from bawn.wire.sse import SseFrame, SseSplitter, TooLong
 from bawn.wire.usage import anthropic_usage
 
@@ -24,22 +23,36 @@ class MessageStreamReader:
 
     def __init__(self) -> None:
         self._splitter = SseSplitter()
-        self._holding = Holding()
+        self._holding: Holding[int] = Holding()
         self._ended = False
         self._open: dict[int, bool] = {}
         """Content blocks that have started and not stopped; true for tool calls."""
         self._whole_inputs: dict[int, str] = {}
-        """Inputs that came with the start of their block; they hold when no deltas follow."""
+        """Inputs that came with the start of their block; they hold when no pieces follow."""
         self.usage: Usage | None = None
         self.model = ""
 
     def feed(self, data: bytes) -> list[Frame]:
+        return self._read(self._splitter.feed, data)
+
+    def close(self) -> list[Frame]:
+        out = self._read(self._splitter.last)
+        if not self.ended:
+            self._break("The provider's stream ended before its answer was whole.")
+        return [*out, *self._holding.taken()]
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was said."""
+        return self._ended
+
+    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
         if self._ended:
             return []
         try:
-            for frame in self._splitter.feed(data):
+            for frame in split(*data):
                 self._frame(frame)
-                if self._ended:
+                if self.ended:
                     break
         except TooLong:
             self._break("A frame of the provider's stream is too long.")
@@ -47,11 +60,6 @@ class MessageStreamReader:
             self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
         except Unsound as error:
             self._break(f"The provider's stream is unsound: {error}.")
-        return self._holding.taken()
-
-    def close(self) -> list[Frame]:
-        if not self._ended:
-            self._break("The provider's stream ended before its answer was whole.")
         return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:
@@ -63,7 +71,7 @@ class MessageStreamReader:
             raise Unsound("an event has no type")
         if frame.event and frame.event.decode("utf-8", "replace") != event["type"]:
             raise Unsound("an event has two types")
-        handle = _HANDLERS.get(event["type"])
+        handle = self._handlers.get(event["type"])
         if handle is not None:
             handle(self, event, frame.raw)
 
@@ -80,17 +88,15 @@ class MessageStreamReader:
         index, block = _index(event), event.get("content_block")
         if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._open:
             raise Unsound("a block does not start as it must")
-        # Every block that names a tool and takes an input is a call, whatever its type is called.
-        is_call = "input" in block or block["type"].endswith("tool_use")
+        is_call = is_tool_call(block)
         self._open[index] = is_call
         if not is_call:
             self._holding.text(raw)
             return
-        name, call_id = block.get("name"), block.get("id")
-        if not isinstance(name, str) or not isinstance(call_id, str):
-            raise Unsound("a tool call has no name")
-        if block.get("input"):
-            self._whole_inputs[index] = msgspec.json.encode(block["input"]).decode()
+        name, call_id = tool_name(block), block.get("id")
+        if not isinstance(call_id, str):
+            raise Unsound("a tool call has no id")
+        self._whole_inputs[index] = written(block.get("input", {}))
         self._holding.keep(raw)
         self._holding.grow(index, call_id, name)
 
@@ -147,21 +153,20 @@ class MessageStreamReader:
         self._ended = True
         self._holding.broken(sentence, data)
 
+    _handlers: ClassVar[dict[str, Callable[[MessageStreamReader, dict[str, Any], bytes], None]]] = {
+        "message_start": _message_start,
+        "content_block_start": _block_start,
+        "content_block_delta": _block_delta,
+        "content_block_stop": _block_stop,
+        "message_delta": _message_delta,
+        "message_stop": _message_stop,
+        "ping": _ping,
+        "error": _error,
+    }
+
 
 def _index(event: dict[str, Any]) -> int:
     index = event.get("index")
     if not isinstance(index, int) or isinstance(index, bool):
         raise Unsound("a block has no number")
     return index
-
-
-_HANDLERS: dict[str, Callable[[MessageStreamReader, dict[str, Any], bytes], None]] = {
-    "message_start": MessageStreamReader._message_start,
-    "content_block_start": MessageStreamReader._block_start,
-    "content_block_delta": MessageStreamReader._block_delta,
-    "content_block_stop": MessageStreamReader._block_stop,
-    "message_delta": MessageStreamReader._message_delta,
-    "message_stop": MessageStreamReader._message_stop,
-    "ping": MessageStreamReader._ping,
-    "error": MessageStreamReader._error,
-}

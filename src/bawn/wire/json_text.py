@@ -66,6 +66,14 @@ def read_plain(data: bytes) -> Any:
     return value
 
 
+def written(value: Any) -> str:
+    """A value that was read, as JSON text again; NotPlain when no JSON text says it."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        raise NotPlain("a value in it cannot be written") from None
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The object that a request's body is. Fault `request.malformed_json`."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -185,17 +185,12 @@ def _calls(choice: Any) -> list[ToolCall]:
     if not isinstance(message, dict):
         raise Fault("upstream.broken", "A choice of the provider's answer has no message.")
     try:
-        return [
-            ToolCall(piece.id, piece.name, piece.arguments)
-            for piece in pieces(message)
-            if piece.name or _nameless()
-        ]
+        calls = [ToolCall(piece.id, piece.name, piece.arguments) for piece in pieces(message)]
     except Unsound as error:
         raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
-
-
-def _nameless() -> NoReturn:
-    raise Unsound("a tool call has no name")
+    if not all(call.name for call in calls):
+        raise Fault("upstream.broken", "A tool call of the provider's answer has no name.")
+    return calls
 
 
 def _object(body: bytes) -> dict[str, Any]:

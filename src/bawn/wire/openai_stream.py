@@ -7,7 +7,7 @@ choices that come mixed are one group, which waits for the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bawn.terms.exchange import Usage
@@ -17,6 +17,8 @@ from bawn.wire.json_text import NotPlain, read_plain
 from bawn.wire.openai_calls import Piece, pieces
 from bawn.wire.sse import SseFrame, SseSplitter, TooLong
 from bawn.wire.usage import openai_usage
+
+_DONE_WITHOUT_END = (b"data: [DONE]", b"data:[DONE]")
 
 
 class ChatStreamReader:
@@ -33,12 +35,37 @@ class ChatStreamReader:
         self.model = ""
 
     def feed(self, data: bytes) -> list[Frame]:
+        return self._read(self._splitter.feed, data)
+
+    def close(self) -> list[Frame]:
+        out = self._read(self._splitter.last)
+        if self.ended:
+            return out
+        self._ended = True
+        rest = self._splitter.rest
+        if rest.strip() in _DONE_WITHOUT_END or (
+            not rest.strip() and self._started and self._started == self._finished
+        ):
+            # The last frame may lack its blank line, and some servers of this wire leave `[DONE]` out when every
+            # choice has said that it is finished; the official packages take both.
+            self._holding.let_go()
+            self._holding.out.append(End(rest))
+        else:
+            self._holding.broken("The provider's stream ended before its answer was whole.")
+        return [*out, *self._holding.taken()]
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was said."""
+        return self._ended
+
+    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
         if self._ended:
             return []
         try:
-            for frame in self._splitter.feed(data):
+            for frame in split(*data):
                 self._frame(frame)
-                if self._ended:
+                if self.ended:
                     break
         except TooLong:
             self._break("A frame of the provider's stream is too long.")
@@ -46,23 +73,6 @@ class ChatStreamReader:
             self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
         except Unsound as error:
             self._break(f"The provider's stream is unsound: {error}.")
-        return self._holding.taken()
-
-    def close(self) -> list[Frame]:
-        if self._ended:
-            return []
-        rest = self._splitter.rest
-        if rest.strip():
-            # The last frame may lack its blank line; packages of this wire take it all the same.
-            out = self.feed(b"\n\n")
-            return out + self.close() if rest.strip() == b"data: [DONE]" else [*out, *self._unwhole()]
-        self._ended = True
-        if not self._started or self._started != self._finished:
-            self._holding.broken(_CUT)
-        else:
-            # Some servers of this wire leave `[DONE]` out; every choice has said that it is finished.
-            self._holding.let_go()
-            self._holding.out.append(End(b""))
         return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:
@@ -77,7 +87,7 @@ class ChatStreamReader:
         chunk = read_plain(frame.data)
         if not isinstance(chunk, dict):
             raise Unsound("a frame is not an object")
-        if chunk.get("error") is not None:
+        if chunk.get("error") is not None or frame.event == b"error":
             self._break("The provider ended its stream with an error.", frame.raw)
             return
         if not self.model and isinstance(chunk.get("model"), str):
@@ -95,19 +105,9 @@ class ChatStreamReader:
         found: list[tuple[int, Piece]] = []
         touched: set[int] = set()
         for choice in choices:
-            if not isinstance(choice, dict) or "message" in choice:
-                raise Unsound("a choice is not a delta")
-            number = choice.get("index", 0)
-            if not isinstance(number, int) or isinstance(number, bool):
-                raise Unsound("a choice has no number")
-            delta = choice.get("delta")
-            if delta is not None:
-                if not isinstance(delta, dict):
-                    raise Unsound("a delta is not an object")
-                found += [(number, piece) for piece in pieces(delta)]
+            number, said = self._choice(choice)
             touched.add(number)
-            if choice.get("finish_reason") is not None:
-                self._finished.add(number)
+            found += [(number, piece) for piece in said]
         self._started |= touched
         holding = self._holding
         if not found and not holding.held:
@@ -116,7 +116,7 @@ class ChatStreamReader:
         if found and self._all_whole(found):
             holding.let_go()
         # What a choice says after its call waits with it; text of other choices does not.
-        if found or any(choice in touched for choice, _ in holding.keys) or touched & self._finished:
+        if found or any(choice in touched for choice, _ in holding.keys):
             holding.keep(raw)
             for number, piece in found:
                 holding.grow((number, piece.index), piece.id, piece.name, piece.arguments)
@@ -124,6 +124,22 @@ class ChatStreamReader:
                 holding.let_go()
         else:
             holding.text(raw)
+
+    def _choice(self, choice: Any) -> tuple[int, list[Piece]]:
+        """The number of a choice, and the pieces of calls in it."""
+        if not isinstance(choice, dict) or "message" in choice:
+            raise Unsound("a choice is not a delta")
+        number, delta = choice.get("index", 0), choice.get("delta")
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise Unsound("a choice has no number")
+        if delta is not None and not isinstance(delta, dict):
+            raise Unsound("a delta is not an object")
+        said = pieces(delta) if delta else []
+        if said and number in self._finished:
+            raise Unsound("a tool call comes after the end of its choice")
+        if choice.get("finish_reason") is not None:
+            self._finished.add(number)
+        return number, said
 
     def _all_whole(self, begun: Iterable[tuple[int, Piece]]) -> bool:
         """Whether every held call is over: its choice has finished, or begins a later call."""

@@ -33,29 +33,50 @@ class SseSplitter:
     __slots__ = ("_buffer", "_searched")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._searched = 0
 
     def feed(self, data: bytes) -> list[SseFrame]:
         """The frames that are whole now. Raises TooLong."""
-        buffer = self._buffer + data if self._buffer else data
-        frames: list[SseFrame] = []
-        start = 0
-        search = max(0, self._searched - 3)
-        while match := _BLANK_LINE.search(buffer, search):
-            end = match.end()
-            frames.append(_frame(buffer[start:end]))
-            start = search = end
-        self._buffer = buffer[start:] if start else buffer
-        self._searched = len(self._buffer)
-        if len(self._buffer) > MAX_FRAME_BYTES:
+        waiting = self._buffer
+        if waiting:
+            waiting += data
+            frames, start = _split(waiting, max(0, self._searched - 3), at_end=False)
+            if start:
+                del waiting[:start]
+        else:
+            frames, start = _split(data, 0, at_end=False)
+            if start < len(data):
+                waiting += data[start:]
+        self._searched = len(waiting)
+        if self._searched > MAX_FRAME_BYTES:
             raise TooLong
+        return frames
+
+    def last(self) -> list[SseFrame]:
+        """Nothing more comes: the frames that waited for a LF after their CR."""
+        frames, start = _split(self._buffer, 0, at_end=True)
+        del self._buffer[:start]
         return frames
 
     @property
     def rest(self) -> bytes:
         """What has come of a frame that is not whole."""
-        return self._buffer
+        return bytes(self._buffer)
+
+
+def _split(buffer: bytes | bytearray, search: int, *, at_end: bool) -> tuple[list[SseFrame], int]:
+    """The whole frames, and where what remains begins."""
+    frames: list[SseFrame] = []
+    start = 0
+    while match := _BLANK_LINE.search(buffer, search):
+        end = match.end()
+        if end == len(buffer) and not at_end and buffer.endswith(b"\r"):
+            # A LF may follow; where a frame ends must not hang on how the bytes were cut.
+            break
+        frames.append(_frame(bytes(buffer[start:end])))
+        start = search = end
+    return frames, start
 
 
 def _frame(raw: bytes) -> SseFrame:
