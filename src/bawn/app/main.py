@@ -1,7 +1,7 @@
 """`python -m bawn.app`: the gateway process, and the two verbs that need no running one.
 
-    --home DIR --config FILE --control-fd N --audit-fd N --master-fd N     what the supervisor starts
-    config schema | config check FILE                                      what `bawn config` starts
+--home DIR --config FILE --control-fd N --audit-fd N --master-fd N     what the supervisor starts
+config schema | config check FILE                                      what `bawn config` starts
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import grp
 import json
 import os
@@ -29,6 +30,9 @@ from bawn.app.wiring import Handed, Yard
 from bawn.config.schema import schema
 from bawn.errors import Fault
 from bawn.vault.harden import harden
+
+_GC_THRESHOLDS = (20_000, 50, 100)
+"""Few objects of a call form cycles; the interpreter's own 700 would look for them ten times a hundred calls."""
 
 _log = structlog.get_logger("bawn.app")
 
@@ -103,6 +107,10 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     ]
     yard.books.start()
     await server.start()
+    # What was loaded stays: the collector need not look through it again, which would stall streams now and then.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     _log.info("gateway.ready", listening=list(yard.status.listening))
     ended = asyncio.create_task(yard.ended.wait())
     # A background task never ends by itself; if one does, the process must not go on without it.

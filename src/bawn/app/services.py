@@ -291,9 +291,7 @@ def _verdict(fault: Fault, name: str) -> shapes.ConfigVerdict:
     return shapes.ConfigVerdict(
         fits=False,
         problems=tuple(
-            shapes.ConfigProblem(
-                path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy
-            )
+            shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
             for each in problems
         )
         or (shapes.ConfigProblem(path="", line=None, sentence=fault.sentence, remedy=fault.remedy),),

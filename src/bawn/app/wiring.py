@@ -162,9 +162,7 @@ class Yard:
 
     def _works(self, configuration: Configuration) -> Works:
         scripted = str(self.handed.home / "run" / "scripted.sock")
-        addresses = {
-            name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()
-        }
+        addresses = {name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()}
         catalogue = Catalogue(configuration.providers, configuration.models)
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
         return Works(

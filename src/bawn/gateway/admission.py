@@ -19,6 +19,7 @@ from bawn.errors import Fault
 from bawn.gateway.call import RawCall
 from bawn.identity.registry import Standing
 from bawn.terms.clock import Clock
+from bawn.terms.door import Door
 from bawn.terms.principal import Container
 
 CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key")
@@ -42,13 +43,16 @@ class Admission:
         self._clock = clock
 
     def admit(self, raw: RawCall) -> Admitted:
-        """The call with its container, or Fault `auth.refused`.
+        """The call with its container, or Fault `auth.refused`."""
+        return Admitted(raw, self.check(raw.door, raw.claim))
 
-        1. one claim, or equal ones   2. the door's container is known   3. the claim names it
-        4. it lives and has not expired   5. AI is enabled for it
+    def check(self, door: Door, claim: str) -> Container:
+        """The container that may call now, or Fault `auth.refused`.
+
+        (1) one claim, or equal ones: `claim` has seen to it   (2) the door's container is known
+        (3) the claim names it   (4) it lives and has not expired   (5) AI is enabled for it
         """
-        claim = self.claim(raw.headers)
-        standing = self._standings.standing(raw.door.container_uuid)
+        standing = self._standings.standing(door.container_uuid)
         if standing is None:
             raise refused("the door belongs to no container")
         container = standing.container
@@ -57,7 +61,7 @@ class Admission:
         cause = self.withdrawn(standing, self._clock.now())
         if cause:
             raise refused(cause)
-        return Admitted(raw, container)
+        return container
 
     @staticmethod
     def claim(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -8,6 +8,7 @@ import os
 from msgspec import Struct
 
 from bawn.terms.door import Door
+from bawn.wire import Route
 
 _run = os.urandom(5).hex()
 _count = itertools.count(1)
@@ -25,6 +26,9 @@ class RawCall(Struct, frozen=True):
     door: Door
     method: str
     path: bytes
+    route: Route
+    claim: str
+    """The token that was sent: what the caller says to be, compared with the door and otherwise worth nothing."""
     headers: tuple[tuple[bytes, bytes], ...]
     """Names in lower case, in the order sent."""
     body: bytes

@@ -9,6 +9,7 @@ sweep of the listener that owns the connection, which reads `deadline`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -17,6 +18,7 @@ import httptools
 
 from bawn.errors import Fault
 from bawn.gateway.settings import Limits
+from bawn.wire import Route
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,13 +37,17 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class Head:
     """The head of a request, while its body is still coming."""
 
-    __slots__ = ("headers", "keep_alive", "method", "path")
+    __slots__ = ("claim", "headers", "keep_alive", "method", "path", "route")
 
     def __init__(self, method: str, path: bytes, headers: Headers, *, keep_alive: bool) -> None:
         self.method = method
         self.path = path
         self.headers = headers
         self.keep_alive = keep_alive
+        self.claim = ""
+        """The token that was sent, as the service read it when it glanced at the head."""
+        self.route: Route | None = None
+        """What is asked for, likewise."""
 
 
 class Service(Protocol):
@@ -320,11 +326,11 @@ def _checked(head: Head, version: str, limits: Limits) -> bool:
         if name in _ONCE and name in seen:
             raise Fault("http.malformed", f"The header {name.decode('latin-1')!r} was sent twice.")
         seen[name] = value
-        if not value.isascii() or any((byte < 32 and byte != 9) or byte == 127 for byte in value):
+        if _ODD_BYTES.search(value):
             raise Fault("http.malformed", "A header holds control or non-ASCII bytes.")
     if version != "1.1":
         raise Fault("http.malformed", "Only HTTP/1.1 is spoken here.")
-    if not seen.get(b"host") or not _HOST_BYTES.issuperset(seen[b"host"]):
+    if not _HOST.fullmatch(seen.get(b"host", b"")):
         raise Fault("http.malformed", "The request has no valid Host header.")
     if b"transfer-encoding" in seen:
         if b"content-length" in seen:
@@ -344,7 +350,8 @@ def _checked(head: Head, version: str, limits: Limits) -> bool:
 _ONCE = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"expect", b"connection")
 )
-_HOST_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
+_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
+_ODD_BYTES = re.compile(rb"[^\t\x20-\x7e]")
 
 
 def _head_bytes(status: int, headers: Headers, framing: bytes, *, keep_alive: bool) -> bytes:

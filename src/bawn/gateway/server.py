@@ -47,6 +47,8 @@ from bawn.wire.interface import StreamReader
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
+_NO_ROUTE = Route(Endpoint.PROBE, None)
+"""Of what was no call; such a request is only ever refused."""
 
 
 class Works(Struct, frozen=True):
@@ -83,8 +85,10 @@ class Gateway:
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
-            if endpoint(head.method, head.path).endpoint is not Endpoint.PROBE:
-                self._admission.admit(_raw(door, head, b"", 0.0))
+            head.route = endpoint(head.method, head.path)
+            if head.route.endpoint is not Endpoint.PROBE:
+                head.claim = self._admission.claim(head.headers)
+                self._admission.check(door, head.claim)
         except Fault as fault:
             return fault
         return None
@@ -134,7 +138,7 @@ class Gateway:
         self, raw: RawCall, call: RunningCall, connection: DoorConnection, reply: Reply, account: Account
     ) -> None:
         works = self.works
-        route = endpoint(raw.method, raw.path)
+        route = raw.route
         if route.endpoint is Endpoint.PROBE:
             account.status = 200
             reply.whole(200, (), b"")
@@ -280,7 +284,8 @@ class Gateway:
 
 
 def _raw(door: Door, head: Head, body: bytes, received: float) -> RawCall:
-    return RawCall(new_call_id(), door, head.method, head.path, tuple(head.headers), body, received)
+    route = head.route or _NO_ROUTE
+    return RawCall(new_call_id(), door, head.method, head.path, route, head.claim, tuple(head.headers), body, received)
 
 
 def _wire(route: Route) -> WireName:

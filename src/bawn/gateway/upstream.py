@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Usage, WireName
+from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.vault.secret import Secret
 from bawn.wire import wire
 
@@ -33,6 +34,22 @@ _PASSED = frozenset(
 class Secrets(Protocol):
     def secret_for(self, provider: str) -> Secret | None:
         """The provider's key, or None when there is none. Fault `vault.unreadable`."""
+
+
+@lru_cache(256)
+def _start(address: Address, endpoint: Endpoint, accepted: bytes) -> bytes:
+    """The part of a head that is the same for all calls of a kind."""
+    return b"\r\n".join(
+        (
+            b"POST %b HTTP/1.1" % address.path(endpoint).encode("ascii"),
+            b"host: %b" % address.origin.authority.encode("ascii"),
+            b"content-type: application/json",
+            b"accept: %b" % accepted,
+            # Streams must be read on the way; a compressed one could not be.
+            b"accept-encoding: identity",
+            b"user-agent: bawn/%b" % __version__.encode("ascii"),
+        )
+    )
 
 
 class Request(Struct, frozen=True):
@@ -160,14 +177,8 @@ class Upstream:
     def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange
         lines = [
-            b"POST %b HTTP/1.1" % address.path(exchange.endpoint).encode("ascii"),
-            b"host: %b" % address.origin.authority.encode("ascii"),
-            b"content-type: application/json",
+            _start(address, exchange.endpoint, b"text/event-stream" if exchange.stream else b"application/json"),
             b"content-length: %d" % length,
-            b"accept: %b" % (b"text/event-stream" if exchange.stream else b"application/json"),
-            # Streams must be read on the way; a compressed one could not be.
-            b"accept-encoding: identity",
-            b"user-agent: bawn/%b" % __version__.encode("ascii"),
         ]
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:

@@ -55,7 +55,7 @@ def moment_text(value: datetime) -> str:
     """The stored form of a time. ValueError for a naive one."""
     if value.tzinfo is None:
         raise ValueError("a time without a time zone cannot be stored")
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def money_units(value: Decimal) -> int:

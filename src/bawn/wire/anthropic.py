@@ -56,7 +56,7 @@ class AnthropicMessages:
         sweep(read.get("mcp_servers"), "mcp_servers", found)
         sweep(read.get("thread"), "thread", found)
         _container(read, found)
-        if too_deep(read):
+        if too_deep(read, body):
             raise Fault("request.malformed_json", "The body is nested too deep.")
         most = fields.count(read, "max_tokens")
         if endpoint is Endpoint.MESSAGES and most is None:

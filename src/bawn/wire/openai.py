@@ -67,7 +67,7 @@ class OpenAIChat:
         read = read_object(body)
         model = fields.text(read, "model")
         if endpoint is Endpoint.EMBEDDINGS:
-            if not isinstance(read.get("input"), str | list) or too_deep(read["input"]):
+            if not isinstance(read.get("input"), str | list) or too_deep(read["input"], body):
                 raise fields.invalid("input", "a text or a list")
             unknown = tuple(unknown_fields(read, EMBEDDING_FIELDS, {}))
             return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=unknown)
@@ -75,7 +75,7 @@ class OpenAIChat:
         found = Found()
         sweep(messages, "messages", found)
         sweep(read.get("prediction"), "prediction", found)
-        if too_deep(read):
+        if too_deep(read, body):
             raise Fault("request.malformed_json", "The body is nested too deep.")
         tools, hosted, unknown_types = _tools(read, found)
         return Exchange(

@@ -29,7 +29,7 @@ RESOURCE_ENDINGS = (
 )  # fmt: skip
 """Ends of keys that name objects kept at the provider."""
 TEXT_KEYS = frozenset((
-    "text", "content", "thinking", "reasoning", "reasoning_content", "refusal", "arguments", "input", "title",
+    "role", "text", "content", "thinking", "reasoning", "reasoning_content", "refusal", "arguments", "input", "title",
     "context", "name", "description", "output", "stdout", "stderr", "signature", "cited_text", "encrypted_content",
 ))  # fmt: skip
 """Keys whose text is only read by the model, so that it may begin with an address. Under every other key, text
@@ -105,8 +105,11 @@ def _is_aside(kind: str, key: str) -> bool:
     return any(key == name and kind.endswith(ending) for ending, name in NOT_CONTENT)
 
 
-def too_deep(value: Any) -> bool:
-    """Whether a value is nested over the limit anywhere, also where the sweep does not look."""
+def too_deep(value: Any, body: bytes) -> bool:
+    """Whether a value, read from `body`, is nested over the limit anywhere, also where the sweep does not look."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        # Fewer brackets than levels allowed: nearly every small request, and counting them costs next to nothing.
+        return False
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [
