@@ -31,6 +31,7 @@ from bawn.config.schema import schema
 from bawn.errors import Fault
 from bawn.vault.harden import harden
 
+_SWITCH_S = 0.0002
 _GC_THRESHOLDS = (20_000, 50, 100)
 """Few objects of a call form cycles; the interpreter's own 700 would look for them ten times a hundred calls."""
 
@@ -111,6 +112,8 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    # The store's thread must not keep the interpreter for the usual 5 ms while a call waits for it.
+    sys.setswitchinterval(_SWITCH_S)
     _log.info("gateway.ready", listening=list(yard.status.listening))
     ended = asyncio.create_task(yard.ended.wait())
     # A background task never ends by itself; if one does, the process must not go on without it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
+from itertools import chain
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -60,12 +62,22 @@ class UsageBook:
 
 
 def _write(connection: sa.Connection, settlements: list[Settlement]) -> None:
-    connection.exec_driver_sql(_INSERT, [_row_of(settlement) for settlement in settlements])
+    for begin in range(0, len(settlements), _ROWS):
+        rows = [_row_of(settlement) for settlement in settlements[begin : begin + _ROWS]]
+        connection.exec_driver_sql(_insert(len(rows)), tuple(chain.from_iterable(rows)))
 
 
-# A call is one row however often it is written. Straight to the driver: at thousands of calls a second the
-# processing of parameters, done here by `moment_text` and `money_units`, was most of what a row cost.
-_INSERT = f"INSERT OR IGNORE INTO calls ({', '.join(calls.c.keys())}) VALUES ({', '.join('?' * len(calls.c))})"  # noqa: S608 - our own names
+_ROWS = 100
+"""Rows of one statement. The driver gives the interpreter up once a statement: a statement a row would have
+the event loop's thread and this one hand it to each other a thousand times a second."""
+
+
+@cache
+def _insert(rows: int) -> str:
+    # A call is one row however often it is written. Straight to the driver: at thousands of calls a second the
+    # processing of parameters, done here by `moment_text` and `money_units`, was most of what a row cost.
+    row = f"({', '.join('?' * len(calls.c))})"
+    return f"INSERT OR IGNORE INTO calls ({', '.join(calls.c.keys())}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
 
 
 def _row_of(settlement: Settlement) -> tuple[str | int | bool | None, ...]:
