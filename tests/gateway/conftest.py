@@ -210,7 +210,9 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             "keyed": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
             "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
         }
-        catalogue = Catalogue(providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"}))
+        catalogue = Catalogue(
+            providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"})
+        )
         permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
         timeouts = timeouts or Timeouts()
         pool = Pool(clock.monotonic, timeouts.connect_seconds)

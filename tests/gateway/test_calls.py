@@ -11,9 +11,9 @@ import anthropic
 import httpx
 import openai
 import pytest
+from tests.gateway.conftest import SECRET, Start, Yard, until
 
 from bawn.gateway.settings import Allow, Limits, Timeouts
-from tests.gateway.conftest import SECRET, Start, Yard, until
 
 CHAT = {"model": "scripted/echo", "messages": [{"role": "user", "content": "good morning"}]}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -27,9 +27,8 @@ def last_request(scripted: Path) -> dict[str, Any]:
     return found
 
 
-def openai_client(yard: Yard, **options: Any) -> openai.AsyncOpenAI:
-    options = {"api_key": "container-dev", "max_retries": 0} | options
-    return openai.AsyncOpenAI(base_url=f"{yard.url}/api/v1", **options)
+def openai_client(yard: Yard) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{yard.url}/api/v1", api_key="container-dev", max_retries=0)
 
 
 def anthropic_client(yard: Yard) -> anthropic.AsyncAnthropic:
@@ -207,7 +206,11 @@ WAYS_OUT = {
     "an unknown tool type": ("messages", {"tools": [{"type": "teleport_20300101", "name": "x"}]}, "unknown_tool"),
     "an image by URL": (
         "messages",
-        {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://x/a"}}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://x/a"}}]}
+            ]
+        },
         "fetch",
     ),
     "a chat search": ("chat/completions", {"web_search_options": {}}, "hosted_tool"),

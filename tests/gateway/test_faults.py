@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.gateway.conftest import Start, Yard
 
 from bawn.gateway.settings import Limits, Timeouts
-from tests.gateway.conftest import Start, Yard
 
 WIRES = {"chat/completions": {}, "messages": {"max_tokens": 50}}
 IMPATIENT = Timeouts(first_byte_seconds=0.3, idle_seconds=0.3, total_seconds=3)
@@ -48,9 +48,7 @@ async def test_an_answer_that_is_not_whole_is_never_passed_on(start: Start, path
 
 @pytest.mark.parametrize("path", WIRES)
 @pytest.mark.parametrize("fault", BROKEN_STREAMS)
-async def test_a_stream_that_is_cut_ends_in_an_error_and_never_as_complete(
-    start: Start, path: str, fault: str
-) -> None:
+async def test_a_stream_that_is_cut_ends_in_an_error_and_never_as_complete(start: Start, path: str, fault: str) -> None:
     yard = await start(timeouts=IMPATIENT)
     received, whole = b"", True
     async with (

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-
 from tests.gateway.conftest import Yard, until
 
 CHAT = {"model": "scripted/echo", "messages": [{"role": "user", "content": "hello"}]}
@@ -98,7 +97,7 @@ async def test_the_very_next_request_is_refused_when(yard: Yard, changes: dict[s
 
 @pytest.mark.parametrize("changes", [{"ai": False}, {"state": "deleted"}], ids=["disabled", "deleted"])
 async def test_a_running_stream_is_cut_within_a_tenth_of_a_second(yard: Yard, changes: dict[str, object]) -> None:
-    received = b""
+    received, withdrawn = b"", 0.0
     async with yard.client() as client, client.stream("POST", "/v1/chat/completions", json=LONG) as answer:
         with pytest.raises(httpx.RemoteProtocolError):
             async for data in answer.aiter_bytes():

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.supervisor.yard import ORDINARY, Yard, open_yard
 
 

@@ -52,7 +52,7 @@ def answer_door(door: socket.socket, uuid: str) -> None:
                 caller.sendall(f"door of {uuid}\n".encode())
 
 
-def ask(request: dict, number: int) -> tuple[dict, list[int]]:
+def ask(request: dict[str, Any], number: int) -> tuple[dict, list[int]]:
     control.send(json.dumps(request | {"id": number}).encode())
     with news:
         news.wait_for(lambda: number in answers, 60)
@@ -68,7 +68,7 @@ def read_all(fd: int) -> str:
     return b"".join(pieces).decode(errors="replace")
 
 
-def execute(request: dict, number: int) -> dict:
+def execute(request: dict[str, Any], number: int) -> dict[str, Any]:
     typed, act = request.pop("type", ""), request.pop("then", None)
     said, fds = ask(request, number)
     if not said["ok"]:
@@ -98,7 +98,7 @@ def serve(caller: socket.socket, number: int) -> None:
                 status = Path("/proc/self/status").read_text().splitlines()
                 caps = next(line.split()[1] for line in status if line.startswith("CapEff"))
                 said = {
-                    "pid": os.getpid(), "uid": os.getuid(), "groups": os.getgroups(), "caps": caps, "env": dict(os.environ),
+                    "pid": os.getpid(), "uid": os.getuid(), "groups": os.getgroups(), "caps": caps, "env": dict[str, Any](os.environ),
                     "doors": sorted(doors), "events": events, "key_bytes": len(key), "hello": hello,
                 }  # fmt: skip
             case "die":

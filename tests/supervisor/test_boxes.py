@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.supervisor.yard import Yard
 
 pytestmark = pytest.mark.containers
@@ -55,7 +54,9 @@ def test_names_are_not_resolved(yard: Yard) -> None:
 @pytest.mark.parametrize("family", [40, 38, 17, 44])
 def test_sockets_that_pass_by_the_network_namespace_do_not_exist(yard: Yard, family: int) -> None:
     """AF_VSOCK, AF_ALG, AF_PACKET, AF_XDP."""
-    assert "OSError" in yard.python(yard.started(), f"import socket; socket.socket({family}, socket.SOCK_STREAM)")["err"]
+    assert (
+        "OSError" in yard.python(yard.started(), f"import socket; socket.socket({family}, socket.SOCK_STREAM)")["err"]
+    )
 
 
 def test_nothing_inside_can_bind_the_address_of_a_door(yard: Yard) -> None:
@@ -130,7 +131,9 @@ def test_input_output_and_errors_are_kept_apart(yard: Yard) -> None:
 
 
 def test_a_terminal_is_a_terminal_of_its_size(yard: Yard) -> None:
-    said = yard.run(yard.started(), "sh", "-c", "tty; stty size; read x; echo got $x", tty=True, rows=33, cols=77, type="hi\n")
+    said = yard.run(
+        yard.started(), "sh", "-c", "tty; stty size; read x; echo got $x", tty=True, rows=33, cols=77, type="hi\n"
+    )
     assert "/dev/pts/" in said["out"]
     assert "33 77" in said["out"]
     assert "got hi" in said["out"]
@@ -164,7 +167,8 @@ def test_a_box_that_is_gone_runs_nothing(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"network": "host"}, {"mounts": []}, {"cap_add": ["ALL"]}, {"name": "7"}, {"workspace": "/etc"}, {"uuid": "../x"}]
+    "field",
+    [{"network": "host"}, {"mounts": []}, {"cap_add": ["ALL"]}, {"name": "7"}, {"workspace": "/etc"}, {"uuid": "../x"}],
 )
 def test_what_a_box_may_not_be_is_refused(yard: Yard, field: dict[str, object]) -> None:
     said = yard.ask("start", spec=yard.spec(**field))

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.supervisor.yard import Yard
 
 pytestmark = pytest.mark.containers
@@ -67,7 +66,9 @@ def test_a_gateway_that_crashes_leaves_no_free_port_and_gets_its_doors_back(own_
     box = yard.started()
     free_low_ports(yard.state(box)["pid"])
     # A program of the box itself, written to a file so that the end of the gateway does not end it.
-    yard.run(box, "sh", "-c", f"cat > /tmp/hold.py <<'E'\n{HOLD.format(4)}\nE\nsetsid python3 /tmp/hold.py > /tmp/out 2>&1 &")
+    yard.run(
+        box, "sh", "-c", f"cat > /tmp/hold.py <<'E'\n{HOLD.format(4)}\nE\nsetsid python3 /tmp/hold.py > /tmp/out 2>&1 &"
+    )
     before = yard.ask("look")["pid"]
     yard.ask("die")
     after = yard.ask("look")
@@ -78,7 +79,9 @@ def test_a_gateway_that_crashes_leaves_no_free_port_and_gets_its_doors_back(own_
     assert yard.run(box, "cat", "/tmp/out")["out"] == "x\nnever free\n"
 
 
-def test_a_supervisor_that_crashes_takes_all_its_processes_along_but_not_the_boxes(own_yard: Callable[[], Yard]) -> None:
+def test_a_supervisor_that_crashes_takes_all_its_processes_along_but_not_the_boxes(
+    own_yard: Callable[[], Yard],
+) -> None:
     yard = own_yard()
     box = yard.started()
     first = yard.state(box)["pid"]
@@ -109,7 +112,12 @@ def test_a_box_that_took_its_door_meanwhile_is_stopped(own_yard: Callable[[], Ya
     box = yard.started()
     first = yard.state(box)["pid"]
     free_low_ports(first)
-    yard.run(box, "sh", "-c", f"cat > /tmp/hold.py <<'E'\n{HOLD.format(60)}\nE\nsetsid python3 /tmp/hold.py > /tmp/out 2>&1 &")
+    yard.run(
+        box,
+        "sh",
+        "-c",
+        f"cat > /tmp/hold.py <<'E'\n{HOLD.format(60)}\nE\nsetsid python3 /tmp/hold.py > /tmp/out 2>&1 &",
+    )
     yard.crash()
     time.sleep(1)
     yard.restart()

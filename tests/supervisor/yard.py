@@ -37,7 +37,11 @@ class Yard:
     def spawn(self) -> subprocess.Popen[str]:
         config = self.home.parent / "config/bawn.yaml"
         argv = [sys.executable, str(HERE / "start.py"), "--home", str(self.home), "--config", str(config)]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.home.parent), "PYTHONPATH": str(Path(bawn.__file__).parent.parent)}
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home.parent),
+            "PYTHONPATH": str(Path(bawn.__file__).parent.parent),
+        }
         env |= {"HTTPS_PROXY": "http://proxy.invalid:1", "OPENAI_API_KEY": "sk-of-the-operator"}
         as_user: dict[str, Any] = {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
         log = (self.home.parent / "log").open("a")
@@ -74,7 +78,13 @@ class Yard:
     def spec(self, runtime: str = "bubblewrap", **fields: object) -> dict[str, Any]:
         self.number += 1
         image = "host" if runtime == "bubblewrap" else "small"
-        spec = {"uuid": str(uuid.uuid4()), "number": self.number, "name": f"box{self.number}", "runtime": runtime, "image": image}
+        spec = {
+            "uuid": str(uuid.uuid4()),
+            "number": self.number,
+            "name": f"box{self.number}",
+            "runtime": runtime,
+            "image": image,
+        }
         return {**spec, "workspace": None, "env": {}, **fields}
 
     def started(self, runtime: str = "bubblewrap", **fields: object) -> str:

@@ -61,7 +61,8 @@ class Attested:
         held: list[int] = []
         try:
             for name in names:
-                held.append(os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+                descriptor = os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                held += [descriptor]  # one by one: those opened before a failure are closed below
             if not self.lives():
                 raise Fault("sandbox.not_running", "the container's first process is gone", cause="pid was used again")
             yield held

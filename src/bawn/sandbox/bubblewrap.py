@@ -161,7 +161,7 @@ class Bubblewrap:
             "/dev/shm",
         ]
         command += ["--remount-ro", "/dev"]
-        command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the box's own
+        command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         command += ["--size", str(SCRATCH_BYTES), "--tmpfs", furnishing.HOME]
         for path, fd in given.items():
             command += ["--perms", "0644", "--ro-bind-data", str(fd), path]

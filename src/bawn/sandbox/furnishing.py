@@ -50,7 +50,7 @@ def environment(spec: Spec, further: Mapping[str, str] | None = None, *, tty: bo
         "SHELL": "/bin/bash",
         "LANG": "C.UTF-8",
         "HOSTNAME": spec.hostname,
-        "TMPDIR": "/tmp",  # noqa: S108 - the box's own
+        "TMPDIR": "/tmp",
     }
     if tty:
         base["TERM"] = "xterm-256color"

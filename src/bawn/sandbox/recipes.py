@@ -49,7 +49,7 @@ RECIPES: dict[str, Recipe] = {
             "python3",
             "python3-venv",
             "ripgrep",
-        ),  # fmt: skip
+        ),
         customize=_FURNISHING,
         npm=("opencode-ai@1.18.33",),
         links={"opencode": "node_modules/opencode-linux-*64/bin/opencode"},

@@ -40,7 +40,7 @@ _WHOLLY_CLOSED = (
     "/sbin",
 )
 """Neither these, nor anything inside, nor anything that contains them."""
-_CLOSED_THEMSELVES = ("/home", "/root", "/tmp", "/var/tmp", "/srv", "/opt", "/mnt", "/media")  # noqa: S108 - refused, not used
+_CLOSED_THEMSELVES = ("/home", "/root", "/tmp", "/var/tmp", "/srv", "/opt", "/mnt", "/media")
 """Folders of folders: what is inside may be mounted, they themselves may not."""
 
 

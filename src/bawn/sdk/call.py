@@ -126,6 +126,4 @@ def fault_of(answer: Any, status: int) -> Fault:
     remedy = error.get("remedy")
     if code not in KINDS:
         code, message = "internal", f"{message} ({code})"
-    return Fault(
-        code, message, remedy=str(remedy) if remedy is not None else None, cause=str(error.get("cause", ""))
-    )
+    return Fault(code, message, remedy=str(remedy) if remedy is not None else None, cause=str(error.get("cause", "")))

@@ -48,7 +48,7 @@ class Supervisor:
             runtimes=runtimes,
             images=images,
             rootless=rootless,
-            audit_pid=lambda: self._processes.audit_pid(),
+            audit_pid=self._audit_pid,
             on_hello=self._greeted,
         )
         closed = [setting.home.path, setting.config.parent, setting.master_key.parent]
@@ -60,6 +60,9 @@ class Supervisor:
         self._ready = False
         self._leave_boxes = False
         self._ending = False
+
+    def _audit_pid(self) -> int | None:
+        return self._processes.audit_pid()  # made after the control that asks for it
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
