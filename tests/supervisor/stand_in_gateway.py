@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 parser = argparse.ArgumentParser()
 for name in ("--home", "--config"):
@@ -18,8 +19,8 @@ for name in ("--control-fd", "--audit-fd", "--master-fd"):
 asked = parser.parse_args()
 control = socket.socket(fileno=asked.control_fd)
 doors: dict[str, socket.socket] = {}
-events: list[dict] = []
-answers: dict[int, tuple[dict, list[int]]] = {}
+events: list[dict[str, Any]] = []
+answers: dict[int, tuple[dict[str, Any], list[int]]] = {}
 news = threading.Condition()
 
 
@@ -52,7 +53,7 @@ def answer_door(door: socket.socket, uuid: str) -> None:
                 caller.sendall(f"door of {uuid}\n".encode())
 
 
-def ask(request: dict[str, Any], number: int) -> tuple[dict, list[int]]:
+def ask(request: dict[str, Any], number: int) -> tuple[dict[str, Any], list[int]]:
     control.send(json.dumps(request | {"id": number}).encode())
     with news:
         news.wait_for(lambda: number in answers, 60)
@@ -98,7 +99,7 @@ def serve(caller: socket.socket, number: int) -> None:
                 status = Path("/proc/self/status").read_text().splitlines()
                 caps = next(line.split()[1] for line in status if line.startswith("CapEff"))
                 said = {
-                    "pid": os.getpid(), "uid": os.getuid(), "groups": os.getgroups(), "caps": caps, "env": dict[str, Any](os.environ),
+                    "pid": os.getpid(), "uid": os.getuid(), "groups": os.getgroups(), "caps": caps, "env": dict(os.environ),
                     "doors": sorted(doors), "events": events, "key_bytes": len(key), "hello": hello,
                 }  # fmt: skip
             case "die":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.supervisor.yard import Yard
@@ -170,6 +171,6 @@ def test_a_box_that_is_gone_runs_nothing(yard: Yard) -> None:
     "field",
     [{"network": "host"}, {"mounts": []}, {"cap_add": ["ALL"]}, {"name": "7"}, {"workspace": "/etc"}, {"uuid": "../x"}],
 )
-def test_what_a_box_may_not_be_is_refused(yard: Yard, field: dict[str, object]) -> None:
+def test_what_a_box_may_not_be_is_refused(yard: Yard, field: dict[str, Any]) -> None:
     said = yard.ask("start", spec=yard.spec(**field))
     assert said["code"] == "sandbox.invalid"
