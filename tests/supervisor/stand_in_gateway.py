@@ -95,7 +95,7 @@ def serve(caller: socket.socket, number: int) -> None:
         request = json.loads(lines.readline())
         match request["do"]:
             case "look":
-                key = os.pread(asked.master_fd, 64, 0)
+                key = os.pread(asked.master_fd, 256, 0)
                 status = Path("/proc/self/status").read_text().splitlines()
                 caps = next(line.split()[1] for line in status if line.startswith("CapEff"))
                 said = {

@@ -141,7 +141,11 @@ def test_a_terminal_is_a_terminal_of_its_size(yard: Yard) -> None:
 
 
 def test_a_terminal_can_be_resized(yard: Yard) -> None:
-    program = "import signal,os; signal.signal(28, lambda *_: (print(os.get_terminal_size()), exit())); print('x'); signal.pause()"
+    # Written without a buffer: the signal may come while the first line is still being written.
+    program = (
+        "import signal,os; signal.signal(28, lambda *_: (os.write(1, str(os.get_terminal_size()).encode()), os._exit(0)));"
+        " os.write(1, b'x'); signal.pause()"
+    )
     said = yard.python(yard.started(), program, tty=True, then={"do": "resize", "rows": 11, "cols": 22})
     assert said["then"]["ok"]
     assert "columns=22, lines=11" in said["out"]

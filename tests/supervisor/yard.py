@@ -70,7 +70,7 @@ class Yard:
                         lines.flush()
                         said: dict[str, Any] = json.loads(lines.readline() or "{}")
                         return said
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.02)
