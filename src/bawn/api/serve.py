@@ -28,9 +28,12 @@ UNIX_HOST = "bawn"
 SHUTDOWN_TIMEOUT_S = 2
 
 
-def bind_unix(path: Path, group: int | None = None) -> socket.socket:
-    """Listens on `path`, for its owner alone, or also for the members of a group."""
-    mode = 0o600 if group is None else 0o660
+def bind_unix(path: Path, group: int | None = None, *, everyone: bool = False) -> socket.socket:
+    """Listens on `path`, for its owner alone, for the members of a group, or for everyone to knock.
+
+    Who is let in is decided by the peer's user id in each case; the mode only says who may ask.
+    """
+    mode = 0o666 if everyone else 0o600 if group is None else 0o660
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Made under another name and moved: there is no moment with other rights, and an old socket is replaced.
     fresh = path.with_name(f".{path.name}.{os.getpid()}")

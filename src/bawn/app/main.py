@@ -71,6 +71,7 @@ def _gateway(words: list[str]) -> int:
     parser.add_argument("--config", type=Path, required=True)
     for name in ("--control-fd", "--audit-fd", "--master-fd"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--open-socket", action="store_true", help="every user of the machine may knock at the API")
     parser.add_argument("--admin-uid", type=int, action="append", default=[], help="an admin at the very first start")
     asked = parser.parse_args(words)
     # Before anything secret is read: no core dump, no ptrace, no /proc/self/mem for others.
@@ -81,6 +82,7 @@ def _gateway(words: list[str]) -> int:
         control=socket.socket(fileno=asked.control_fd),
         audit=socket.socket(fileno=asked.audit_fd),
         master_fd=asked.master_fd,
+        open_socket=asked.open_socket,
         first_admins=tuple(asked.admin_uid) or (os.getuid(),),
         credentials=os.environ.get("CREDENTIALS_DIRECTORY"),
     )
@@ -133,7 +135,7 @@ def _management(yard: Yard) -> tuple[ManagementServer, tuple[str, ...]]:
     api = yard.configuration.api
     group = grp.getgrnam(api.group).gr_gid if api.group is not None else None
     path = yard.handed.home / "run" / "bawn.sock"
-    unix = bind_unix(path, group)
+    unix = bind_unix(path, group, everyone=yard.handed.open_socket and group is None)
     listening = [f"unix:{path}"]
     loopback = None
     if api.port is not None:

@@ -63,6 +63,8 @@ class Handed:
     control: socket.socket
     audit: socket.socket
     master_fd: int
+    open_socket: bool
+    """Whether every user of the machine may knock at the unix socket; who is let in is another matter."""
     first_admins: tuple[int, ...]
     """User ids that become admins at the very first start."""
     credentials: str | None

@@ -53,6 +53,8 @@ def up(
     if pid := running():
         raise Fault("api.conflict", f"Bawn runs already, as process {pid}.", remedy="Stop it with `bawn down` first.")
     argv = [sys.executable, "-m", "bawn.supervisor", "--home", str(home()), "--config", str(first_config())]
+    if os.getuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        argv += ["--admin-uid", os.environ["SUDO_UID"]]
     if script:
         argv += ["--script", str(script.absolute())]
     if detach:

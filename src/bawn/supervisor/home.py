@@ -30,13 +30,14 @@ class Home:
         owners = {"state": gateway, "run": gateway, "audit": audit, "containers": None, "images": None}
         if gateway is not None:
             os.chown(self.path, 0, gateway.gid)
-        self.path.chmod(0o710 if gateway is not None else 0o700)
+        # Of an installation of root, other users may pass to the socket, by name, and see or open nothing else.
+        self.path.chmod(0o711 if gateway is not None else 0o700)
         for name, owner in owners.items():
             folder = self.path / name
             folder.mkdir(mode=0o700, exist_ok=True)
             if owner is not None:
                 os.chown(folder, owner.uid, owner.gid)
-            folder.chmod(0o700)
+            folder.chmod(0o711 if name == "run" and gateway is not None else 0o700)
 
     def lock(self) -> int:
         """Held as long as this supervisor lives; a second one is refused."""

@@ -151,6 +151,7 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="bawn.yaml")
     parser.add_argument("--master-key", type=Path, metavar="FILE", help="default: master.key beside the configuration")
     parser.add_argument("--script", type=Path, metavar="FILE", help="what the scripted model plays before its own")
+    parser.add_argument("--admin-uid", type=int, metavar="UID", help="an admin at the very first start, beside root")
     asked = parser.parse_args(arguments)
     rootless = os.geteuid() != 0
     os.umask(0o077)
@@ -160,6 +161,7 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
             home=Home(asked.home.absolute()),
             config=config,
             master_key=(asked.master_key or config.parent / "master.key").absolute(),
+            admin_uid=asked.admin_uid,
             script=None if asked.script is None else asked.script.absolute(),
             gateway_user=None if rootless else system_user(GATEWAY),
             audit_user=None if rootless else system_user(AUDIT),

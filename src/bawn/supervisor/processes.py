@@ -47,6 +47,8 @@ class Setting:
     config: Path
     master_key: Path
     script: Path | None
+    admin_uid: int | None
+    """Who becomes an admin at the very first start, beside root: whoever ran `sudo bawn up`."""
     gateway_user: User | None
     audit_user: User | None
     programs: Programs = field(default_factory=Programs)
@@ -105,6 +107,9 @@ class Processes:
                 Launch(os.getpid()),
             )
             places = ["--home", str(setting.home.path), "--config", str(setting.config)]
+            if setting.gateway_user is not None:
+                # Ordinary users can be operators of root's installation.
+                places += ["--open-socket", "--admin-uid", str(setting.admin_uid or 0)]
             handed = [
                 "--control-fd",
                 str(gateway_end.fileno()),

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.e2e import machine
+from tests.e2e.installation import Container, Installation, free_port, lives, until
+
+LAST = "test_last_no_key_was_written.py"
+BUILDING_S = 1800
+"""The first test waits for the image; later ones end long before."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks this folder's tests; what looks through everything written comes after everything else."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.containers)
+            item.add_marker(pytest.mark.timeout(BUILDING_S))
+    items.sort(key=lambda item: item.path.name == LAST)
+
+
+@dataclass
+class Planted:
+    """Secrets that must not be found in anything that Bawn wrote, and the folders in which it wrote."""
+
+    secrets: list[str] = field(default_factory=list)
+    places: list[Path] = field(default_factory=list)
+
+    def key(self, form: str = "sk-test-") -> str:
+        """A new secret of the form that providers give their keys."""
+        made = f"{form}{secrets.token_hex(24)}"
+        self.secrets.append(made)
+        return made
+
+
+@pytest.fixture(scope="session")
+def planted() -> Planted:
+    return Planted()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A model provider on loopback that writes down what reaches it."""
+
+    url: str
+    record: Path
+
+    def heard(self) -> str:
+        return self.record.read_text()
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    place = machine.new_place()
+    argv = [sys.executable, "-m", "bawn.inference", "--tcp", "127.0.0.1:0", "--record", str(place / "record")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        yield Provider(f"http://{address}", place / "record")
+        process.terminate()
+    shutil.rmtree(place)
+
+
+CONFIG = """\
+profile: starter
+api:
+  port: {port}
+providers:
+  mock:
+    kind: openai-compatible
+    base_url: {url}/v1
+    models: [echo]
+  mirror:
+    kind: anthropic
+    base_url: {url}
+    models: [echo]
+allow:
+  models: ["scripted/*", "mock/*", "mirror/*"]
+"""
+
+
+@pytest.fixture(scope="session")
+def yard(provider: Provider, planted: Planted) -> Iterator[Installation]:
+    """The installation that all tests share, with the image `agent`."""
+    if reason := machine.lacking():
+        pytest.skip(reason)
+    made = Installation(machine.new_place())
+    made.config.write_text(CONFIG.format(port=free_port(), url=provider.url))
+    machine.keep_images(made)
+    planted.places.append(made.place)
+    try:
+        made.up()
+        machine.agent_image(made)
+        yield made
+    finally:
+        end(made)
+
+
+def end(yard: Installation) -> None:
+    """Stops it whatever a test did to it, and takes it away."""
+    for record in yard.json("containers", "list") if yard.runs() else ():
+        yard.bawn("containers", "delete", record["id"])
+    if yard.bawn("down", wait_s=120).code != 0:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((yard.home / "supervisor.lock").read_text())
+            if lives(pid):
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: not lives(pid), "the supervisor is gone")
+    shutil.rmtree(yard.place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=["podman", "bubblewrap"])
+def runtime(request: pytest.FixtureRequest, yard: Installation) -> str:
+    """Both kinds of container."""
+    name = str(request.param)
+    state = yard.json("status")["runtimes"].get(name)
+    if state != "ready":
+        pytest.skip(f"{name} cannot be used here: {state}")
+    return name
+
+
+@pytest.fixture
+def workspace() -> Iterator[Path]:
+    """A folder of this machine that belongs to another user than root."""
+    place = Path(shutil.copytree(Path(__file__).parents[2] / "demo" / "sample", machine.new_place() / "work"))
+    shutil.rmtree(place / "tests" / "__pycache__", ignore_errors=True)
+    if os.geteuid() == 0:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, 12345, 12346)
+    yield place
+    shutil.rmtree(place.parent)
+
+
+@pytest.fixture(scope="module")
+def dev(yard: Installation, runtime: str) -> Iterator[Container]:
+    """A container of a module's own."""
+    box = yard.box(f"dev-{runtime}", runtime)
+    yield box
+    yard.bawn("containers", "delete", box.name)

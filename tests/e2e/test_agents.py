@@ -1,0 +1,58 @@
+"""Official packages and a real agent, in both kinds of container, with nothing but the container's environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.installation import Container, Installation
+
+PROMPT = "Find the failing test, mend the code, and show that it passes."
+HELLO = "Dia duit, a chara"
+NUMBERS = [f"number {n}" for n in range(8)]
+
+
+def test_the_openai_package_works_plain_streamed_with_tools_and_async(dev: Container) -> None:
+    found = dev.found("use_openai")
+    assert found["plain"] == found["streamed"] == HELLO
+    assert found["usage"] > 0
+    assert found["streamed_usage"] == 1
+    assert found["tool"] == found["async_tool"] == "The tool weather said: rain in Gaillimh"
+    assert found["async"] == NUMBERS
+    assert found["vectors"] == 2
+    assert "scripted/agent" in found["models"]
+    assert (found["refused"], found["code"]) == (401, "auth.refused")
+
+
+def test_the_anthropic_package_works_plain_streamed_with_tools_and_async(dev: Container) -> None:
+    found = dev.found("use_anthropic")
+    assert found["plain"] == found["streamed"] == HELLO
+    assert found["usage"] == found["streamed_usage"] > 0
+    assert found["tool"] == found["async_tool"] == "The tool weather said: rain in Gaillimh"
+    assert found["async"] == NUMBERS
+    assert found["counted"] > 0
+    assert found["refused"] == 401
+
+
+def test_opencode_mends_a_package_and_its_files_stay_their_owners(
+    yard: Installation, runtime: str, workspace: Path
+) -> None:
+    broken = workspace / "tally" / "mean.py"
+    before, owner = broken.read_text(), (broken.stat().st_uid, broken.stat().st_gid)
+    name = f"opencode-{runtime}"
+    box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--task", PROMPT)
+    if yard.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
+        pytest.skip("the image has no OpenCode: npm is not installed on this machine")
+    said = yard.done("run", "--name", name, *box, "--", "opencode", "run", PROMPT)
+    assert "all tests pass" in said.out + said.err
+    assert broken.read_text() != before
+    tests = [sys.executable, "-B", "-m", "unittest", "discover", "-s", "tests"]
+    assert subprocess.run(tests, cwd=workspace, capture_output=True, check=False).returncode == 0
+    for path in (workspace, *workspace.rglob("*")):
+        assert (path.stat().st_uid, path.stat().st_gid) == owner, path
+    calls = next(row for row in yard.json("usage") if row["container"] == name)
+    assert calls["calls"] >= 5
+    assert calls["refused"] == 0
+    yard.done("containers", "delete", name)
