@@ -16,7 +16,7 @@ for name in ("--home", "--config"):
     parser.add_argument(name)
 for name in ("--control-fd", "--audit-fd", "--master-fd"):
     parser.add_argument(name, type=int)
-asked, _ = parser.parse_known_args()
+asked, _others = parser.parse_known_args()
 control = socket.socket(fileno=asked.control_fd)
 doors: dict[str, socket.socket] = {}
 events: list[dict[str, Any]] = []

@@ -135,6 +135,10 @@ class Images:
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--skip=output/dev", *hooks, _suite(), str(rootfs if mode != "unshare" else rootfs.with_suffix(".tar")),
         ]  # fmt: skip
+        if mode == "root":
+            # It mounts /proc and /sys in the new root. A build that is interrupted must not leave them there, where
+            # clearing away the half-made image would reach the host's.
+            argv = ["unshare", "--mount", "--propagation", "private", "--", *argv]
         sources = _sources()
         with tempfile.NamedTemporaryFile("w", suffix=".list", dir=rootfs.parent, encoding="utf-8") as listed:
             if sources:
@@ -232,6 +236,10 @@ class Images:
 
     @staticmethod
     def _discard(path: Path) -> None:
+        """Clear a folder away, but never through a mount that somebody left in it."""
+        beneath = f"{path.resolve()}/"
+        if any(line.split()[4].startswith(beneath) for line in Path("/proc/self/mountinfo").read_text().splitlines()):
+            raise Fault("sandbox.start_failed", f"something is mounted beneath {path}", remedy="Unmount it first.")
         shutil.rmtree(path, ignore_errors=True)
 
 
