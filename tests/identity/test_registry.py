@@ -134,7 +134,8 @@ async def test_every_change_is_told_to_watchers_after_memory_holds_it(registry: 
     await registry.update("dev", ai=False)
     await registry.update("dev", state="running")
     await registry.delete("dev")
-    assert seen == [("created", True), ("created", False), ("running", False), ("deleted", False)]
+    expected = [("created", True), ("created", False), ("running", False), ("stopped", False), ("deleted", False)]
+    assert seen == expected, "a deletion withdraws first, then is written, then holds"
 
 
 async def test_generations_only_grow(registry: Registry) -> None:
@@ -251,3 +252,27 @@ async def test_a_box_that_cannot_be_stopped_is_revoked_all_the_same(registry: Re
     assert not task.done()
     task.cancel()
     assert registry.get("dev").ai is False
+
+
+async def test_a_right_is_withdrawn_even_when_the_store_cannot_take_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await registry.create(NewContainer(name="dev"))
+    told: list[str] = []
+    registry.watch(told.append)
+
+    async def full(act: object) -> object:
+        raise Fault("store.unavailable", "The disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(registry._store, "run", full)
+        for withdrawal in (registry.update(record.uuid, ai=False), registry.delete(record.uuid)):
+            with pytest.raises(Fault, match="disk is full"):
+                await withdrawal
+            standing = registry.standing(record.uuid)
+            assert standing is not None
+            assert not standing.ai
+    assert told
+    assert (await registry.update(record.uuid, ai=False)).ai is False
+    await registry.delete(record.uuid)
+    assert list(registry.list()) == []

@@ -74,7 +74,8 @@ class Closing:
         usage = account.usage
         opened = account.opened is not None
         event = Event(
-            event="call.settled" if opened else "call.refused",
+            # Without a fault it was answered here: the list of models, the probe.
+            event="call.settled" if opened else "call.refused" if fault is not None else "call.answered",
             endpoint=account.exchange.endpoint.value if account.exchange is not None else _shown(raw.path),
             method=raw.method,
             api_key_name=f"container-{container.name}" if container is not None else "",
@@ -112,7 +113,7 @@ class Closing:
                         time=now,
                         container_uuid=container.uuid,
                         container_number=container.number,
-                        session=account.exchange.session,
+                        session=account.exchange.session or _session(raw),
                         wire=account.exchange.wire,
                         endpoint=account.exchange.endpoint,
                         provider=account.target.provider,
@@ -133,6 +134,14 @@ class Closing:
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+
+def _session(raw: RawCall) -> str:
+    """The conversation as agents name it beside the body: OpenCode and Claude Code each have a header for it."""
+    for name in (b"x-session-id", b"x-claude-code-session-id"):
+        if value := raw.header(name):
+            return value[:200].decode("ascii")
+    return ""
 
 
 def _ms(moment: float, start: float) -> int | None:

@@ -1,7 +1,9 @@
 """Which containers exist and what holds for each: the one place that is asked, and the only writer of the table.
 
-A change goes to the store first, then to memory, then to the watchers, in this order and one change after
-another. Reading is a dictionary lookup in memory that never waits and is never older than the last change;
+A change goes to the store first, then to memory, then to the watchers, one change after another. What takes a
+right away goes the other way round: it holds in memory at once, whatever becomes of the store, since a full
+disk must never keep a right alive; if it could not be written, the asker is told and may ask again. Reading is
+a dictionary lookup in memory that never waits and is never older than the last change;
 whoever calls models for a container asks anew each time, so no cache can make a withdrawal late. Once a
 change is written it also reaches memory and watchers, even if whoever asked for it has gone meanwhile.
 
@@ -55,6 +57,8 @@ class Registry:
         self._records: dict[str, Record] = {}
         self._standings: dict[str, Standing] = {}
         """Also of containers deleted since the start, so that a refusal can say so."""
+        self._unwritten: set[str] = set()
+        """Containers of which a withdrawal holds in memory and is not in the store yet."""
         self._generation = 0
         self._watchers: list[Callable[[str], None]] = []
         self._turn = Turn()
@@ -165,13 +169,21 @@ class Registry:
             raise Fault(
                 "api.conflict", f"The container {after.name!r} has expired.", remedy="Give it a later `expires` first."
             )
-        if after == before:
+        if after == before and after.uuid not in self._unwritten:
             return before
+        if ai is False or state in ("stopped", "failed"):
+            self._changed(after)
+            self._unwritten.add(after.uuid)
+            await self._write(after.uuid, {"ai": after.ai, "state": after.state, **changes})
+            self._unwritten.discard(after.uuid)
+            return after
         await self._write(after.uuid, changes)
         return self._changed(after)
 
     async def _delete(self, ref: str) -> Record:
-        after = structs.replace(self.get(ref), ai=False, state="deleted")
+        before = self.get(ref)
+        after = structs.replace(before, ai=False, state="deleted")
+        self._changed(structs.replace(before, ai=False, state="stopped"))
         await self._write(after.uuid, {"ai": False, "state": "deleted"})
         return self._changed(after)
 
