@@ -163,12 +163,15 @@ async def test_an_unexpected_failure_tells_an_id_and_nothing_else(client: httpx.
     assert "Traceback" not in answer.text
 
 
-async def test_a_store_that_fails_is_told_and_changes_nothing(client: httpx.AsyncClient, yard: Yard) -> None:
-    await client.post("/containers", json={"name": "dev"})
+@pytest.mark.parametrize("wanted", [False, True], ids=["withdrawn", "granted"])
+async def test_with_a_store_that_fails_a_withdrawal_holds_and_a_grant_does_not(
+    client: httpx.AsyncClient, yard: Yard, wanted: bool
+) -> None:
+    await client.post("/containers", json={"name": "dev", "ai": not wanted})
     yard.store.broken = True
-    answer = await client.patch("/containers/dev", json={"ai": False})
+    answer = await client.patch("/containers/dev", json={"ai": wanted})
     assert answer.json()["error"]["code"] == "store.unavailable"
-    assert yard.registry.get("dev").ai is True
+    assert yard.registry.get("dev").ai is False
 
 
 async def test_a_key_goes_in_and_never_out(client: httpx.AsyncClient, yard: Yard) -> None:

@@ -26,6 +26,7 @@ from bawn.identity.registry import Registry
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
 from bawn.store import open_store
+from bawn.store.upgrade import upgrade
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, Role, label
 
@@ -55,7 +56,7 @@ class FailingStore:
 
     def __init__(self, path: Path) -> None:
         self._store = open_store(path)
-        self._store.migrate()
+        upgrade(self._store)
         self.broken = False
 
     async def run(self, act: Callable[[sa.Connection], T]) -> T:

@@ -73,9 +73,7 @@ class Installation:
 
     def bawn(self, *words: str, stdin: str = "", wait_s: float = 90.0, secret: bool = False) -> Said:
         """Runs one command. Secret: it shows something once that is to be shown nowhere else."""
-        with self.start(
-            *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
+        with self.start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 out, err = process.communicate(stdin.encode(), wait_s)
             except subprocess.TimeoutExpired:
@@ -89,7 +87,9 @@ class Installation:
     def done(self, *words: str, stdin: str = "", wait_s: float = 90.0, secret: bool = False) -> Said:
         """Runs one command that has to succeed."""
         said = self.bawn(*words, stdin=stdin, wait_s=wait_s, secret=secret)
-        assert said.code == 0, f"bawn {' '.join(words)[:200]} ended with {said.code}:\n{said.out[-2000:]}{said.err[-2000:]}"
+        assert said.code == 0, (
+            f"bawn {' '.join(words)[:200]} ended with {said.code}:\n{said.out[-2000:]}{said.err[-2000:]}"
+        )
         return said
 
     def json(self, *words: str) -> Any:

@@ -23,6 +23,7 @@ from bawn.guardrails.settlement import Refusal, Settlement
 from bawn.guardrails.tables import calls, refusals
 from bawn.guardrails.usage import UsageBook
 from bawn.store import Store, open_store
+from bawn.store.upgrade import upgrade
 from bawn.terms.exchange import Endpoint, Usage, WireName
 
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -57,7 +58,7 @@ def call(number: int, **changes: Any) -> Settlement:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = open_store(tmp_path / "bawn.db", busy_timeout_s=0.1)
-    opened.migrate()
+    upgrade(opened)
     yield opened
     opened.close()
 

@@ -11,6 +11,7 @@ import pytest
 from bawn.errors import Fault
 from bawn.identity.operators import Operators
 from bawn.store import Store, open_store
+from bawn.store.upgrade import upgrade
 from bawn.terms.principal import Role
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -37,7 +38,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = open_store(tmp_path / "bawn.db")
-    store.migrate()
+    upgrade(store)
     yield store
     store.close()
 

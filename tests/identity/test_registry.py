@@ -16,6 +16,7 @@ from bawn.identity.expiry import Expiry
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
 from bawn.store import Store, open_store
+from bawn.store.upgrade import upgrade
 
 T = TypeVar("T")
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -40,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = open_store(tmp_path / "bawn.db")
-    store.migrate()
+    upgrade(store)
     yield store
     store.close()
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from bawn.errors import Fault
 from bawn.store import open_store
 from bawn.store.tables import metadata
+from bawn.store.upgrade import upgrade
 
 ROOMS = ("gateway", "guardrails", "identity", "vault")
 
@@ -24,7 +25,7 @@ def test_migrations_make_exactly_the_tables_that_the_rooms_declare(tmp_path: Pat
     for room in ROOMS:
         importlib.import_module(f"bawn.{room}.tables")
     migrated, declared = open_store(tmp_path / "migrated.db"), open_store(tmp_path / "declared.db")
-    migrated.migrate()
+    upgrade(migrated)
     declared.run_blocking(metadata.create_all)
     assert migrated.run_blocking(shape) == declared.run_blocking(shape)
     migrated.close()
@@ -38,19 +39,19 @@ def test_no_room_with_tables_is_forgotten() -> None:
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path / "bawn.db")
-    store.migrate()
+    upgrade(store)
     before = store.run_blocking(shape)
-    store.migrate()
+    upgrade(store)
     assert store.run_blocking(shape) == before
     store.close()
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     store = open_store(tmp_path / "bawn.db")
-    store.migrate()
+    upgrade(store)
     store.run_blocking(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'").close())
     with pytest.raises(Fault, match="newer version") as caught:
-        store.migrate()
+        upgrade(store)
     assert caught.value.code == "store.unavailable"
     store.close()
 
@@ -59,7 +60,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -
     store = open_store(tmp_path / "bawn.db")
     store.run_blocking(lambda c: c.exec_driver_sql("CREATE TABLE resources (x)").close())
     with pytest.raises(Fault, match="already exists"):
-        store.migrate()
+        upgrade(store)
     names = store.run_blocking(lambda c: sa.inspect(c).get_table_names())
     assert names == ["resources"]
     store.close()

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from bawn.audit.redact import Redactor
 from bawn.errors import Fault
 from bawn.store import Store, open_store
+from bawn.store.upgrade import upgrade
 from bawn.vault.master import Master
 from bawn.vault.secret import Secret
 from bawn.vault.tables import keys
@@ -40,7 +41,7 @@ class FixedClock:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = open_store(tmp_path / "bawn.db")
-    opened.migrate()
+    upgrade(opened)
     yield opened
     opened.close()
 

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _config(words[1:])
         return _gateway(words)
     except Fault as fault:
-        sys.stderr.write(f"bawn: {fault.sentence} {fault.remedy}\n")
+        cause = f" ({fault.cause})" if fault.cause else ""
+        sys.stderr.write(f"bawn: {fault.sentence}{cause} {fault.remedy}\n")
         return 1
 
 
@@ -90,8 +92,17 @@ def _gateway(words: list[str]) -> int:
         inherited.setblocking(False)
         inherited.set_inheritable(False)
     configuration = configured(read_file(handed.config), handed.config.name)
+    _upgrade_store(handed.home / "state" / "bawn.db")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(handed, configuration))
+
+
+def _upgrade_store(path: Path) -> None:
+    """In a process of its own, whose memory goes with it."""
+    argv = [sys.executable, "-P", "-s", "-m", "bawn.store", str(path)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Fault("store.unavailable", "The store could not be made ready.", cause=done.stderr.strip()[-400:])
 
 
 async def _serve(handed: Handed, configuration: Configuration) -> int:

@@ -80,7 +80,6 @@ class Yard:
         self.clock = SystemClock()
         self.redactor = Redactor()
         self.store: Store = open_store(handed.home / "state" / "bawn.db")
-        self.store.migrate()
         master = find_master(
             handed.config.parent / "master.key",
             handed.home,

@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -61,10 +58,6 @@ class Store:
     def run_blocking(self, act: Callable[[sa.Connection], T]) -> T:
         """As `run`, for start-up code and threads that have no event loop."""
         return self._submit(self._write_thread, self._writer, act).result()
-
-    def migrate(self) -> None:
-        """Brings the tables to what this version needs: all steps or none. Fault `store.unavailable` otherwise."""
-        self.run_blocking(_upgrade)
 
     def close(self) -> None:
         """Ends when what was begun is through."""
@@ -136,19 +129,3 @@ def _transact(engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
         engine.dispose()
         origin = error.orig if isinstance(error, DBAPIError) else error
         raise Fault("store.unavailable", f"The store failed: {origin}.", cause=type(origin).__name__) from error
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "bawn.store:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise Fault(
-            "store.unavailable",
-            "The store was made by a newer version of Bawn.",
-            remedy="Install that version again, or restore an older copy of the store.",
-            cause=str(error),
-        ) from error

@@ -41,9 +41,11 @@ print(
             "commands": [p.read_text(errors="replace") for p in pathlib.Path("/proc").glob("[0-9]*/cmdline")],
             "interfaces": [name for _, name in socket.if_nameindex()],
             "routes": pathlib.Path("/proc/net/route").read_text().splitlines()[1:],
-            "capabilities": [
-                line.split()[1] for line in pathlib.Path("/proc/self/status").open() if line.startswith("CapEff")
-            ][0],
+            "capabilities": next(
+                line.split()[1]
+                for line in pathlib.Path("/proc/self/status").read_text().splitlines()
+                if line.startswith("CapEff")
+            ),
             "connected": {
                 "198.51.100.7": reached("198.51.100.7", 443),
                 "169.254.169.254": reached("169.254.169.254", 80),
@@ -54,7 +56,7 @@ print(
                 "door": reached("ai.bawn.internal", 80),
             },
             "datagrams": {"192.0.2.53": datagram("192.0.2.53", 53), "2001:db8::53": datagram("2001:db8::53", 53)},
-            "sockets": [str(p) for p in pathlib.Path("/run").rglob("*.sock")] if os.path.isdir("/run") else [],
+            "sockets": [str(p) for p in pathlib.Path("/run").rglob("*.sock")] if pathlib.Path("/run").is_dir() else [],
         }
     )
 )
