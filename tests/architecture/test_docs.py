@@ -244,6 +244,15 @@ def test_every_dependency_has_its_reason() -> None:
     assert told == names
 
 
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
+def test_lock_files_hold_hashes_and_no_addresses(name: str) -> None:
+    lock = text(ROOT / "requirements" / name)
+    pinned = re.findall(r"^[a-z0-9-]+(?:\[[a-z,]+\])?==.*$", lock, re.MULTILINE)
+    assert len(pinned) > 10
+    assert [line for line in pinned if not line.endswith("\\")] == [], "these are pinned without a hash"
+    assert re.findall(r"^.*(?:://|--index|--find-links).*$", lock, re.MULTILINE) == []
+
+
 def test_the_example_of_a_configuration_fits() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", text(DOCS / "models.md"), re.DOTALL)
     assert blocks

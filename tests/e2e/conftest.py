@@ -94,7 +94,9 @@ def yard(provider: Provider, planted: Planted) -> Iterator[Installation]:
     """The installation that all tests share, with the image `agent`."""
     if reason := machine.lacking():
         pytest.skip(reason)
-    made = Installation(machine.new_place())
+    # An operator's environment may hold keys of their own, which are nobody's business.
+    own = {name: planted.key() for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_SECRET")}
+    made = Installation(machine.new_place(), own)
     made.config.write_text(CONFIG.format(port=free_port(), url=provider.url))
     machine.keep_images(made)
     planted.places.append(made.place)
@@ -116,6 +118,8 @@ def end(yard: Installation) -> None:
             if lives(pid):
                 os.kill(pid, signal.SIGKILL)
                 until(lambda: not lives(pid), "the supervisor is gone")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy(yard.home / "bawn.log", machine.KEPT / "last.log")
     shutil.rmtree(yard.place, ignore_errors=True)
 
 

@@ -64,7 +64,8 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        passed = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
+        # All of the operator's own, by which apt, npm and pip find what an image is built from.
+        passed = {name: value for name, value in os.environ.items() if not name.startswith("BAWN_")}
         return {**passed, "BAWN_HOME": str(self.home), "BAWN_CONFIG": str(self.config), **self.further}
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -81,7 +82,8 @@ class Installation:
                 raise
         said = Said(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
         with self.transcript.open("a", encoding="utf-8") as file:
-            file.write(f"$ bawn {' '.join(words)}\n{'' if secret else said.out}{said.err}[{said.code}]\n")
+            # Not what was asked: that is ours, and may hold a key on purpose.
+            file.write(f"$ bawn {words[0]}\n{'' if secret else said.out}{said.err}[{said.code}]\n")
         return said
 
     def done(self, *words: str, stdin: str = "", wait_s: float = 90.0, secret: bool = False) -> Said:
@@ -125,6 +127,11 @@ class Installation:
         found: dict[str, Any] = self.json("containers", "get", name)
         return found
 
+    def forget_keys(self, provider: str) -> None:
+        for key in self.json("keys", "list"):
+            if key["provider"] == provider:
+                self.done("keys", "remove", key["id"])
+
     def causes(self, name: str) -> list[str]:
         """Why the last calls of a container were refused, newest first."""
         return [str(each["cause"]) for each in self.json("why", name)]
@@ -157,9 +164,11 @@ class Container:
         assert said.code == 0, f"{name} ended with {said.code}:\n{said.out[-2000:]}{said.err[-4000:]}"
         return json.loads(said.out.splitlines()[-1])
 
-    def ask(self, text: str = "hello", *, token: str = "", model: str = "scripted/echo") -> tuple[int, str]:
-        """Status and answer of one call."""
-        said = self.found("ask", text, token, model)
+    def ask(
+        self, text: str = "hello", *, token: str = "", model: str = "scripted/echo", show: bool = True
+    ) -> tuple[int, str]:
+        """Status and answer of one call. Without `show` the program inside prints no answer: it may hold a key."""
+        said = self.found("ask", text, token, model, "show" if show else "hide")
         return int(said["status"]), str(said["text"])
 
     def leave(self, name: str, *words: str) -> None:

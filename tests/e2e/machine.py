@@ -40,6 +40,8 @@ def keep_images(yard: Installation) -> None:
     """Images of this installation lie where the next test run finds them."""
     kept = KEPT / "images"
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for unfinished in kept.glob(".*-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     (yard.home / "images").symlink_to(kept)
 
 

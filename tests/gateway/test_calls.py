@@ -344,3 +344,28 @@ async def test_http_version_and_head_of_answers_are_plain(yard: Yard) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert "server" not in answer.headers
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_at_once_never_get_each_others_answers(yard: Yard, stream: bool) -> None:
+    """A kept connection serves one call at a time, however the ends of answers fall."""
+
+    async def ask(client: httpx.AsyncClient, number: int) -> bool:
+        said = f"this is number {number} and no other"
+        body = CHAT | {"stream": stream, "messages": [{"role": "user", "content": said}]}
+        answer = await client.post("/v1/chat/completions", json=body)
+        spoken = (
+            answer.text
+            if not stream
+            else "".join(
+                json.loads(line[6:])["choices"][0]["delta"].get("content") or ""
+                for line in answer.text.splitlines()
+                if line.startswith("data: {")
+            )
+        )
+        return said in spoken and "number" not in spoken.replace(said, "")
+
+    async with yard.client() as client:
+        for _ in range(5):
+            answers = await asyncio.gather(*(ask(client, number) for number in range(60)))
+            assert all(answers)

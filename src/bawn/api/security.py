@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bawn.api.answers import refusal, unexpected
-from bawn.api.roles import WEBSOCKET, methods, needed
+from bawn.api.roles import ROOT, WEBSOCKET, methods, needed
 from bawn.api.services import Recorder
 from bawn.errors import Fault, quoted
 from bawn.identity.operators import Operators
@@ -250,16 +250,22 @@ def replayed(body: bytes, receive: Receive) -> Receive:
 
 
 class Recorded:
+    """Every change is on record before it happens, but for acts on containers: their lifecycle records those itself,
+    each in its order, so that a record that cannot be written holds up no withdrawal."""
+
     def __init__(self, app: ASGIApp, recorder: Recorder) -> None:
         self._app = app
         self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["bawn.changes"]:
+        if scope["bawn.changes"] and not scope["path"].startswith(_CONTAINERS):
             method = scope.get("method", WEBSOCKET)
             event = Event("operator.acts", endpoint=scope["path"], method=method, principal=label(operator_of(scope)))
             await self._recorder.record(event)
         await self._app(scope, receive, send)
+
+
+_CONTAINERS = f"{ROOT}/containers/"
 
 
 def guarded(

@@ -18,10 +18,6 @@ class Api(Section):
     port: int | None = Field(
         default=PORT, ge=1, le=65535, description="For personal tokens; null: the unix socket alone."
     )
-    group: str | None = Field(
-        default=None,
-        description="A group of this machine whose members may open the unix socket; being let in is another matter.",
-    )
 
     @field_validator("host")
     @classmethod

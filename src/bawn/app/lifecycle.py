@@ -25,6 +25,7 @@ from bawn.errors import Fault, quoted
 from bawn.gateway.doors import Doors
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
+from bawn.sandbox.agent_env import agent_files
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
@@ -32,6 +33,8 @@ from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
 
 _log = structlog.get_logger("bawn.lifecycle")
+
+_FURNISH_S = 10.0
 
 Defaults = Callable[[], tuple[str, str]]
 """The configured image and runtime of a container about which nothing was said."""
@@ -132,7 +135,9 @@ class Lifecycle:
                 self._doors.close(record.uuid)
                 await self._registry.update(record.uuid, state="failed")
                 raise
-            return await self._registry.update(record.uuid, state="running")
+            running = await self._registry.update(record.uuid, state="running")
+            await self._furnish(running)
+            return running
 
     async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
         record = self._registry.get(ref)
@@ -181,9 +186,7 @@ class Lifecycle:
             cols=command.cols,
         )
         running = RunningCommand(self.boxes, started, command, lambda data: self._logs.append(record.uuid, data))
-        self._commands[running.id] = running
-        if (early := self._early_exits.pop(running.id, None)) is not None:
-            self._command_exited(early)
+        self._follow(running)
         return running
 
     # after a restart, and what the supervisor tells
@@ -225,6 +228,29 @@ class Lifecycle:
             os.close(descriptor)
 
     # inside
+
+    async def _furnish(self, record: Record) -> None:
+        """Put what agents look for into the home of a fresh box; one without a shell does without."""
+        for path, text in agent_files(record.name).items():
+            argv = ["sh", "-c", 'umask 077; printf %s "$2" > "$HOME/$1"', "sh", path, text]
+            command = Command(argv=argv)
+            try:
+                started = await self.boxes.ask(
+                    "exec", uuid=record.uuid, argv=argv, tty=False, env={}, cwd="/", rows=24, cols=80
+                )
+                running = RunningCommand(self.boxes, started, command, lambda data: None)
+                self._follow(running)
+                async with asyncio.timeout(_FURNISH_S):
+                    await running.wait()
+                await running.close()
+            except (Fault, TimeoutError) as error:
+                _log.warning("container.not_furnished", container=record.number, path=path, error=str(error))
+
+    def _follow(self, running: RunningCommand) -> None:
+        """From now on the supervisor's word that the command ended reaches it, also if that came already."""
+        self._commands[running.id] = running
+        if (early := self._early_exits.pop(running.id, None)) is not None:
+            self._command_exited(early)
 
     def _known(self, uuid: str) -> bool:
         standing = self._registry.standing(uuid)

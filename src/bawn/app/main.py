@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import grp
 import json
 import os
 import signal
@@ -86,7 +85,6 @@ def _gateway(words: list[str]) -> int:
         master_fd=asked.master_fd,
         open_socket=asked.open_socket,
         first_admins=tuple(asked.admin_uid) or (os.getuid(),),
-        credentials=os.environ.get("CREDENTIALS_DIRECTORY"),
     )
     for inherited in (handed.control, handed.audit):
         inherited.setblocking(False)
@@ -144,9 +142,8 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
 
 def _management(yard: Yard) -> tuple[ManagementServer, tuple[str, ...]]:
     api = yard.configuration.api
-    group = grp.getgrnam(api.group).gr_gid if api.group is not None else None
     path = yard.handed.home / "run" / "bawn.sock"
-    unix = bind_unix(path, group, everyone=yard.handed.open_socket and group is None)
+    unix = bind_unix(path, everyone=yard.handed.open_socket)
     listening = [f"unix:{path}"]
     loopback = None
     if api.port is not None:

@@ -17,6 +17,8 @@ from bawn.api.settings import Api
 from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
+from bawn.errors import Fault, quoted
+from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
 
@@ -60,7 +62,24 @@ class Configuration(Section):
 
 def configured(text: str, name: str) -> Configuration:
     """The file with its profile beneath. Fault `config.invalid` names every wrong line."""
-    own = load(text, name, Configuration)
+    return _sound(_with_profile(load(text, name, Configuration)), name)
+
+
+def _sound(configuration: Configuration, name: str) -> Configuration:
+    """Refuse what fits each key by itself and points at nothing."""
+    for provider, said in configuration.providers.items():
+        address_of(provider, said, "")
+    targets = {"models.default": configuration.models.default or ""}
+    targets |= {f"models.aliases.{alias}": target for alias, target in configuration.models.aliases.items()}
+    for path, target in targets.items():
+        provider, slash, _ = target.partition("/")
+        alias = path == "models.default" and target in configuration.models.aliases
+        if target and not alias and (not slash or provider not in configuration.providers):
+            raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
+    return configuration
+
+
+def _with_profile(own: Configuration) -> Configuration:
     if own.profile is Profile.NONE:
         return own
     shipped = resources.files("bawn.app").joinpath("profiles", f"{own.profile.value}.yaml").read_text("utf-8")

@@ -67,8 +67,6 @@ class Handed:
     """Whether every user of the machine may knock at the unix socket; who is let in is another matter."""
     first_admins: tuple[int, ...]
     """User ids that become admins at the very first start."""
-    credentials: str | None
-    """Where systemd keeps the credentials of this service, when it does."""
 
 
 class Yard:
@@ -84,7 +82,6 @@ class Yard:
             handed.config.parent / "master.key",
             handed.home,
             descriptor=handed.master_fd,
-            credentials=handed.credentials,
         )
         self.recorder = Recorder(
             handed.audit,

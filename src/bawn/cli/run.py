@@ -15,10 +15,9 @@ from bawn.cli.options import Command, Workspace
 from bawn.errors import Fault
 
 _LEAVE = """\
-if (: >>/proc/1/fd/1) 2>/dev/null; then out=/proc/1/fd/1; else out=/dev/null; fi
-exec setsid -f "$@" </dev/null >>"$out" 2>&1"""
+exec setsid -f "$@" </dev/null >>/tmp/bawn-run.log 2>&1"""
 DETACHED = ("sh", "-c", _LEAVE, "bawn-run")
-"""Leaves the session with its command; what that writes goes to the container's own log where it can."""
+"""Leaves the session with its command; what that writes stands in /tmp/bawn-run.log inside."""
 
 
 def run(

@@ -99,7 +99,8 @@ class Answer:
         """The whole body. Fault `upstream.broken` when it is cut short or over `limit` bytes."""
         self._limit = limit
         if self._held_bytes > limit:
-            self.connection.abort()
+            if not self._ended:  # else it may serve another call already
+                self.connection.abort()
             self._fault = self._fault or self._too_long()
         if not self._ended and self._fault is None:
             self._whole = asyncio.get_running_loop().create_future()

@@ -29,7 +29,6 @@ class Provider(Section):
     key: Literal["vault", "none"] = Field(
         default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."
     )
-    script: str | None = Field(default=None, description="`scripted` only: the YAML file of replies; empty = built in.")
     models: tuple[str, ...] = Field(default=(), description="Its models for `GET /models`; calls may name others too.")
 
     @field_validator("base_url")

@@ -148,7 +148,9 @@ class Upstream:
     def _done(self, answer: Answer) -> None:
         self._running.discard(answer)
         if answer.whole and answer.origin is not None:
-            self._pool.give(answer.origin, answer.connection)
+            # Once, though an answer that has ended is also left: given back twice, it would serve two calls at a time.
+            origin, answer.origin = answer.origin, None
+            self._pool.give(origin, answer.connection)
 
     def _body(self, opened: Opened) -> tuple[bytes, bool]:
         """The client's bytes, with another model name where ours differs and with usage asked for on streams."""

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 WRITE_EVERY_S = 0.5
 RETRY_AFTER_S = 1.0
-BATCH = 500
+BATCH = 5000
 
 log = structlog.get_logger(__name__)
 

@@ -175,15 +175,16 @@ class Images:
         argv = [
             npm,
             "install",
-            "--prefix",
-            str(prefix),
             "--ignore-scripts",
+            "--fetch-retries=1",
             "--no-audit",
             "--no-fund",
             "--no-save",
             *recipe.npm,
         ]
-        _run(argv, progress, home=True)
+        # In the folder, not by --prefix, which would also move npm's own settings (registry, authorities) out of sight.
+        (prefix / "package.json").write_text("{}")
+        _run(argv, progress, home=True, cwd=prefix)
         for name, target in recipe.links.items():
             found = next(iter(sorted(fresh.glob(f"rootfs/opt/npm/{target}"))), None)
             if found is None:
@@ -250,7 +251,7 @@ _FETCHING = frozenset(
 """How this host reaches a registry: its authorities and proxies. For the build alone, never for a container."""
 
 
-def _run(argv: Sequence[str], progress: Progress, *, home: bool = False) -> None:
+def _run(argv: Sequence[str], progress: Progress, *, home: bool = False, cwd: Path = Path("/")) -> None:
     """Runs a program and tells its lines. npm and pip fetch as the person has set them up: `home`."""
     env = python.environment()
     del env["PYTHONPATH"]
@@ -269,7 +270,7 @@ def _run(argv: Sequence[str], progress: Progress, *, home: bool = False) -> None
         text=True,
         errors="replace",
         env=env,
-        cwd="/",
+        cwd=cwd,
     ) as process:
         last = ""
         for line in process.stdout or ():

@@ -188,10 +188,22 @@ class Podman:
     def signal(self, box: Attested, running: Running, number: int) -> None:
         """podman does not pass signals on to what it executes: the command is found by a label in its environment."""
         wanted = f"{_LABEL}={running.label}".encode()
-        for pid in members(box):
+        inside = members(box)
+        labelled: list[tuple[int, int]] = []
+        for pid in inside:
             with contextlib.suppress(OSError):
-                if os.getsid(pid) == pid and wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    os.killpg(pid, number)
+                if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    labelled.append((_started(pid), pid))
+        if not labelled:
+            return
+        # The oldest is the command. Without a terminal it leads no group (crun's own process did, and is gone), so
+        # its group is told member by member, and nothing outside the box can be among them.
+        with contextlib.suppress(OSError):
+            group = os.getpgid(min(labelled)[1])
+            for pid in inside:
+                with contextlib.suppress(OSError):
+                    if os.getpgid(pid) == group:
+                        os.kill(pid, number)
 
     def kill(self, uuid: str, box: Attested) -> None:
         kill_first_process(box)
@@ -266,6 +278,11 @@ def _version(program: str) -> tuple[int, ...] | None:
     ).stdout
     found = re.search(r"version (\d+)\.(\d+)\.(\d+)", said)
     return tuple(int(part) for part in found.groups()) if found else None
+
+
+def _started(pid: int) -> int:
+    """When a process began, in ticks since the machine did."""
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
 
 
 def _name(uuid: str) -> str:

@@ -27,6 +27,5 @@ def environment() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(source_root()),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "MALLOC_ARENA_MAX": "2",
         "PYTHONUNBUFFERED": "1",
     }

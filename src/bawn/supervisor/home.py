@@ -74,6 +74,8 @@ def open_master_key(path: Path, home: Path) -> int:
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(fd)
         raise Fault(
-            "config.invalid", f"the master key {path} must be a file of mode 0600 that belongs to who starts Bawn"
+            "vault.no_master_key",
+            f"the master key {path} must be a file of mode 0600 that belongs to who starts Bawn",
+            remedy=f"Look who could read it, then chmod 600 {path}.",
         )
     return fd

@@ -143,6 +143,13 @@ def run(setting: Setting, *, rootless: bool) -> int:
     return 0
 
 
+def _credential() -> Path | None:
+    """The master key that systemd keeps for this service (`LoadCredentialEncrypted=bawn.master`), if it does."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(folder) / "bawn.master" if folder else None
+    return credential if credential is not None and credential.exists() else None
+
+
 def main(arguments: Sequence[str] | None = None, programs: Programs | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bawn.supervisor", description="Keeps the boxes and their doors.")
     parser.add_argument(
@@ -160,7 +167,7 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
         setting = Setting(
             home=Home(asked.home.absolute()),
             config=config,
-            master_key=(asked.master_key or config.parent / "master.key").absolute(),
+            master_key=(asked.master_key or _credential() or config.parent / "master.key").absolute(),
             admin_uid=asked.admin_uid,
             script=None if asked.script is None else asked.script.absolute(),
             gateway_user=None if rootless else system_user(GATEWAY),

@@ -1,4 +1,4 @@
-"""One call: text, token (empty: the container's own), model."""
+"""One call: text, token (empty: the container's own), model, whether the answer may be shown."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 
-text, token, model = sys.argv[1:4]
+text, token, model, show = sys.argv[1:5]
 request = urllib.request.Request(
     os.environ["OPENAI_BASE_URL"] + "/chat/completions",
     json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode(),
@@ -15,7 +15,7 @@ request = urllib.request.Request(
 try:
     with urllib.request.urlopen(request, timeout=20) as answer:
         said = json.load(answer)["choices"][0]["message"]["content"]
-        print(json.dumps({"status": answer.status, "text": said}))
+        print(json.dumps({"status": answer.status, "text": said if show == "show" else ""}))
 except urllib.error.HTTPError as refused:
     print(json.dumps({"status": refused.code, "text": refused.read().decode()}))
 except OSError as error:

@@ -1,0 +1,54 @@
+"""The configuration file while Bawn runs: a bad one changes nothing, a good one holds for the next call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.installation import Container, Installation
+
+
+@pytest.fixture
+def before(yard: Installation) -> Iterator[str]:
+    text = yard.config.read_text()
+    yield text
+    yard.config.write_text(text)
+    yard.done("config", "reload")
+
+
+def test_a_bad_file_is_refused_with_path_and_line_and_changes_nothing(
+    yard: Installation, dev: Container, before: str
+) -> None:
+    holds = yard.json("config", "show")
+    bad = before.replace("kind: anthropic", "kind: antropic")
+    yard.config.write_text(bad)
+    line = next(n for n, text in enumerate(bad.splitlines(), 1) if "antropic" in text)
+    refused = yard.bawn("config", "reload")
+    assert refused.code == 1
+    assert "providers.mirror.kind" in refused.err
+    assert f"line {line}" in refused.err or f":{line}" in refused.err
+    assert yard.bawn("config", "check").code == 1
+    assert yard.json("config", "show") == holds
+    assert dev.ask() == (200, "hello")
+
+
+def test_a_file_that_is_no_yaml_is_refused_and_changes_nothing(yard: Installation, dev: Container, before: str) -> None:
+    yard.config.write_text(before + "allow: [\n")
+    refused = yard.bawn("config", "reload")
+    assert refused.code == 1
+    assert "line" in refused.err
+    assert dev.ask() == (200, "hello")
+
+
+def test_a_good_file_holds_for_the_next_call_without_a_restart(yard: Installation, dev: Container, before: str) -> None:
+    pid = yard.pid("gateway")
+    assert dev.ask(model="scripted/echo") == (200, "hello")
+    yard.config.write_text(before.replace('"scripted/*"', '"scripted/agent"'))
+    yard.done("config", "reload")
+    status, answer = dev.ask(model="scripted/echo")
+    assert status in (403, 404), answer
+    assert dev.ask(model="scripted/agent")[0] == 200
+    yard.config.write_text(before.replace("api:", "models:\n  aliases: {parrot: scripted/echo}\napi:"))
+    yard.done("config", "reload")
+    assert dev.ask(model="parrot") == (200, "hello")
+    assert yard.pid("gateway") == pid
