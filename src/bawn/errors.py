@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
         # who calls, and what may be done
         Kind("auth.refused", _C, 401, "Use the token of this container; the operator sees the cause with `bawn why`."),
         Kind("limit.concurrency", _C, 429, "Wait for running calls of this container to end.", retry=True),
+        Kind("limit.bodies", _C, 429, "Wait for running calls with large bodies to end.", retry=True),
         Kind("limit.depth", _C, 403, "Do not let calls on behalf of a container nest so deep."),
         Kind("tool.refused", _C, 403, "The tool call was refused; do not repeat it."),
         Kind("stage.refused", _C, 403, "The call was refused by a stage of the gateway."),

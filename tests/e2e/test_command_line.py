@@ -53,8 +53,11 @@ def test_an_interrupt_reaches_the_command(yard: Installation, dev: Container) ->
         assert it.stdout is not None
         assert it.stdout.readline() == b"ready\n"
         it.send_signal(signal.SIGINT)
-        assert it.stdout.read() == b"interrupted\n"
-        assert it.wait(10) == 7
+        try:
+            assert it.communicate(timeout=20)[0] == b"interrupted\n"
+            assert it.returncode == 7
+        finally:
+            it.kill()
 
 
 class Terminal:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bawn.errors import Fault
-from bawn.gateway.http1 import DoorConnection, Head
+from bawn.gateway.http1 import BodyBudget, DoorConnection, Head
 from bawn.gateway.settings import Limits
 
 
@@ -151,6 +151,31 @@ async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes() -> None
         heard = await say(port, post(b"", b"Transfer-Encoding: chunked"), b"800\r\n" + b"a" * 2048 + b"\r\n")
     assert b"http.body_too_large" in heard
     assert echo.seen == []
+
+
+async def test_the_connections_of_a_door_hold_no_more_together_than_they_may() -> None:
+    budget = BodyBudget(100_000)
+    echo = Echo()
+    held: set[DoorConnection] = set()
+
+    def connect() -> DoorConnection:
+        connection = DoorConnection(echo, Limits(), time.monotonic, held.discard, budget)
+        held.add(connection)
+        return connection
+
+    server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    _, first = await asyncio.open_connection("127.0.0.1", port)
+    first.write(post(b"a" * 60_000, b"Content-Length: 60001"))
+    await first.drain()
+    await asyncio.sleep(0.05)
+    assert b"limit.bodies" in await say(port, post(b"b" * 60_000, b"Content-Length: 60000"))
+    first.close()
+    await asyncio.sleep(0.05)
+    assert (await say(port, post(b"c" * 60_000, b"Content-Length: 60000"))).startswith(b"HTTP/1.1 200")
+    await asyncio.sleep(0.05)
+    assert budget.held == 0
+    server.close()
 
 
 async def test_a_smuggled_second_request_is_never_answered() -> None:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 
 from bawn.errors import Fault
-from bawn.gateway.http1 import DoorConnection, Head
+from bawn.gateway.http1 import BodyBudget, DoorConnection, Head
 from bawn.gateway.pool import Pool
 from bawn.gateway.server import Gateway
 from bawn.terms.clock import Clock
@@ -26,17 +26,21 @@ _TICKS_PER_POOL_SWEEP = 100
 class _Standing:
     """One open door and its connections."""
 
-    __slots__ = ("connections", "door", "gateway", "server")
+    __slots__ = ("budget", "connections", "door", "gateway", "server")
 
     def __init__(self, gateway: Gateway, door: Door) -> None:
         self.gateway = gateway
         self.door = door
         self.connections: set[DoorConnection] = set()
+        self.budget = BodyBudget(gateway.works.limits.bodies_bytes)
         self.server: asyncio.Server | None = None
 
     def connect(self) -> DoorConnection:
         gateway = self.gateway
-        connection = DoorConnection(self, gateway.works.limits, gateway.clock.monotonic, self.connections.discard)
+        self.budget.limit = gateway.works.limits.bodies_bytes
+        connection = DoorConnection(
+            self, gateway.works.limits, gateway.clock.monotonic, self.connections.discard, self.budget
+        )
         self.connections.add(connection)
         if len(self.connections) > gateway.works.limits.connections:
             # The oldest idle one makes room; a door whose connections are all busy refuses the new one.

@@ -50,6 +50,22 @@ class Head:
         """What is asked for, likewise."""
 
 
+class BodyBudget:
+    """How many bytes of bodies the connections of one door hold together; a thousand of them could else fill the
+    machine's memory, each within its own limit."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        if self.held + size > self.limit:
+            raise Fault("limit.bodies", f"The requests of this container hold over {self.limit} bytes already.")
+        self.held += size
+
+
 class Service(Protocol):
     """Who answers the requests of a connection."""
 
@@ -67,14 +83,22 @@ class DoorConnection(asyncio.Protocol):
     """One client connection of one door."""
 
     __slots__ = (
-        "_answered", "_begun", "_body", "_body_size", "_clock", "_closing", "_head", "_head_bytes", "_header_bytes",
-        "_headers", "_left", "_limits", "_lost", "_on_drain", "_on_full", "_on_lost", "_parser", "_pipelined_bytes",
-        "_service", "_streaming", "_transport", "_url", "_waiting", "busy", "deadline",
+        "_answered", "_begun", "_body", "_body_size", "_budget", "_clock", "_closing", "_head", "_head_bytes",
+        "_header_bytes", "_headers", "_held", "_left", "_limits", "_lost", "_on_drain", "_on_full", "_on_lost",
+        "_parser", "_pipelined_bytes", "_service", "_streaming", "_transport", "_url", "_waiting", "busy",
+        "deadline",
     )  # fmt: skip
 
     def __init__(
-        self, service: Service, limits: Limits, clock: Callable[[], float], on_lost: Callable[[DoorConnection], None]
+        self,
+        service: Service,
+        limits: Limits,
+        clock: Callable[[], float],
+        on_lost: Callable[[DoorConnection], None],
+        budget: BodyBudget | None = None,
     ) -> None:
+        self._budget = budget or BodyBudget(limits.bodies_bytes)
+        self._held = 0
         self._service = service
         self._limits = limits
         self._clock = clock
@@ -139,6 +163,7 @@ class DoorConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._closing = True
+        self._release()
         left, self._left = self._left, None
         if left is not None:
             left()
@@ -200,6 +225,8 @@ class DoorConnection(asyncio.Protocol):
         self._body_size += len(body)
         if self._body_size > self._limits.body_bytes:
             raise Fault("http.body_too_large", f"The body is over {self._limits.body_bytes} bytes.")
+        self._budget.take(len(body))
+        self._held += len(body)
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -296,12 +323,18 @@ class DoorConnection(asyncio.Protocol):
             self.close()
             return
         self._answered = None
+        if not self._waiting and self._head is None:
+            self._release()
         self._pipelined_bytes = 0
         self._begun = self._head is not None or self._head_bytes > 0
         self.deadline = self._clock() + (self._limits.body_seconds if self._begun else self._limits.idle_seconds)
         if self._waiting:
             # In the next turn, so that a long row of small requests does not grow the stack.
             asyncio.get_running_loop().call_soon(self._next)
+
+    def _release(self) -> None:
+        self._budget.held -= self._held
+        self._held = 0
 
     def _next(self) -> None:
         if self._waiting and not self.busy and not self._closing:

@@ -67,6 +67,9 @@ class Limits(Section):
     """What one door takes at most."""
 
     body_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30, description="Size of one request body.")
+    bodies_bytes: int = Field(
+        default=256 * 2**20, ge=1024, le=2**34, description="Size of all request bodies that a door holds at once."
+    )
     header_bytes: int = Field(default=32 * 2**10, ge=1024, le=2**20, description="Size of all headers of a request.")
     header_count: int = Field(default=100, ge=8, le=1000, description="Number of headers of a request.")
     header_seconds: Seconds = Field(default=10, description="Time for the head of a request, from its first byte.")
