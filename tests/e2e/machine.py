@@ -47,9 +47,7 @@ def keep_images(yard: Installation) -> None:
 
 def agent_image(yard: Installation) -> None:
     """The image `agent`, built when there is none yet or when its recipe has changed."""
-    recipe = hashlib.sha256()
-    for name in ("recipes", "images"):
-        recipe.update((SOURCES / "bawn" / "sandbox" / f"{name}.py").read_bytes())
+    recipe = hashlib.sha256((SOURCES / "bawn" / "sandbox" / "recipes.py").read_bytes())
     stamp = KEPT / "recipe"
     same = stamp.exists() and stamp.read_text() == recipe.hexdigest()
     if same and _usable(yard):

@@ -15,6 +15,7 @@ import termios
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -72,6 +73,15 @@ class Terminal:
             os._exit(99)
         self.seen = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.close(self.master)
+            os.waitpid(self.pid, 0)
+
     def expect(self, text: str, wait_s: float = 20.0) -> None:
         end = time.monotonic() + wait_s
         while text not in self.seen:
@@ -90,27 +100,30 @@ class Terminal:
             while os.read(self.master, 4096):
                 pass
         os.close(self.master)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_on_a_terminal_the_command_has_one_too_and_knows_its_size(yard: Installation, dev: Container) -> None:
-    terminal = Terminal(yard, "exec", dev.name, "--", "sh")
-    terminal.type("test -t 0 && test -t 1 && echo on-a-'terminal'; stty size; echo $TERM\n")
-    terminal.expect("on-a-terminal")
-    terminal.expect("30 100")
-    terminal.expect("xterm")
-    fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 132, 0, 0))
-    os.kill(terminal.pid, signal.SIGWINCH)
-    time.sleep(0.3)
-    terminal.type("stty size\n")
-    terminal.expect("41 132")
-    terminal.type("sleep 60; echo was-'cut'-short $?\n")
-    time.sleep(0.3)
-    terminal.type("\x03")
-    terminal.type("echo and-'goes'-on\n")
-    terminal.expect("and-goes-on")
-    terminal.type("exit 9\n")
-    assert terminal.end() == 9
+    with Terminal(yard, "exec", dev.name, "--", "sh") as terminal:
+        # podman throws away what was typed before its terminal stood.
+        terminal.expect("$ ")
+        terminal.type("test -t 0 && test -t 1 && echo on-a-'terminal'; stty size; echo $TERM\n")
+        terminal.expect("on-a-terminal")
+        terminal.expect("30 100")
+        terminal.expect("xterm")
+        fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 132, 0, 0))
+        os.kill(terminal.pid, signal.SIGWINCH)
+        time.sleep(0.3)
+        terminal.type("stty size\n")
+        terminal.expect("41 132")
+        terminal.type("sleep 60; echo was-'cut'-short $?\n")
+        time.sleep(0.3)
+        terminal.type("\x03")
+        terminal.type("echo and-'goes'-on\n")
+        terminal.expect("and-goes-on")
+        terminal.type("exit 9\n")
+        assert terminal.end() == 9
 
 
 def test_run_rm_leaves_nothing_behind(yard: Installation, runtime: str) -> None:

@@ -62,8 +62,10 @@ class ProviderConnection(asyncio.Protocol):
 
     def send(self, head: bytes, body: bytes, sink: Sink) -> None:
         """Send a request; the answer goes to `sink`."""
-        assert self._transport is not None
-        assert self._sink is None
+        if self._transport is None or self._sink is not None:
+            # Never reached; but two calls on one connection would get each other's answers, so no assert, which -O drops.
+            self.abort()
+            raise Fault("internal", "A connection to the provider was given to two calls.")
         self._reset()
         self._sink = sink
         self.answered = False

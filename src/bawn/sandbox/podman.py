@@ -12,12 +12,15 @@ image once for each container to map it to 1000. As an ordinary user, bubblewrap
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import resource
 import shutil
+import struct
 import subprocess
+import termios
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -176,6 +179,8 @@ class Podman:
         if command.tty:
             master, slave = os.openpty()
             os.set_inheritable(master, False)
+            # podman gives its own terminal the size that it finds on ours when it starts.
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", command.rows, command.cols, 0, 0))
             running = Running(_spawn(argv, slave, slave, slave), [master], terminal=slave, label=label)
         else:
             stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()

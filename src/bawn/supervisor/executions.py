@@ -96,6 +96,8 @@ class Executions:
             fcntl.ioctl(
                 terminal, termios.TIOCSWINSZ, struct.pack("HHHH", _size("rows", rows), _size("cols", cols), 0, 0)
             )
+            # podman leads no session on this terminal, so the kernel tells it nothing; others do not mind.
+            self._one(name).running.process.send_signal(signal.SIGWINCH)
 
     def signal(self, name: object, number: object) -> None:
         execution = self._one(name)
