@@ -29,7 +29,7 @@ types: setup
 	@$(BIN)/mypy
 
 bench: setup ## measure, print the table, write build/bench.json and docs/benchmarks.md
-	@$(BIN)/python bench/run.py --docs
+	@$(BIN)/python -m bench.run --docs
 
 lock: ## renew the lock files (needs uv on the PATH)
 	@for group in runtime dev; do \
