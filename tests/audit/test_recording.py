@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bawn.audit import packets
 from bawn.audit.feed import Feed
 from bawn.audit.packets import TailRequest
 from bawn.audit.recorder import Recorder
@@ -256,6 +257,24 @@ async def test_a_writer_that_falls_silent_fails_those_who_wait(writer: Any) -> N
     await recorder.close()
 
 
+async def test_a_writer_that_begins_and_then_falls_silent_fails_those_who_wait() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    recorder = made(ours, ack_timeout_s=0.4)
+    starting = asyncio.create_task(recorder.start())
+    await asyncio.sleep(0.05)
+    said = packets.read_hello(theirs.recv(packets.RECEIVE_SIZE))
+    theirs.send(packets.hello(said.nonce, said.run, 0))
+    await starting
+    theirs.send(packets.WOKE)  # another one, whose answer to the next hello never comes
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        with pytest.raises(Fault) as caught:
+            await recorder.record(event("waited"))
+    assert caught.value.code == "audit.unavailable"
+    await recorder.close(0.1)
+    theirs.close()
+
+
 async def test_a_socket_full_of_packets_is_waited_for(writer: Any) -> None:
     recorder = made(writer.start(), ack_timeout_s=5)
     await recorder.start()
@@ -301,6 +320,21 @@ async def test_secrets_never_reach_the_file(writer: Any) -> None:
     for secret in ("PLANTED", "own", "hunter22"):
         assert secret not in text
     assert writer.records()[-1]["cause"] == "the key was:\n[redacted:anthropic-key] and [redacted]"
+    await recorder.close()
+
+
+async def test_a_secret_is_taken_out_before_a_long_text_is_cut(writer: Any) -> None:
+    """Half of a secret would not be recognised any more."""
+    redactor = Redactor()
+    redactor.learn(["planted-0123456789abcdefghijklmnopqrstuvwxyz"])
+    recorder = Recorder(writer.start(), redactor, RealClock())
+    await recorder.start()
+    for before in range(215, 260, 5):
+        await recorder.record(
+            Event(event="e", cause="-" * before + "planted-0123456789abcdefghijklmnopqrstuvwxyz" + "." * 20_000)
+        )
+    text = (writer.directory / "audit.jsonl").read_text()
+    assert "plant" not in text
     await recorder.close()
 
 

@@ -82,6 +82,13 @@ def test_a_text_without_end_is_cut() -> None:
     assert isinstance(read_line(line), Record)
 
 
+def test_a_text_that_grows_by_being_escaped_is_cut_further() -> None:
+    long = Event("e", cause="\0" * 3000, detail=tuple((f"{n}" + "\1" * 400, "\udc80" * 400) for n in range(20)))
+    line = line_of(record_of(long, "rec_1", NOON))
+    assert len(line) <= LINE_LIMIT
+    assert read_line(line).id == "rec_1"
+
+
 def test_a_detail_that_comes_twice_is_kept_twice() -> None:
     record = record_of(Event("e", detail=(("a", "1"), ("a", "2"), ("a.2", "3"))), "rec_1", NOON)
     assert sorted(record.detail.values()) == ["1", "2", "3"]

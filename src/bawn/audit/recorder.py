@@ -22,7 +22,7 @@ import structlog
 
 from bawn.audit import packets
 from bawn.audit.packets import TailRequest
-from bawn.audit.records import changed, line_of, record_of
+from bawn.audit.records import changed, fitting, record_of, whole
 from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
 from bawn.errors import Fault
@@ -192,9 +192,12 @@ class Recorder:
         number = self._last + 1
         id_ = f"{self._prefix}{number:08x}"
         record = record_of(event, id_, self._clock.now())
-        line = line_of(record)
+        line = whole(record)
         if self._redactor.suspects(line.decode()):
-            line = line_of(changed(record, self._redactor.text))
+            record = changed(record, self._redactor.text)
+            line = whole(record)
+        # Cut last: half a secret is not recognised any more.
+        line = fitting(record, line)
         if not self.pending:
             self._progress = self._loop.time()
         self._last = number
@@ -391,7 +394,8 @@ class Recorder:
 
     def _watch(self) -> None:
         silent = self._loop.time() - self._progress
-        if self.pending and self._attached and silent > self._ack_timeout_s and not self._trouble:
+        # Also between a writer's first word and its answer to our hello: that one may never come.
+        if self.pending and silent > self._ack_timeout_s and not self._trouble:
             self._fail("the audit writer does not answer")
         self._watch_handle = self._loop.call_later(min(1.0, self._ack_timeout_s / 4), self._watch)
 

@@ -23,7 +23,7 @@ from msgspec import Struct
 from bawn.terms.event import Event
 
 LINE_LIMIT = 16 * 1024
-"""Bytes of one line; longer ones have their texts cut to `TEXT_LIMIT` characters."""
+"""Bytes of one line; longer ones have their texts cut to `TEXT_LIMIT` characters, or fewer until they fit."""
 
 TEXT_LIMIT = 256
 _DETAIL_LIMIT = 16
@@ -83,14 +83,25 @@ def record_of(event: Event, id: str, now: datetime) -> Record:  # noqa: A002 - i
 
 def line_of(record: Record) -> bytes:
     """One line of JSON without its line feed. Texts that no line can hold are cut or escaped, never refused."""
+    return fitting(record, whole(record))
+
+
+def whole(record: Record) -> bytes:
+    """The line uncut. What is looked for in it (a secret) must be looked for here: a cut one is not recognised."""
     try:
-        line = _encode(record)
+        return _encode(record)
     except UnicodeEncodeError:  # a lone surrogate, which UTF-8 has no bytes for
-        line = _encode(changed(record, lambda text: text.encode("utf-8", "backslashreplace").decode()))
-    if len(line) > LINE_LIMIT:
-        short = changed(record, lambda text: text[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode())
+        return _encode(changed(record, lambda text: text.encode("utf-8", "backslashreplace").decode()))
+
+
+def fitting(record: Record, line: bytes) -> bytes:
+    """`line`, which is `whole(record)`, or the record cut so that its line fits."""
+    limit = TEXT_LIMIT
+    while len(line) > LINE_LIMIT:
+        short = changed(record, lambda text: text[:limit])  # noqa: B023 - called at once
         short.detail = dict(list(short.detail.items())[:_DETAIL_LIMIT])
-        line = _encode(short)
+        line = whole(short)
+        limit //= 2  # control characters are written as six bytes each
     return line
 
 
