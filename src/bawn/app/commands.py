@@ -14,8 +14,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from bawn.app.boxes import Boxes, Packet
 from bawn.errors import Fault
+from bawn.lines.line import Line, Packet
 from bawn.sdk.frames import Channel, Command, Data
 
 _READ_BYTES = 32 * 1024
@@ -26,7 +26,7 @@ _END_OF_TRANSMISSION = b"\x04"
 class RunningCommand:
     """Fulfils `api.services.Running`."""
 
-    def __init__(self, boxes: Boxes, started: Packet, command: Command, log: Callable[[bytes], None]) -> None:
+    def __init__(self, boxes: Line, started: Packet, command: Command, log: Callable[[bytes], None]) -> None:
         self._boxes = boxes
         self.id = str(started.body["exec"])
         self._tty = command.tty

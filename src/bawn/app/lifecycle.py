@@ -18,13 +18,13 @@ import structlog
 from msgspec import UNSET, structs
 
 from bawn.api.services import Change, Recorder, Running
-from bawn.app.boxes import Boxes, Packet
 from bawn.app.commands import RunningCommand
 from bawn.app.container_log import ContainerLogs
 from bawn.errors import Fault, quoted
 from bawn.gateway.doors import Doors
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
+from bawn.lines.line import Line, Packet
 from bawn.sandbox.agent_env import agent_files
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command
@@ -63,7 +63,7 @@ class Lifecycle:
         self._defaults = defaults
         self._environment = environment
         self._why = why
-        self._boxes: Boxes | None = None
+        self._boxes: Line | None = None
         self._commands: dict[str, RunningCommand] = {}
         self._early_exits: dict[str, dict[str, Any]] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -71,11 +71,11 @@ class Lifecycle:
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
 
-    def connect(self, boxes: Boxes) -> None:
+    def connect(self, boxes: Line) -> None:
         self._boxes = boxes
 
     @property
-    def boxes(self) -> Boxes:
+    def boxes(self) -> Line:
         if self._boxes is None:
             raise Fault("supervisor.unavailable", "There is no supervisor.")
         return self._boxes

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from bawn import __version__
 from bawn.api.services import Recorder
-from bawn.app.boxes import Boxes
 from bawn.app.settings import Configuration, configured
 from bawn.audit.feed import Feed
 from bawn.audit.packets import TailRequest
@@ -24,6 +23,7 @@ from bawn.gateway.providers import HABITS, WIRE_OF
 from bawn.guardrails.refusals import RefusalBook
 from bawn.guardrails.usage import UsageBook
 from bawn.identity.registry import Registry
+from bawn.lines.line import Line
 from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
@@ -179,7 +179,7 @@ class Models:
 class Images:
     """Images are the supervisor's; this passes on what it says."""
 
-    def __init__(self, boxes: Callable[[], Boxes], recorder: Recorder) -> None:
+    def __init__(self, boxes: Callable[[], Line], recorder: Recorder) -> None:
         self._boxes = boxes
         self._recorder = recorder
         self._listening: dict[str, list[asyncio.Queue[str | None]]] = {}

@@ -16,7 +16,6 @@ from pathlib import Path
 import structlog
 
 from bawn.api.services import Services
-from bawn.app.boxes import Boxes
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
 from bawn.app.lifecycle import Lifecycle
@@ -46,6 +45,7 @@ from bawn.identity.expiry import Expiry
 from bawn.identity.operators import Operators
 from bawn.identity.record import Record
 from bawn.identity.registry import Registry
+from bawn.lines.line import Line
 from bawn.sandbox.agent_env import agent_environment
 from bawn.store.engine import Store, open_store
 from bawn.vault.master import find_master
@@ -118,7 +118,9 @@ class Yard:
             self._environment,
             Refusals(self.books.refusals).last,
         )
-        self.boxes = Boxes(handed.control, self.lifecycle.heard, self._supervisor_gone)
+        self.boxes = Line(
+            handed.control, self.lifecycle.heard, self._supervisor_gone, "supervisor", "supervisor.unavailable"
+        )
         self.lifecycle.connect(self.boxes)
         self.expiry = Expiry(self.registry, self.clock, self.lifecycle.stop_expired)
         self.status = Status(handed.home, handed.config, lambda: self.configuration, self.registry, self.clock)

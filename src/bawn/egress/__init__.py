@@ -1,0 +1,1 @@
+"""The egress door: a forward proxy that denies until a rule allows."""
