@@ -19,6 +19,7 @@ for name in ("--control-fd", "--audit-fd", "--master-fd"):
 asked, _others = parser.parse_known_args()
 control = socket.socket(fileno=asked.control_fd)
 doors: dict[str, socket.socket] = {}
+owners: dict[str, socket.socket] = {}
 events: list[dict[str, Any]] = []
 answers: dict[int, tuple[dict[str, Any], list[int]]] = {}
 news = threading.Condition()
@@ -37,6 +38,8 @@ def listen() -> None:
             if said.get("event") == "door":
                 doors[said["uuid"]] = door = socket.socket(fileno=fds[0])
                 threading.Thread(target=answer_door, args=(door, said["uuid"]), daemon=True).start()
+            elif said.get("event") == "owner":
+                owners[said["name"]] = socket.socket(fileno=fds[0])
             elif "event" in said:
                 events.append(said)
             else:
@@ -104,6 +107,12 @@ def serve(caller: socket.socket, number: int) -> None:
                 }  # fmt: skip
             case "die":
                 os._exit(1)
+            case "owner":
+                said = {}
+                if (pair := owners.get(request["name"])) is not None:
+                    with contextlib.suppress(OSError, ValueError):
+                        pair.send(b"look")
+                        said = json.loads(pair.recv(1 << 20))
             case "exec":
                 said = execute(request, number)
             case _:

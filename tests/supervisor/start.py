@@ -8,4 +8,7 @@ from bawn.supervisor.processes import Programs
 
 here = Path(__file__).parent
 service = (str(here / "stand_in_service.py"),)
-sys.exit(main(sys.argv[1:], Programs(gateway=(str(here / "stand_in_gateway.py"),), audit=service, scripted=service)))
+gateway = (str(here / "stand_in_gateway.py"),)
+owner = (str(here / "stand_in_owner.py"),)
+programs = Programs(gateway, audit=service, scripted=service, egress=owner, packages=owner)
+sys.exit(main(sys.argv[1:], programs))

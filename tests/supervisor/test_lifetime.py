@@ -85,7 +85,7 @@ def test_a_supervisor_that_crashes_takes_all_its_processes_along_but_not_the_box
     yard = own_yard()
     box = yard.started()
     first = yard.state(box)["pid"]
-    services = [yard.ask("look")["pid"], yard.ask("look")["hello"]["audit_pid"]]
+    services = [yard.ask("look")["pid"], yard.ask("look")["hello"]["pids"]["audit"]]
     yard.crash()
     assert all(gone(pid) for pid in services)
     assert not gone(first, 0.1)

@@ -130,8 +130,11 @@ class Status:
         if rootless:
             degraded.append("Rootless: all processes of Bawn run as one user; only process borders part them.")
         processes = [shapes.Process("gateway", os.getpid(), pwd.getpwuid(os.geteuid()).pw_name)]
-        if isinstance(self.greeting.get("audit_pid"), int):
-            processes.append(shapes.Process("audit", self.greeting["audit_pid"]))
+        processes += [
+            shapes.Process(str(name), int(pid))
+            for name, pid in self.greeting.get("pids", {}).items()
+            if name != "gateway"
+        ]
         processes.append(shapes.Process("supervisor", os.getppid()))
         return shapes.Status(
             version=__version__,

@@ -33,14 +33,14 @@ class Control:
         runtimes: Mapping[str, Runtime],
         images: Images,
         rootless: bool,
-        audit_pid: Callable[[], int | None],
+        pids: Callable[[], Mapping[str, int]],
         on_hello: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._runtimes = runtimes
         self._images = images
         self._rootless = rootless
-        self._audit_pid = audit_pid
+        self._pids = pids
         self._on_hello = on_hello
         self._line: Line | None = None
         self._greeted = False
@@ -60,6 +60,11 @@ class Control:
             "images.build": self._images_build,
             "images.remove": self._images_remove,
         }
+
+    @property
+    def greeted(self) -> bool:
+        """Whether there is a gateway that takes events."""
+        return self._line is not None and self._greeted
 
     def connect(self, line: Line | None) -> None:
         if self._line is not None:
@@ -118,12 +123,12 @@ class Control:
                 "runtimes": {name: runtime.lacking() or "ready" for name, runtime in self._runtimes.items()},
                 "rootless": self._rootless,
                 "degraded": self.degraded(),
-                "audit_pid": self._audit_pid(),
+                "pids": dict(self._pids()),
             },
             (),
         )
         self._greeted = True
-        keeper.announce_doors()
+        keeper.announce_doors("gateway")
         unheard, self._unheard = self._unheard, []
         for event in unheard:
             self.tell(event)

@@ -24,10 +24,17 @@ class Home:
         """Where the management API answers."""
         return self.path / "run/bawn.sock"
 
-    def lay_out(self, gateway: User | None, audit: User | None) -> None:
+    def lay_out(self, gateway: User | None, audit: User | None, egress: User | None) -> None:
         """Makes the folders, each for who works in it; `None` users: rootless, all ours."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owners = {"state": gateway, "run": gateway, "audit": audit, "containers": None, "images": None}
+        owners = {
+            "state": gateway,
+            "run": gateway,
+            "audit": audit,
+            "packages": egress,
+            "containers": None,
+            "images": None,
+        }
         if gateway is not None:
             os.chown(self.path, 0, gateway.gid)
         # Of an installation of root, other users may pass to the socket, by name, and see or open nothing else.

@@ -25,6 +25,8 @@ from bawn.supervisor.loop import Act, Loop
 from bawn.terms.door import OPEN_NOW, PLACES
 
 Tell = Callable[[Mapping[str, object], Sequence[int]], None]
+TellOwner = Callable[[str, Mapping[str, object], Sequence[int]], None]
+"""Tells the process of this name."""
 Answer = Callable[[dict[str, object] | Fault], None]
 
 THREADS = 8
@@ -33,12 +35,19 @@ STOP_LIMIT_S = 60.0
 
 class Keeper:
     def __init__(
-        self, loop: Loop, runtimes: Mapping[str, Runtime], records: Records, tell: Tell, closed: Sequence[Path]
+        self,
+        loop: Loop,
+        runtimes: Mapping[str, Runtime],
+        records: Records,
+        tell: Tell,
+        tell_owner: TellOwner,
+        closed: Sequence[Path],
     ) -> None:
         self._loop = loop
         self._runtimes = runtimes
         self._records = records
         self._tell = tell
+        self._tell_owner = tell_owner
         self._closed = closed
         """Folders that no container may see."""
         self._held: dict[str, Held] = {}
@@ -58,10 +67,10 @@ class Keeper:
         """Runs `work` in a thread, beside everything else."""
         self._work.submit(work)
 
-    def announce_doors(self) -> None:
-        """Hands every open door to the gateway, as after its restart."""
+    def announce_doors(self, owner: str) -> None:
+        """Hands every open door of this process to it, as after its restart."""
         for held in self._held.values():
-            self._announce(held)
+            self._announce(held, owner)
 
     def start(self, raw: object, answer: Answer) -> None:
         spec = read(raw, closed=self._closed)
@@ -112,7 +121,7 @@ class Keeper:
         held.box = box
         held.doors = dict(zip(OPEN_NOW, opened, strict=True))
         if held.revoked:
-            held.shut()
+            self._shut(held)
             answer(Fault("sandbox.not_running", "the container was stopped while it started"))
             return
         held.state = "running"
@@ -120,9 +129,11 @@ class Keeper:
         self._watch(held)
         answer({"pid": box.pid, "netns_inode": box.netns_inode, "start_time": box.start_time})
 
-    def _announce(self, held: Held) -> None:
+    def _announce(self, held: Held, only: str | None = None) -> None:
         for kind, door in held.doors.items():
             place = PLACES[kind]
+            if only not in (None, place.owner):
+                continue
             packet = {
                 "event": "door",
                 "uuid": held.spec.uuid,
@@ -130,7 +141,14 @@ class Keeper:
                 "address": place.address,
                 "port": place.port,
             }
-            self._tell(packet, [door.fileno()])
+            self._tell_owner(place.owner, packet, [door.fileno()])
+
+    def _shut(self, held: Held) -> None:
+        """Closes its doors for everybody, and what came in by them ends with them."""
+        kinds = tuple(held.doors)
+        held.shut()
+        for owner in {PLACES[kind].owner for kind in kinds} - {"gateway"}:  # which is told by itself what ends
+            self._tell_owner(owner, {"event": "doors.closed", "uuid": held.spec.uuid}, ())
 
     def _watch(self, held: Held) -> None:
         if held.box is None:
@@ -151,7 +169,7 @@ class Keeper:
     def _ended(self, held: Held) -> None:
         """The first process is gone though nobody asked for it."""
         self._unwatch(held)
-        held.shut()
+        self._shut(held)
         held.state, box, held.box = "stopping", held.box, None
         runtime = self._runtimes[held.spec.runtime]
 
@@ -173,7 +191,7 @@ class Keeper:
             answer({})
             return
         held.revoked = True
-        held.shut()
+        self._shut(held)
         self._unwatch(held)
         if held.state == "running":
             held.state = "stopping"
@@ -204,7 +222,7 @@ class Keeper:
         self._loop.post(lambda: self._stopped(held, delete, answer))
 
     def _stopped(self, held: Held, delete: bool, answer: Answer) -> None:
-        held.shut()
+        self._shut(held)
         held.state, held.box = "stopped", None
         if delete and self._held.get(held.spec.uuid) is held:
             del self._held[held.spec.uuid]

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +29,7 @@ from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
 from bawn.supervisor.processes import Processes, Programs, Setting
-from bawn.supervisor.users import AUDIT, GATEWAY, system_user
+from bawn.supervisor.users import AUDIT, EGRESS, GATEWAY, system_user
 
 ANSWER_INTERVAL_S = 0.05
 
@@ -48,21 +48,21 @@ class Supervisor:
             runtimes=runtimes,
             images=images,
             rootless=rootless,
-            audit_pid=self._audit_pid,
+            pids=self._pids,
             on_hello=self._greeted,
         )
         closed = [setting.home.path, setting.config.parent, setting.master_key.parent]
         records = Records(setting.home.path / "containers")
-        self._keeper = Keeper(self._loop, runtimes, records, self._control.tell, closed)
+        self._keeper = Keeper(self._loop, runtimes, records, self._control.tell, self._tell_owner, closed)
         self._executions = Executions(self._loop, self._keeper, runtimes, self._control.tell)
         self._control.keeper, self._control.executions = self._keeper, self._executions
-        self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone)
+        self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
         self._ready = False
         self._leave_boxes = False
         self._ending = False
 
-    def _audit_pid(self) -> int | None:
-        return self._processes.audit_pid()  # made after the control that asks for it
+    def _pids(self) -> dict[str, int]:
+        return self._processes.pids()  # made after the control that asks for them
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
@@ -104,8 +104,25 @@ class Supervisor:
         self._control.connect(None)
         self._executions.hang_up()
 
+    def _tell_owner(self, owner: str, event: Mapping[str, object], fds: Sequence[int]) -> None:
+        if owner == "gateway":
+            self._control.tell(event, fds)
+        else:
+            self._processes.tell(owner, event, fds)
+
+    def _owner_started(self, name: str) -> None:
+        """A process of other doors came, or came again."""
+        self._keeper.announce_doors(name)
+        if self._control.greeted:
+            self._processes.introduce(self._control.tell, name)
+
     def _greeted(self) -> None:
-        """The gateway knows its containers; ready is when its API answers as well."""
+        """The gateway knows its containers."""
+        self._processes.introduce(self._control.tell)
+        self._answering()
+
+    def _answering(self) -> None:
+        """Ready is when the gateway's API answers as well."""
         if self._ready:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -113,7 +130,7 @@ class Supervisor:
             try:
                 probe.connect(str(self._setting.home.socket))
             except OSError:
-                self._loop.after(ANSWER_INTERVAL_S, self._greeted)
+                self._loop.after(ANSWER_INTERVAL_S, self._answering)
                 return
         self._ready = True
         home = self._setting.home
@@ -131,7 +148,7 @@ class Supervisor:
 def run(setting: Setting, *, rootless: bool) -> int:
     """One supervisor, from lock to end."""
     try:
-        setting.home.lay_out(setting.gateway_user, setting.audit_user)
+        setting.home.lay_out(setting.gateway_user, setting.audit_user, setting.egress_user)
         lock = setting.home.lock()
         try:
             Supervisor(setting, rootless=rootless).run()
@@ -172,6 +189,7 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
             script=None if asked.script is None else asked.script.absolute(),
             gateway_user=None if rootless else system_user(GATEWAY),
             audit_user=None if rootless else system_user(AUDIT),
+            egress_user=None if rootless else system_user(EGRESS),
             programs=programs or Programs(),
         )
     except Fault as fault:

@@ -2,32 +2,25 @@
 
 The gateway and the audit writer live and die together: they share one socketpair, a pair is one lifetime, and
 without the writer the gateway may let nothing pass anyway. When either ends unasked, the other is stopped,
-both start again after a pause that grows, and the new gateway is handed every door. Nothing of the
-operator's environment reaches them.
+both start again after a pause that grows, and the new gateway is handed every door. The processes of the other doors
+live on beside them (`owners.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bawn.sandbox.python import environment
+from bawn.supervisor.children import Children
 from bawn.supervisor.home import Home, open_master_key
 from bawn.supervisor.launch import Launch
 from bawn.supervisor.loop import Act, Loop
+from bawn.supervisor.owners import Owner, Owners
 from bawn.supervisor.users import User
-
-PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-STEADY_S = 30.0
-"""Who lived this long is not crashing in a row."""
-GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,8 @@ class Programs:
     gateway: tuple[str, ...] = ("-m", "bawn.app")
     audit: tuple[str, ...] = ("-m", "bawn.audit")
     scripted: tuple[str, ...] = ("-m", "bawn.inference")
+    egress: tuple[str, ...] = ("-m", "bawn.egress")
+    packages: tuple[str, ...] = ("-m", "bawn.packages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +46,66 @@ class Setting:
     """Who becomes an admin at the very first start, beside root: whoever ran `sudo bawn up`."""
     gateway_user: User | None
     audit_user: User | None
+    egress_user: User | None
     programs: Programs = field(default_factory=Programs)
 
 
 class Processes:
     def __init__(
-        self, loop: Loop, setting: Setting, on_gateway: Callable[[socket.socket], None], on_gateway_gone: Act
+        self,
+        loop: Loop,
+        setting: Setting,
+        on_gateway: Callable[[socket.socket], None],
+        on_gateway_gone: Act,
+        on_owner: Callable[[str], None],
     ) -> None:
-        self._loop = loop
         self._setting = setting
         self._on_gateway = on_gateway
         self._on_gateway_gone = on_gateway_gone
-        self._live: dict[str, subprocess.Popen[bytes]] = {}
-        self._pidfds: dict[str, int] = {}
-        self._since: dict[str, float] = {}
-        self._crashes: dict[str, int] = {}
-        self._stopping = False
+        self._children = Children(loop)
         self._scripted = self._scripted_listener()
+        home, programs = setting.home.path, setting.programs
+        self._owners = Owners(
+            loop,
+            self._children,
+            [
+                Owner("egress", programs.egress, setting.egress_user),
+                Owner("packages", programs.packages, setting.egress_user, folder=home / "packages", registries=True),
+            ],
+            on_owner,
+        )
 
-    def audit_pid(self) -> int | None:
-        writer = self._live.get("audit")
-        return writer.pid if writer else None
+    def pids(self) -> dict[str, int]:
+        """Of every process that runs, by its name."""
+        return self._children.pids()
 
     def start(self) -> None:
         self._start_scripted()
+        self._owners.start()
         self._start_core()
+
+    def tell(self, owner: str, event: Mapping[str, object], fds: Sequence[int] = ()) -> None:
+        """An event for the process that owns a kind of door."""
+        self._owners.tell(owner, event, fds)
+
+    def introduce(self, tell_gateway: Callable[[Mapping[str, object], Sequence[int]], None], *names: str) -> None:
+        """Connects the gateway with the processes of the other doors, all of them or those named."""
+        self._owners.introduce(tell_gateway, *names)
 
     def end_gateway(self) -> None:
         """Its line is broken: it cannot be trusted to be in order."""
-        gateway = self._live.get("gateway")
-        if gateway is not None:
-            gateway.kill()
+        self._children.kill("gateway")
 
     def stop(self) -> None:
-        """Orderly: the gateway first, so that the writer can take the last records."""
-        self._stopping = True
-        for name in ("gateway", "audit", "scripted"):
-            self._end(name, signal.SIGTERM)
+        """Orderly: the gateway before the writer, so that the writer can take the last records."""
+        self._children.stop()
+        for name in ("egress", "packages", "gateway", "audit", "scripted"):
+            self._children.end(name)
+        self._owners.close()
         self._scripted.close()
 
     def _start_core(self) -> None:
-        if self._stopping:
+        if self._children.stopping:
             return
         setting = self._setting
         control, gateway_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -99,12 +113,13 @@ class Processes:
         folder = os.open(setting.home.path / "audit", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         key = open_master_key(setting.master_key, setting.home.path)
         try:
-            self._spawn(
+            self._children.spawn(
                 "audit",
                 [*setting.programs.audit, "--directory-fd", str(folder), "--socket-fd", str(writer_end.fileno())],
                 [folder, writer_end.fileno()],
                 setting.audit_user,
                 Launch(os.getpid()),
+                lambda: self._core_ended("audit"),
             )
             places = ["--home", str(setting.home.path), "--config", str(setting.config)]
             if setting.gateway_user is not None:
@@ -123,8 +138,14 @@ class Processes:
                 readable=[str(setting.config)],
                 writable=[str(setting.home.path / name) for name in ("state", "run")],
             )
-            fds = [gateway_end.fileno(), audit_end.fileno(), key]
-            self._spawn("gateway", [*setting.programs.gateway, *places, *handed], fds, setting.gateway_user, launch)
+            self._children.spawn(
+                "gateway",
+                [*setting.programs.gateway, *places, *handed],
+                [gateway_end.fileno(), audit_end.fileno(), key],
+                setting.gateway_user,
+                launch,
+                lambda: self._core_ended("gateway"),
+            )
         finally:
             os.close(folder)
             os.close(key)
@@ -132,14 +153,27 @@ class Processes:
                 end.close()
         self._on_gateway(control)
 
+    def _core_ended(self, name: str) -> None:
+        for other in ("gateway", "audit"):
+            self._children.end(other, signal.SIGTERM)
+        self._on_gateway_gone()
+        self._children.later(name, self._start_core)
+
     def _start_scripted(self) -> None:
-        if self._stopping:
+        if self._children.stopping:
             return
         script = self._setting.script
         arguments = [*self._setting.programs.scripted, "--socket-fd", str(self._scripted.fileno())]
         arguments += [] if script is None else ["--script", str(script)]
         launch = Launch(os.getpid(), readable=[] if script is None else [str(script)])
-        self._spawn("scripted", arguments, [self._scripted.fileno()], self._setting.gateway_user, launch)
+        self._children.spawn(
+            "scripted",
+            arguments,
+            [self._scripted.fileno()],
+            self._setting.gateway_user,
+            launch,
+            lambda: self._children.later("scripted", self._start_scripted),
+        )
 
     def _scripted_listener(self) -> socket.socket:
         """There is no model listener on the host's TCP: the scripted model has a socket of the file system."""
@@ -152,49 +186,3 @@ class Processes:
             os.chown(path, self._setting.gateway_user.uid, self._setting.gateway_user.gid)
         listener.listen(1024)
         return listener
-
-    def _spawn(self, name: str, arguments: list[str], fds: list[int], user: User | None, launch: Launch) -> None:
-        if user is not None:
-            launch = Launch(launch.parent, user.uid, user.gid, launch.readable, launch.writable)
-        # Its own session, so that the terminal's ^C comes to the supervisor alone, which ends all in order.
-        process = subprocess.Popen(
-            launch.argv(arguments),
-            env=environment(),
-            cwd="/",
-            pass_fds=fds,
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            start_new_session=True,
-        )
-        self._live[name] = process
-        self._since[name] = time.monotonic()
-        self._pidfds[name] = os.pidfd_open(process.pid)
-        self._loop.watch(self._pidfds[name], lambda: self._ended(name))
-
-    def _ended(self, name: str) -> None:
-        """A process ended though nobody asked it to."""
-        self._end(name, None)
-        restart: Act = self._start_scripted
-        if name != "scripted":
-            for other in ("gateway", "audit"):
-                self._end(other, signal.SIGTERM)
-            self._on_gateway_gone()
-            restart = self._start_core
-        crashes = 0 if time.monotonic() - self._since[name] > STEADY_S else self._crashes.get(name, 0)
-        self._crashes[name] = crashes + 1
-        self._loop.after(PAUSES_S[min(crashes, len(PAUSES_S) - 1)], restart)
-
-    def _end(self, name: str, number: signal.Signals | None) -> None:
-        process = self._live.pop(name, None)
-        if process is None:
-            return
-        pidfd = self._pidfds.pop(name)
-        self._loop.unwatch(pidfd)
-        os.close(pidfd)
-        if number is not None:
-            process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-            return
-        process.kill()
-        process.wait()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bawn.errors import Fault
 from bawn.sandbox.python import environment
 
-GATEWAY, AUDIT = "bawn", "bawn-audit"
+GATEWAY, AUDIT, EGRESS = "bawn", "bawn-audit", "bawn-egress"
 
 
 @dataclass(frozen=True, slots=True)

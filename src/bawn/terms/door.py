@@ -15,6 +15,7 @@ class DoorKind(StrEnum):
     AI = "ai"
     EGRESS = "egress"
     MCP = "mcp"
+    PACKAGES = "packages"
     EXEC = "exec"
 
 
@@ -32,10 +33,11 @@ PLACES: dict[DoorKind, Place] = {
     DoorKind.AI: Place("127.0.0.2", 80, "ai.bawn.internal", "gateway"),
     DoorKind.EGRESS: Place("127.0.0.3", 3128, "egress.bawn.internal", "egress"),
     DoorKind.MCP: Place("127.0.0.4", 80, "mcp.bawn.internal", "mcp"),
+    DoorKind.PACKAGES: Place("127.0.0.5", 80, "packages.bawn.internal", "packages"),
 }
 """Doors with a fixed place; `exec-<n>.bawn.internal` follow from 127.0.0.10 on."""
 
-OPEN_NOW: tuple[DoorKind, ...] = (DoorKind.AI,)
+OPEN_NOW: tuple[DoorKind, ...] = (DoorKind.AI, DoorKind.EGRESS, DoorKind.PACKAGES)
 """The kinds opened for every container today; a new kind of door is added here and nowhere else."""
 
 
