@@ -13,7 +13,7 @@ from bawn.store import open_store
 from bawn.store.tables import metadata
 from bawn.store.upgrade import upgrade
 
-ROOMS = ("gateway", "guardrails", "identity", "vault")
+ROOMS = ("egress", "gateway", "guardrails", "identity", "vault")
 
 
 def shape(connection: sa.Connection) -> set[str]:

@@ -28,7 +28,7 @@ from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
-from bawn.vault.vault import KeyInfo, Vault
+from bawn.vault.vault import CREDENTIAL, KeyInfo, Vault
 
 
 class Keys:
@@ -39,7 +39,7 @@ class Keys:
         self._recorder = recorder
 
     async def list(self) -> Sequence[shapes.Key]:
-        return [_key(info) for info in self._vault.list()]
+        return [_key(info) for info in self._vault.list() if not info.provider.startswith(CREDENTIAL)]
 
     async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
         info = await self._vault.add(provider, secret, name)

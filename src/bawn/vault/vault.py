@@ -25,7 +25,9 @@ from bawn.vault.seal import Seal
 from bawn.vault.secret import Secret
 from bawn.vault.tables import keys
 
-PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,62}")
+CREDENTIAL = "credential/"
+"""Begins the name under which the value of a brokered credential is kept; no provider has it."""
+PROVIDER = re.compile(rf"({CREDENTIAL})?[a-z][a-z0-9-]{{0,62}}")
 SHORTEST, LONGEST = 8, 8192
 
 T = TypeVar("T")
