@@ -91,7 +91,7 @@ def terminal(rows: int, cols: int) -> tuple[int, int]:
     return master, slave
 
 
-def become_agent(asked: Joining) -> None:
+def become_agent(asked: Joining, filter_: bytes | None) -> None:
     """Gives up, one after the other, everything the agent must not have."""
     for capability in range(64):
         with contextlib.suppress(OSError):
@@ -105,11 +105,11 @@ def become_agent(asked: Joining) -> None:
     os.setresuid(AGENT, AGENT, AGENT)
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    if seccomp.known():
-        kernel.apply_seccomp(seccomp.program())
+    if filter_ is not None:
+        kernel.apply_seccomp(filter_)
 
 
-def run(asked: Joining, slave: int | None) -> None:
+def run(asked: Joining, slave: int | None, filter_: bytes | None) -> None:
     """The child: never returns."""
     code = NOT_EXECUTABLE
     try:
@@ -122,7 +122,7 @@ def run(asked: Joining, slave: int | None) -> None:
         os.umask(0o022)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        become_agent(asked)
+        become_agent(asked, filter_)
         os.chdir(asked.cwd)
         code = execute(asked.argv, asked.env)
     except OSError as error:
@@ -175,23 +175,24 @@ def main() -> None:
         asked = Joining(**json.loads(request.read()))
     channel = socket.socket(fileno=asked.channel)
     null = os.open("/dev/null", os.O_RDWR)
+    filter_ = seccomp.program() if seccomp.known() else None
     code = NOT_EXECUTABLE
     try:
         with contextlib.suppress(PermissionError):
             os.setgroups([])
         enter(asked.namespaces)
-        code = attend(asked, channel, null)
+        code = attend(asked, channel, null, filter_)
     except OSError as error:
         channel.send(json.dumps({"ok": False, "cause": str(error)}).encode())
     finally:
         os._exit(code)  # no unwinding: a traceback would read its source lines from inside the box
 
 
-def attend(asked: Joining, channel: socket.socket, null: int) -> int:
+def attend(asked: Joining, channel: socket.socket, null: int, filter_: bytes | None) -> int:
     held, slave = terminal(asked.rows, asked.cols) if asked.tty else (None, None)
     child = os.fork()
     if child == 0:
-        run(asked, slave)
+        run(asked, slave, filter_)
     rights = array.array("i", [] if held is None or slave is None else [held, slave])
     channel.sendmsg([b'{"ok":true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
     for fd in (0, 1, 2):
