@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import json
 import platform
 import struct
@@ -145,7 +146,7 @@ def profile(machine: str | None = None) -> dict[str, object]:
     for request in rules.terminal_injections:
         rule(["ioctl"], errno.EPERM, {"index": 1, "value": request, "op": "SCMP_CMP_EQ"})
     families = sorted(rules.families.values())
-    for before, after in zip(families, families[1:], strict=False):
+    for before, after in itertools.pairwise(families):
         for number in range(before + 1, after):
             rule(["socket", "socketpair"], errno.EAFNOSUPPORT, {"index": 0, "value": number, "op": "SCMP_CMP_EQ"})
     for number in (0, max(families) + 1):
