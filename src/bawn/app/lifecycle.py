@@ -26,6 +26,7 @@ from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
 from bawn.lines.line import Line, Packet
 from bawn.sandbox.agent_env import agent_files
+from bawn.sandbox.egress_env import TRUST, WRITE_FILES
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
@@ -70,6 +71,10 @@ class Lifecycle:
         self._turns: dict[str, asyncio.Lock] = {}
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
+        self.on_owner: Callable[[str, socket.socket], None] = lambda name, end: end.close()
+        """Told when a process of other doors came: its name, and our end of the line to it."""
+        self.authority = ""
+        """The egress proxy's certificate authority of this boot, PEM."""
 
     def connect(self, boxes: Line) -> None:
         self._boxes = boxes
@@ -216,6 +221,9 @@ class Lifecycle:
             case "door" if len(packet.descriptors) == 1:
                 self._door(body, packet.descriptors[0])
                 return
+            case "owner" if len(packet.descriptors) == 1:
+                self.on_owner(str(body.get("name")), socket.socket(fileno=packet.descriptors[0]))
+                return
             case "exec.exited":
                 self._command_exited(body)
             case "container.exited":
@@ -231,20 +239,29 @@ class Lifecycle:
 
     async def _furnish(self, record: Record) -> None:
         """Put what agents look for into the home of a fresh box; one without a shell does without."""
-        for path, text in agent_files(record.name).items():
-            argv = ["sh", "-c", 'umask 077; printf %s "$2" > "$HOME/$1"', "sh", path, text]
-            command = Command(argv=argv)
-            try:
-                started = await self.boxes.ask(
-                    "exec", uuid=record.uuid, argv=argv, tty=False, env={}, cwd="/", rows=24, cols=80
-                )
-                running = RunningCommand(self.boxes, started, command, lambda data: None)
-                self._follow(running)
-                async with asyncio.timeout(_FURNISH_S):
-                    await running.wait()
-                await running.close()
-            except (Fault, TimeoutError) as error:
-                _log.warning("container.not_furnished", container=record.number, path=path, error=str(error))
+        files = [word for pair in agent_files(record.name).items() for word in pair]
+        await self._do_inside(record, f"{TRUST}; shift; {WRITE_FILES}", self.authority, *files)
+
+    async def trust_anew(self) -> None:
+        """The proxy has another certificate authority: every running box learns it."""
+        for record in self._registry.list():
+            if record.state == "running":
+                await self._do_inside(record, TRUST, self.authority)
+
+    async def _do_inside(self, record: Record, script: str, *words: str) -> None:
+        argv = ["sh", "-c", script, "sh", *words]
+        command = Command(argv=argv)
+        try:
+            started = await self.boxes.ask(
+                "exec", uuid=record.uuid, argv=argv, tty=False, env={}, cwd="/", rows=24, cols=80
+            )
+            running = RunningCommand(self.boxes, started, command, lambda data: None)
+            self._follow(running)
+            async with asyncio.timeout(_FURNISH_S):
+                await running.wait()
+            await running.close()
+        except (Fault, TimeoutError) as error:
+            _log.warning("container.not_furnished", container=record.number, error=str(error))
 
     def _follow(self, running: RunningCommand) -> None:
         """From now on the supervisor's word that the command ended reaches it, also if that came already."""

@@ -11,16 +11,16 @@ import os
 import re
 import uuid as uuids
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bawn.errors import Fault, quoted
 
-RUNTIMES = ("podman", "bubblewrap")
+RUNTIMES = ("podman", "bubblewrap", "runsc")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 IMAGE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-ENV_NAME = re.compile(r"([A-Z_][A-Z0-9_]{0,127}|no_proxy)\Z")
-"""`no_proxy` has no upper-case form that every program reads."""
+ENV_NAME = re.compile(r"([A-Z_][A-Z0-9_]{0,127}|(no|http|https)_proxy)\Z")
+"""The proxies have no upper-case form that every program reads."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 ENV_VALUE_LIMIT = 8192
 ENV_COUNT_LIMIT = 128
@@ -46,10 +46,25 @@ _CLOSED_THEMSELVES = ("/home", "/root", "/tmp", "/var/tmp", "/srv", "/opt", "/mn
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How much of the machine a box may take. Memory holds what lies in its scratch folders as well."""
+
     pids: int = 512
-    memory_bytes: int | None = None
+    memory_bytes: int | None = 4 << 30
     """None: no limit of its own."""
+    cpus: float | None = None
+    """How many processors' time; None: as much as there is."""
     open_files: int = 4096
+    scratch_bytes: int = 2 << 30
+    """What /tmp, /home/agent and /dev/shm may hold each, and /workspace where it is not a folder of the host."""
+    workspace_bytes: int | None = None
+    """What a folder of the host may grow to; needs a quota of its file system."""
+    asked: frozenset[str] = frozenset()
+    """Which of them somebody asked for. What is asked for and cannot be enforced refuses the start; what is our own
+    default is then only reported."""
+
+    def written(self) -> dict[str, object]:
+        """Only what was asked for: defaults may change with a version."""
+        return {name: getattr(self, name) for name in sorted(self.asked)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,8 @@ class Spec:
     """An absolute path without symbolic links; None for a container without a folder of the host."""
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
+    allow_soft_limits: bool = False
+    """Whether the box may start though a limit that was asked for cannot be enforced here."""
 
     def written(self) -> dict[str, object]:
         """The form that `read` takes back."""
@@ -78,16 +95,24 @@ class Spec:
             "hostname": self.hostname,
             "workspace": self.workspace,
             "env": dict(self.env),
-            "limits": {
-                "pids": self.limits.pids,
-                "memory_bytes": self.limits.memory_bytes,
-                "open_files": self.limits.open_files,
-            },
+            "limits": self.limits.written(),
+            "allow_soft_limits": self.allow_soft_limits,
         }
 
 
-_FIELDS = frozenset({"uuid", "number", "name", "runtime", "image", "hostname", "workspace", "env", "limits"})
-_LIMIT_RANGES = {"pids": (16, 32768), "memory_bytes": (32 << 20, 1 << 44), "open_files": (64, 1 << 20)}
+_FIELDS = frozenset(
+    {"uuid", "number", "name", "runtime", "image", "hostname", "workspace", "env", "limits", "allow_soft_limits"}
+)
+_LIMIT_RANGES: dict[str, tuple[float, float]] = {
+    "pids": (16, 32768),
+    "memory_bytes": (32 << 20, 1 << 44),
+    "cpus": (0.05, 4096),
+    "open_files": (64, 1 << 20),
+    "scratch_bytes": (1 << 20, 1 << 44),
+    "workspace_bytes": (1 << 20, 1 << 50),
+}
+_UNLIMITED = ("memory_bytes", "cpus", "workspace_bytes")
+"""Those that may be None."""
 
 
 def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
@@ -117,6 +142,7 @@ def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
         workspace=_workspace(raw.get("workspace"), closed),
         env=read_env(raw.get("env", {})),
         limits=_limits(raw.get("limits", {})),
+        allow_soft_limits=raw.get("allow_soft_limits") is True,
     )
 
 
@@ -161,15 +187,17 @@ def _matching(raw: dict[object, object], name: str, form: re.Pattern[str], rule:
 def _limits(value: object) -> Limits:
     if not isinstance(value, dict) or not set(value) <= set(_LIMIT_RANGES):
         raise _invalid("limits", f"may hold {', '.join(_LIMIT_RANGES)}")
-    read: dict[str, int] = {}
+    read = Limits(asked=frozenset(value))
     for key, number in value.items():
-        if number is None and key == "memory_bytes":
+        if number is None and key in _UNLIMITED:
+            read = replace(read, **{key: None})
             continue
         low, high = _LIMIT_RANGES[key]
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            raise _invalid(f"limits.{key}", f"must be an integer from {low} to {high}")
-        read[key] = number
-    return Limits(**read)
+        kinds = (int, float) if key == "cpus" else (int,)
+        if not isinstance(number, kinds) or isinstance(number, bool) or not low <= number <= high:
+            raise _invalid(f"limits.{key}", f"must be a number from {low:g} to {high:g}")
+        read = replace(read, **{key: number})
+    return read
 
 
 def _workspace(value: object, closed: Sequence[Path]) -> str | None:
