@@ -11,13 +11,16 @@ import pytest
 from tests.supervisor.yard import ORDINARY, Yard, open_yard
 
 
-@pytest.fixture(scope="module", params=["root", "ordinary"])
+@pytest.fixture(scope="module", params=["root", "ordinary", "root-podman"])
 def yard(request: pytest.FixtureRequest) -> Iterator[Yard]:
     if shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
-    if request.param == "root" and os.geteuid() != 0:
+    if request.param != "ordinary" and os.geteuid() != 0:
         pytest.skip("not root")
+    if request.param == "root-podman" and shutil.which("crun") is None:
+        pytest.skip("crun is not installed")
     with open_yard(ORDINARY if request.param == "ordinary" and os.geteuid() == 0 else None) as opened:
+        opened.runtime = "podman" if request.param == "root-podman" else "bubblewrap"
         yield opened
 
 

@@ -27,6 +27,8 @@ for options in ((), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,), (socket.SO_R
 DESCRIPTORS = """
 import os
 for pid in filter(str.isdigit, os.listdir("/proc")):
+    if not os.access(f"/proc/{pid}/fd", os.R_OK):
+        continue
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
             print(pid, fd, os.readlink(f"/proc/{pid}/fd/{fd}"))

@@ -207,3 +207,25 @@ def test_the_master_key_is_made_once_and_outside_of_the_home(own_yard: Callable[
     yard.restart()
     assert key.read_bytes() == made
     assert subprocess.run(["grep", "-rlF", made[:16].hex(), str(yard.home)], check=False).returncode == 1
+
+
+def test_a_gateway_that_never_starts_ends_the_supervisor_instead_of_being_tried_for_ever(tmp_path: Path) -> None:
+    starting = (
+        "import sys; from bawn.supervisor.main import main; from bawn.supervisor.processes import Programs; "
+        "quiet = ('-c', 'import signal; signal.pause()'); bad = ('-c', 'raise SystemExit(1)'); "
+        "sys.exit(main(sys.argv[1:], Programs(bad, quiet, quiet, quiet, quiet)))"
+    )
+    (tmp_path / "etc").mkdir()
+    tmp_path.chmod(0o755)
+    argv = [
+        sys.executable,
+        "-c",
+        starting,
+        "--home",
+        str(tmp_path / "home"),
+        "--config",
+        str(tmp_path / "etc/bawn.yaml"),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "the gateway does not start" in done.stderr

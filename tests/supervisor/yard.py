@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ ORDINARY = 61234
 class Yard:
     """A supervisor that runs, with a stand-in gateway that says what the test wants."""
 
-    def __init__(self, home: Path, uid: int | None) -> None:
+    def __init__(self, home: Path, uid: int | None, further: Sequence[str] = ()) -> None:
         self.home = home
+        self.further = list(further)
+        """Arguments of the supervisor beyond its places."""
+        self.runtime = "bubblewrap"
         self.uid = uid
         self.number = 100
         self.process = self.spawn()
@@ -36,7 +39,15 @@ class Yard:
 
     def spawn(self) -> subprocess.Popen[str]:
         config = self.home.parent / "config/bawn.yaml"
-        argv = [sys.executable, str(HERE / "start.py"), "--home", str(self.home), "--config", str(config)]
+        argv = [
+            sys.executable,
+            str(HERE / "start.py"),
+            "--home",
+            str(self.home),
+            "--config",
+            str(config),
+            *self.further,
+        ]
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home.parent),
@@ -75,19 +86,18 @@ class Yard:
                     raise
                 time.sleep(0.02)
 
-    def spec(self, runtime: str = "bubblewrap", **fields: object) -> dict[str, Any]:
+    def spec(self, runtime: str = "", **fields: object) -> dict[str, Any]:
         self.number += 1
-        image = "host" if runtime == "bubblewrap" else "small"
         spec = {
             "uuid": str(uuid.uuid4()),
             "number": self.number,
             "name": f"box{self.number}",
-            "runtime": runtime,
-            "image": image,
+            "runtime": runtime or self.runtime,
+            "image": "host",
         }
         return {**spec, "workspace": None, "env": {}, **fields}
 
-    def started(self, runtime: str = "bubblewrap", **fields: object) -> str:
+    def started(self, runtime: str = "", **fields: object) -> str:
         spec = self.spec(runtime, **fields)
         said = self.ask("start", spec=spec)
         assert said["ok"], said
@@ -127,7 +137,7 @@ class Yard:
 
 
 @contextlib.contextmanager
-def open_yard(uid: int | None = None) -> Iterator[Yard]:
+def open_yard(uid: int | None = None, further: Sequence[str] = ()) -> Iterator[Yard]:
     place = Path(tempfile.mkdtemp(prefix="bawn-yard-", dir="/var/tmp"))
     for name in ("home", "config"):
         (place / name).mkdir()
@@ -135,7 +145,7 @@ def open_yard(uid: int | None = None) -> Iterator[Yard]:
     if uid is not None:
         for path in (place, *place.rglob("*")):
             os.chown(path, uid, uid)
-    yard = Yard(place / "home", uid)
+    yard = Yard(place / "home", uid, further)
     try:
         yield yard
     finally:

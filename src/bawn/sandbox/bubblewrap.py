@@ -22,8 +22,10 @@ from pathlib import Path
 from bawn.errors import Fault
 from bawn.sandbox import furnishing, python, seccomp
 from bawn.sandbox.attested import Attested
+from bawn.sandbox.bundle import HOST_FILES, HOST_FOLDERS, INIT, READ_ONLY, init_program
+from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.executing import join, memory_file
 from bawn.sandbox.images import HOST, Images
-from bawn.sandbox.joining import JOINED, Joining
 from bawn.sandbox.runtime import (
     Command,
     Prepared,
@@ -37,60 +39,55 @@ from bawn.sandbox.staging import AGENT, STAGE, Stage, agent_uid
 from bawn.sandbox.staging import WORKSPACE as STAGED_WORKSPACE
 
 TIMEOUT_S = 20.0
-SCRATCH_BYTES = 2 << 30
-"""How much /tmp and /home/agent may hold each; it is memory."""
-
-_HOST_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_HOST_FILES = (
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/alternatives",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-)
 
 
 class Bubblewrap:
     name = "bubblewrap"
 
-    def __init__(self, images: Images, *, rootless: bool) -> None:
+    def __init__(self, images: Images, cgroups: Cgroups, *, rootless: bool) -> None:
         self._images = images
+        self._cgroups = cgroups
         self._rootless = rootless
         self._program = shutil.which("bwrap", path=python.SYSTEM_PATH)
         self._monitors: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
     def lacking(self) -> str:
-        return "" if self._program else "bubblewrap is not installed (program bwrap)"
+        if not self._program:
+            return "bubblewrap is not installed (program bwrap)"
+        return "" if init_program() else "bubblewrap has no init for containers (install catatonit)"
 
     def degraded(self) -> list[str]:
-        sentences = ["bubblewrap containers have no memory limit of their own"]
-        if not seccomp.known():
-            sentences.append("there is no system call filter for this processor architecture")
-        return sentences
+        return [] if seccomp.known() else ["there is no system call filter for this processor architecture"]
+
+    def unenforced(self, spec: Spec) -> frozenset[str]:
+        return self._cgroups.unenforced(spec)
 
     def prepare(self, spec: Spec) -> Prepared:
-        if self._program is None:
+        init = init_program()
+        if self._program is None or init is None:
             raise Fault("sandbox.runtime_missing", self.lacking())
         with opened_workspace(spec) as folder:
-            prepared = self._launch(self._program, spec, folder)
+            prepared = self._launch(self._program, init, spec, folder)
             try:
                 confirm_workspace(prepared.box, folder)
+                self._cgroups.make(spec.uuid, spec.limits)
+                self._cgroups.add(spec.uuid, prepared.box.pid)
             except (Fault, OSError):
                 self.kill(spec.uuid, prepared.box)
                 raise
         return prepared
 
-    def _launch(self, program: str, spec: Spec, folder: int | None) -> Prepared:
+    def _launch(self, program: str, init: Path, spec: Spec, folder: int | None) -> Prepared:
         info_r, info_w = os.pipe()
         held, waiting = socket.socketpair()
-        given = {path: _memory_file(text) for path, text in furnishing.files(spec).items()}
-        filter_fd = _memory_file(seccomp.program()) if seccomp.known() else None
+        given = {path: memory_file(text) for path, text in furnishing.files(spec).items()}
+        given[INIT] = memory_file(init.read_bytes())
+        filter_fd = memory_file(seccomp.program()) if seccomp.known() else None
         options = self._options(spec, folder, info_w, waiting.fileno(), given, filter_fd)
         # By a descriptor, since the first process of the box is bubblewrap itself, whose argv all inside can read.
-        arguments = _memory_file(b"".join(option.encode() + b"\0" for option in options))
-        command = [program, "--args", str(arguments), "--", *furnishing.KEEPER]
+        arguments = memory_file(b"".join(option.encode() + b"\0" for option in options))
+        command = [program, "--args", str(arguments), "--", INIT, "-P"]
         fds = [info_w, waiting.fileno(), arguments, *given.values(), *([] if filter_fd is None else [filter_fd])]
         if not self._rootless:
             trees = {} if spec.image == HOST else {"rootfs": str(self._images.rootfs(spec.image))}
@@ -131,7 +128,7 @@ class Bubblewrap:
                 monitor.stderr.close()
         with self._lock:
             self._monitors[spec.uuid] = monitor
-        return Prepared(spec, box, held)
+        return Prepared(spec, box, held, noexec=("/tmp", "/dev/shm"))
 
     def _options(
         self, spec: Spec, folder: int | None, info: int, block: int, given: Mapping[str, int], filter_fd: int | None
@@ -139,7 +136,7 @@ class Bubblewrap:
         rootfs = None if spec.image == HOST else self._images.rootfs(spec.image)
         command = [
             "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(AGENT), "--gid", str(AGENT),
-            "--hostname", spec.hostname, "--new-session", "--cap-drop", "ALL", "--clearenv",
+            "--hostname", spec.hostname, "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv",
             "--info-fd", str(info), "--block-fd", str(block),
         ]  # fmt: skip
         if filter_fd is not None:
@@ -148,25 +145,19 @@ class Bubblewrap:
             command += _host_image()
         else:
             command += ["--ro-bind", str(rootfs) if self._rootless else f"{STAGE}/rootfs", "/"]
-        command += [
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "--perms",
-            "1777",
-            "--size",
-            str(SCRATCH_BYTES),
-            "--tmpfs",
-            "/dev/shm",
-        ]
-        command += ["--remount-ro", "/dev"]
-        command += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
-        command += ["--size", str(SCRATCH_BYTES), "--tmpfs", furnishing.HOME]
+        size = ("--size", str(spec.limits.scratch_bytes), "--tmpfs")
+        command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", *size, "/dev/shm"]
+        for name in READ_ONLY:
+            if Path(name).exists():
+                command += ["--ro-bind", name, name]
+        command += ["--perms", "1777", *size, "/tmp", *size, furnishing.HOME]
         for path, fd in given.items():
-            command += ["--perms", "0644", "--ro-bind-data", str(fd), path]
+            # A program that may be run and not be read makes a process of which nothing can be read or written: the
+            # first process is the agent's own uid.
+            command += ["--perms", "0111" if path == INIT else "0644", "--ro-bind-data", str(fd), path]
+        command += ["--remount-ro", "/dev"]
         if folder is None:
-            command += ["--tmpfs", furnishing.WORKSPACE]
+            command += [*size, furnishing.WORKSPACE]
         else:
             command += ["--bind", str(spec.workspace) if self._rootless else STAGED_WORKSPACE, furnishing.WORKSPACE]
         if rootfs is None:
@@ -180,51 +171,8 @@ class Bubblewrap:
             prepared.release = None
 
     def execute(self, spec: Spec, box: Attested, command: Command) -> Running:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pipes = None if command.tty else _Pipes()
-        with theirs, box.namespaces(*JOINED, "user") as namespaces:
-            joining = Joining(
-                argv=list(command.argv),
-                env=furnishing.environment(spec, command.env, tty=command.tty),
-                cwd=command.cwd,
-                tty=command.tty,
-                rows=command.rows,
-                cols=command.cols,
-                pids=spec.limits.pids,
-                open_files=spec.limits.open_files,
-                namespaces=namespaces,
-                channel=theirs.fileno(),
-            )
-            request = _memory_file(joining.written())
-            try:
-                process = subprocess.Popen(
-                    joining.command(request),
-                    env=python.environment(),
-                    cwd="/",
-                    pass_fds=(request, theirs.fileno(), *namespaces),
-                    stdin=pipes.theirs[0] if pipes else subprocess.DEVNULL,
-                    stdout=pipes.theirs[1] if pipes else subprocess.DEVNULL,
-                    stderr=pipes.theirs[2] if pipes else subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            finally:
-                os.close(request)
-                if pipes:
-                    pipes.close_theirs()
-        ours.settimeout(TIMEOUT_S)
-        try:
-            answer, fds, _, _ = socket.recv_fds(ours, 4096, 2)
-        except TimeoutError:
-            answer, fds = b"", []
-        said = json.loads(answer or b"{}")
-        if not said.get("ok"):
-            ours.close()
-            process.kill()
-            process.wait()
-            if pipes:
-                pipes.close_ours()
-            raise Fault("sandbox.start_failed", "the command could not be started", cause=str(said.get("cause", "")))
-        return Running(process, pipes.ours if pipes else fds[:1], ours, terminal=None if pipes else fds[1])
+        with self._cgroups.doors(spec.uuid) as groups:
+            return join(spec, box, command, groups)
 
     def signal(self, box: Attested, running: Running, number: int) -> None:
         if running.channel is not None:
@@ -236,6 +184,7 @@ class Bubblewrap:
 
     def delete(self, uuid: str) -> None:
         self._reap(uuid)
+        self._cgroups.remove(uuid)
 
     def find(self, uuid: str) -> Attested | None:
         return None
@@ -247,46 +196,20 @@ class Bubblewrap:
             monitor.wait(TIMEOUT_S)
 
 
-class _Pipes:
-    """Three pipes for a command without a terminal: the command's ends and ours."""
-
-    def __init__(self) -> None:
-        stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
-        self.theirs = [stdin[0], stdout[1], stderr[1]]
-        self.ours = [stdin[1], stdout[0], stderr[0]]
-
-    def close_theirs(self) -> None:
-        for fd in self.theirs:
-            os.close(fd)
-
-    def close_ours(self) -> None:
-        for fd in self.ours:
-            os.close(fd)
-
-
 def _host_image() -> list[str]:
     """The host's own programs, read-only, and nothing of its configuration but certificates and the linker's."""
     argv: list[str] = []
-    for name in _HOST_FOLDERS:
+    for name in HOST_FOLDERS:
         path = Path(name)
         if path.is_symlink():
             argv += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             argv += ["--ro-bind", name, name]
     argv += ["--dir", "/etc"]
-    for name in _HOST_FILES:
+    for name in HOST_FILES:
         if Path(name).exists():
             argv += ["--ro-bind", name, name]
     return argv
-
-
-def _memory_file(content: str | bytes) -> int:
-    fd = os.memfd_create("bawn")
-    data = content.encode() if isinstance(content, str) else content
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _child_pid(info: int, monitor: subprocess.Popen[bytes]) -> int:

@@ -16,9 +16,6 @@ from bawn.terms.door import OPEN_NOW, PLACES, Place
 HOME = "/home/agent"
 WORKSPACE = "/workspace"
 
-KEEPER = ("/bin/sh", "-c", "exec sleep infinity </dev/null >/dev/null 2>&1")
-"""The first process: it does nothing, so that the box lives until it is stopped; every command is an exec."""
-
 
 def places() -> tuple[Place, ...]:
     return tuple(PLACES[kind] for kind in OPEN_NOW)

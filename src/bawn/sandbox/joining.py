@@ -56,6 +56,8 @@ class Joining:
     open_files: int
     namespaces: list[int]
     """Descriptors in the order of JOINED, then `user`."""
+    groups: list[int]
+    """Descriptors of `cgroup.procs`: the command enters these groups, the warder stays outside."""
     channel: int
 
     def command(self, request_fd: int) -> list[str]:
@@ -113,6 +115,8 @@ def run(asked: Joining, slave: int | None, filter_: bytes | None) -> None:
     """The child: never returns."""
     code = NOT_EXECUTABLE
     try:
+        for group in asked.groups:
+            os.write(group, b"0")
         os.setsid()
         if slave is not None:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -197,7 +201,7 @@ def attend(asked: Joining, channel: socket.socket, null: int, filter_: bytes | N
     channel.sendmsg([b'{"ok":true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
     for fd in (0, 1, 2):
         os.dup2(null, fd)  # or the reader would never see the end of what the command wrote
-    for used in (*asked.namespaces, held, slave):
+    for used in (*asked.namespaces, *asked.groups, held, slave):
         if used is not None:
             os.close(used)
     code = watch(child, channel)

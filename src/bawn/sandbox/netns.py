@@ -35,21 +35,27 @@ TIMEOUT_S = 10.0
 _NS_GET_USERNS = 0xB701
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
+_SCRATCH = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+
 Address = tuple[str, int]
 
 
-def open_listeners(box: Attested, addresses: Sequence[Address]) -> list[socket.socket]:
-    """One listening socket an address, in order; `sandbox.door_taken` when one is not free."""
+def open_listeners(box: Attested, addresses: Sequence[Address], noexec: Sequence[str] = ()) -> list[socket.socket]:
+    """One listening socket an address, in order; `sandbox.door_taken` when one is not free.
+
+    As it is inside once anyway, it also closes the mounts of the box that `noexec` names to programs.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, box.namespaces("net") as (net,):
+    with ours, box.namespaces("net", "mnt") as (net, mnt):
         ours.settimeout(TIMEOUT_S)
-        argv = [*interpreter(), "-m", "bawn.sandbox.netns", str(theirs.fileno()), str(net), json.dumps(addresses)]
+        told = (str(theirs.fileno()), str(net), str(mnt), json.dumps(addresses), json.dumps(noexec))
+        argv = [*interpreter(), "-m", "bawn.sandbox.netns", *told]
         with (
             theirs,
             subprocess.Popen(
                 argv,
                 env=environment(),
-                pass_fds=(theirs.fileno(), net),
+                pass_fds=(theirs.fileno(), net, mnt),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -126,7 +132,8 @@ def listener(address: Address) -> socket.socket:
 
 
 def main() -> None:
-    channel, net, addresses = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    channel, net, mnt = (int(each) for each in sys.argv[1:4])
+    addresses, noexec = (json.loads(each) for each in sys.argv[4:6])
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     with socket.socket(fileno=channel) as answer:
         opened: list[socket.socket] = []
@@ -136,6 +143,10 @@ def main() -> None:
             raise_loopback()
             forget_closed_connections()
             opened.extend(listener((address, port)) for address, port in addresses)
+            if noexec:
+                kernel.setns(mnt, kernel.NEW_NAMESPACE_MOUNT)
+                for place in noexec:
+                    kernel.mount("none", place, "", _SCRATCH)
         except OSError as error:
             answer.send(json.dumps({"ok": False, "errno": error.errno, "cause": str(error)}).encode())
             return

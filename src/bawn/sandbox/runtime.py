@@ -32,6 +32,8 @@ class Prepared:
     box: Attested
     release: socket.socket | None = None
     """Runtimes that wait for us wait on this."""
+    noexec: tuple[str, ...] = ()
+    """Mounts from which no program shall run, where the runtime itself could not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ class Runtime(Protocol):
 
     def degraded(self) -> list[str]:
         """What is weaker here than it should be, in sentences."""
+
+    def unenforced(self, spec: Spec) -> frozenset[str]:
+        """The limits of the spec that do not hold in this runtime on this machine."""
 
     def prepare(self, spec: Spec) -> Prepared: ...
 
@@ -116,11 +121,11 @@ def confirm_workspace(box: Attested, fd: int | None) -> None:
 
 
 def end_gently(box: Attested, timeout_s: float) -> None:
-    """SIGTERM to every process but the first two (init and keeper), then as long as they take, at most `timeout_s`."""
+    """SIGTERM to every process but the first, then as long as they take, at most `timeout_s`."""
     until = time.monotonic() + timeout_s
     told: set[int] = set()
     while time.monotonic() < until and box.lives():
-        others = [pid for pid in members(box) if pid != box.pid and _inner_pid(pid) > 2]
+        others = [pid for pid in members(box) if pid != box.pid and _inner_pid(pid) > 1]
         if not others:
             return
         for pid in others:

@@ -11,8 +11,9 @@ import os
 import re
 import uuid as uuids
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bawn.errors import Fault, quoted
 
@@ -61,6 +62,14 @@ class Limits:
     asked: frozenset[str] = frozenset()
     """Which of them somebody asked for. What is asked for and cannot be enforced refuses the start; what is our own
     default is then only reported."""
+
+    def set(self) -> frozenset[str]:
+        """The limits that are one: asked for or not."""
+        return frozenset(
+            name
+            for name in ("pids", "memory_bytes", "cpus", "open_files", "scratch_bytes", "workspace_bytes")
+            if getattr(self, name) is not None
+        )
 
     def written(self) -> dict[str, object]:
         """Only what was asked for: defaults may change with a version."""
@@ -187,17 +196,17 @@ def _matching(raw: dict[object, object], name: str, form: re.Pattern[str], rule:
 def _limits(value: object) -> Limits:
     if not isinstance(value, dict) or not set(value) <= set(_LIMIT_RANGES):
         raise _invalid("limits", f"may hold {', '.join(_LIMIT_RANGES)}")
-    read = Limits(asked=frozenset(value))
+    read: dict[str, Any] = {}
     for key, number in value.items():
         if number is None and key in _UNLIMITED:
-            read = replace(read, **{key: None})
+            read[key] = None
             continue
         low, high = _LIMIT_RANGES[key]
         kinds = (int, float) if key == "cpus" else (int,)
         if not isinstance(number, kinds) or isinstance(number, bool) or not low <= number <= high:
             raise _invalid(f"limits.{key}", f"must be a number from {low:g} to {high:g}")
-        read = replace(read, **{key: number})
-    return read
+        read[key] = number
+    return Limits(**read, asked=frozenset(read))
 
 
 def _workspace(value: object, closed: Sequence[Path]) -> str | None:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from bawn.sandbox import kernel
+from bawn.sandbox.netns import raise_loopback
 from bawn.sandbox.python import interpreter
 
 AGENT_UIDS = 0x70000000
@@ -36,6 +37,11 @@ def agent_uid(number: int) -> int:
     return AGENT_UIDS + number
 
 
+def root_uid(number: int) -> int:
+    """The uid of this container's root, which owns nothing and is only what makes the box: above all agents'."""
+    return AGENT_UIDS + (1 << 27) + number
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What is to stand where, before the runtime is called."""
@@ -50,6 +56,8 @@ class Stage:
     """Shows the runtime a host that has cgroup2 alone, which crun insists on."""
     become_agent: bool = False
     """Whether the runtime is called as the agent's uid instead of root."""
+    own_network: bool = False
+    """Whether the runtime is called in a network namespace of its own, which becomes the box's."""
     open_files: int = 4096
 
     def argv(self, command: list[str]) -> list[str]:
@@ -72,6 +80,9 @@ def set_up(stage: Stage) -> None:
         _attach(folder, WORKSPACE)
         # A descriptor of the folder as the host sees it, inherited, would be a way out of the box by "..".
         os.set_inheritable(stage.workspace_fd, False)
+    if stage.own_network:
+        kernel.unshare(kernel.NEW_NAMESPACE_NET)
+        raise_loopback()
     if stage.only_cgroup2:
         kernel.umount("/sys/fs/cgroup")
         kernel.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)

@@ -95,7 +95,8 @@ class Keeper:
             prepared = runtime.prepare(spec)
             box = prepared.box
             self._records.write(spec, "running", box)
-            opened = open_listeners(box, [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW])
+            addresses = [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW]
+            opened = open_listeners(box, addresses, prepared.noexec)
             runtime.start(prepared)
         except (Fault, OSError) as error:
             fault = (

@@ -18,10 +18,12 @@ from types import FrameType
 
 from bawn.errors import Fault
 from bawn.sandbox.bubblewrap import Bubblewrap
+from bawn.sandbox.cgroup import Cgroups
 from bawn.sandbox.images import Images
-from bawn.sandbox.podman import Podman
+from bawn.sandbox.podman import FLAG, Podman
 from bawn.sandbox.runtime import Runtime
 from bawn.supervisor.control import Control
+from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions
 from bawn.supervisor.held import Records
 from bawn.supervisor.home import Home
@@ -32,6 +34,8 @@ from bawn.supervisor.processes import Processes, Programs, Setting
 from bawn.supervisor.users import AUDIT, EGRESS, GATEWAY, system_user
 
 ANSWER_INTERVAL_S = 0.05
+STARTS = 3
+"""A gateway that never answered is started this often; what stops it then will stop it again."""
 
 
 class Supervisor:
@@ -39,9 +43,18 @@ class Supervisor:
         self._setting = setting
         self._loop = Loop()
         images = Images(setting.home.path / "images")
+        cgroups, containers = Cgroups(), setting.home.path / "containers"
+        oci = Podman(
+            images,
+            containers,
+            cgroups,
+            rootless=rootless,
+            program=setting.oci_runtime,
+            allow_vulnerable_runc=setting.allow_vulnerable_runc,
+        )
         runtimes: dict[str, Runtime] = {
-            "podman": Podman(images, setting.home.path / "containers", rootless=rootless),
-            "bubblewrap": Bubblewrap(images, rootless=rootless),
+            "podman": oci,
+            "bubblewrap": Bubblewrap(images, cgroups, rootless=rootless),
         }
         self._control = Control(
             self._loop,
@@ -52,19 +65,23 @@ class Supervisor:
             on_hello=self._greeted,
         )
         closed = [setting.home.path, setting.config.parent, setting.master_key.parent]
-        records = Records(setting.home.path / "containers")
+        records = Records(containers)
         self._keeper = Keeper(self._loop, runtimes, records, self._control.tell, self._tell_owner, closed)
         self._executions = Executions(self._loop, self._keeper, runtimes, self._control.tell)
+        self._errands = Errands(self._loop, self._keeper, rootless=rootless)
         self._control.keeper, self._control.executions = self._keeper, self._executions
+        self._control.errands = self._errands
         self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
         self._ready = False
         self._leave_boxes = False
         self._ending = False
+        self._failed_starts = 0
 
     def _pids(self) -> dict[str, int]:
         return self._processes.pids()  # made after the control that asks for them
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Until it is told to end; whether the gateway ever answered."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._asked_to_end)
         signal.set_wakeup_fd(self._loop.wake_fd, warn_on_full_buffer=False)
@@ -77,8 +94,10 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             self._control.connect(None)
             self._processes.stop()
+            self._errands.close()
             self._keeper.leave()
             self._loop.close()
+        return self._failed_starts < STARTS
 
     def _asked_to_end(self, number: int, _: FrameType | None) -> None:
         self._leave_boxes = number == signal.SIGUSR1
@@ -103,6 +122,10 @@ class Supervisor:
     def _gateway_gone(self) -> None:
         self._control.connect(None)
         self._executions.hang_up()
+        if not self._ready:
+            self._failed_starts += 1
+            if self._failed_starts == STARTS:
+                self._loop.stop()
 
     def _tell_owner(self, owner: str, event: Mapping[str, object], fds: Sequence[int]) -> None:
         if owner == "gateway":
@@ -151,7 +174,9 @@ def run(setting: Setting, *, rootless: bool) -> int:
         setting.home.lay_out(setting.gateway_user, setting.audit_user, setting.egress_user)
         lock = setting.home.lock()
         try:
-            Supervisor(setting, rootless=rootless).run()
+            if not Supervisor(setting, rootless=rootless).run():
+                sys.stderr.write("bawn: the gateway does not start; what it said stands above.\n")
+                return 1
         finally:
             os.close(lock)
     except Fault as fault:
@@ -176,6 +201,8 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
     parser.add_argument("--master-key", type=Path, metavar="FILE", help="default: master.key beside the configuration")
     parser.add_argument("--script", type=Path, metavar="FILE", help="what the scripted model plays before its own")
     parser.add_argument("--admin-uid", type=int, metavar="UID", help="an admin at the very first start, beside root")
+    parser.add_argument("--oci-runtime", choices=("", "crun", "runc"), default="", help="default: crun, else runc")
+    parser.add_argument(FLAG, action="store_true", help="use a runc from which ways out of containers are known")
     asked = parser.parse_args(arguments)
     rootless = os.geteuid() != 0
     os.umask(0o077)
@@ -190,6 +217,8 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
             gateway_user=None if rootless else system_user(GATEWAY),
             audit_user=None if rootless else system_user(AUDIT),
             egress_user=None if rootless else system_user(EGRESS),
+            oci_runtime=asked.oci_runtime,
+            allow_vulnerable_runc=asked.allow_vulnerable_runc,
             programs=programs or Programs(),
         )
     except Fault as fault:

@@ -47,6 +47,9 @@ class Setting:
     gateway_user: User | None
     audit_user: User | None
     egress_user: User | None
+    oci_runtime: str = ""
+    """crun or runc; empty: crun where it is installed."""
+    allow_vulnerable_runc: bool = False
     programs: Programs = field(default_factory=Programs)
 
 

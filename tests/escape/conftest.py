@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.escape.grounds import GROUNDS, Ground, lacking
+from tests.supervisor.yard import Yard, open_yard
+
+
+@pytest.fixture(scope="session", params=GROUNDS, ids=str)
+def ground(request: pytest.FixtureRequest) -> Ground:
+    found: Ground = request.param
+    if not found.ordinary and os.geteuid() != 0:
+        pytest.skip("not root")
+    return found
+
+
+@pytest.fixture(scope="session")
+def yard(ground: Ground) -> Iterator[Yard]:
+    with open_yard(ground.uid) as opened:
+        if reason := lacking(ground, opened):
+            pytest.skip(f"{ground}: {reason}")
+        yield opened
+
+
+@pytest.fixture
+def folder(ground: Ground) -> Iterator[Path]:
+    """A folder of whoever runs the yard."""
+    made = Path(tempfile.mkdtemp(prefix="bawn-work-", dir="/var/tmp"))
+    if ground.uid is not None:
+        os.chown(made, ground.uid, ground.uid)
+    yield made
+    shutil.rmtree(made)
