@@ -19,10 +19,12 @@ from msgspec import structs
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Services
+from bawn.app.files import Files
 from bawn.errors import Fault
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
+from bawn.lines.line import Line
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
 from bawn.store import open_store
@@ -294,6 +296,10 @@ class Log:
             yield structs.asdict(event)
 
 
+def unreachable() -> Line:
+    raise Fault("supervisor.unavailable", "There is no supervisor.")
+
+
 class Yard:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "bawn.sock"
@@ -307,6 +313,7 @@ class Yard:
         facts = Facts()
         self.services = Services(
             lifecycle=self.boxes,
+            files=Files(self.registry, unreachable, self.log),
             keys=self.vault,
             operators=self.operators,
             usage=facts,

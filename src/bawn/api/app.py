@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from bawn import __version__
-from bawn.api import audit, config, containers, execution, images, keys, models, operators, status, usage
+from bawn.api import audit, config, containers, execution, files, images, keys, models, operators, status, usage
 from bawn.api.answers import on_fault, on_http_error, on_invalid
 from bawn.api.roles import ROOT
 from bawn.api.security import Unbroken
@@ -41,6 +41,7 @@ def build(services: Services) -> FastAPI:
     nouns: list[APIRouter] = [
         containers.router(services.lifecycle),
         execution.router(services.lifecycle),
+        files.router(services.files),
         keys.router(services.keys),
         operators.router(services.operators),
         usage.router(services.usage),

@@ -15,6 +15,7 @@ from bawn.api.services import Lifecycle, Running
 from bawn.errors import Fault
 from bawn.sdk.frames import (
     MAX_FRAME_BYTES,
+    TIMED_OUT,
     Channel,
     Command,
     Exit,
@@ -39,10 +40,11 @@ def router(lifecycle: Lifecycle) -> APIRouter:
     async def execute(socket: WebSocket, ref: str, by: Caller) -> None:
         await socket.accept()
         try:
-            running = await lifecycle.exec(ref, await opening(socket), by)
+            command = await opening(socket)
+            running = await lifecycle.exec(ref, command, by)
             try:
                 await socket.send_text(written(Started()))
-                code = await session(socket, running)
+                code = await limited(socket, running, command.timeout_s)
             finally:
                 await running.close()
             await socket.send_text(written(Exit(code)))
@@ -71,6 +73,19 @@ async def opening(socket: WebSocket) -> Command:
     if not isinstance(command, Command):
         raise Fault("api.invalid", "The first message says what shall run.")
     return command
+
+
+async def limited(socket: WebSocket, running: Running, timeout_s: float | None) -> int:
+    """A session that ends in time. One whose command's time is over tells so, and `close` ends the command."""
+    limit = asyncio.timeout(timeout_s)
+    try:
+        async with limit:
+            return await session(socket, running)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    await socket.send_bytes(packed(Channel.STDERR, f"bawn: the time of {timeout_s:g} s is over\n".encode()))
+    return TIMED_OUT
 
 
 async def session(socket: WebSocket, running: Running) -> int:

@@ -29,6 +29,12 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/containers/{ref}/start"): _A,
     ("POST", "/containers/{ref}/stop"): _A,
     (WEBSOCKET, "/containers/{ref}/exec"): _A,
+    ("GET", "/containers/{ref}/files"): _A,
+    ("DELETE", "/containers/{ref}/files"): _A,
+    ("GET", "/containers/{ref}/files/stat"): _A,
+    ("GET", "/containers/{ref}/files/content"): _A,
+    ("PUT", "/containers/{ref}/files/content"): _A,
+    ("POST", "/containers/{ref}/files/mkdir"): _A,
     ("GET", "/containers/{ref}/logs"): _V,
     ("GET", "/containers/{ref}/why"): _V,
     ("GET", "/keys"): _V,
@@ -51,6 +57,9 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/config/reload"): _A,
 }
 
+STREAMED = frozenset({("PUT", "/containers/{ref}/files/content")})
+"""Routes whose body is a file: they read it piece by piece and bound it themselves."""
+
 READS = frozenset({("POST", "/config/check")})
 """Routes that change nothing although their method could."""
 
@@ -66,6 +75,14 @@ def needed(method: str, path: str) -> tuple[Role, bool] | None:
         if row_method == method and pattern.fullmatch(path):
             return role, method != "GET" and (method, template) not in READS
     return None
+
+
+def streamed(method: str, path: str) -> bool:
+    """Whether the body of this route is for the route itself to read."""
+    return any(
+        row_method == method and (method, template) in STREAMED and pattern.fullmatch(path)
+        for row_method, template, pattern, _ in _PATTERNS
+    )
 
 
 def methods(path: str) -> frozenset[str]:

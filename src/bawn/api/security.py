@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bawn.api.answers import refusal, unexpected
-from bawn.api.roles import ROOT, WEBSOCKET, methods, needed
+from bawn.api.roles import ROOT, WEBSOCKET, methods, needed, streamed
 from bawn.api.services import Recorder
 from bawn.errors import Fault, quoted
 from bawn.identity.operators import Operators
@@ -202,7 +202,7 @@ def unknown(method: str, path: str) -> Fault:
 
 
 class Bounded:
-    """The whole body is read before the application sees the call: a megabyte at most."""
+    """The whole body is read before the application sees the call: a megabyte at most. Files are read as they come."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -210,6 +210,9 @@ class Bounded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if streamed(scope["method"], scope["path"]):
+            await self._app(scope, unhurried(receive), send)
             return
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -220,6 +223,19 @@ class Bounded:
             await refuse(scope, receive, send, body)
         elif body is not None:
             await self._app(scope, replayed(body, receive), send)
+
+
+def unhurried(receive: Receive) -> Receive:
+    """A long body may take long, but no pause of it."""
+
+    async def in_time() -> Message:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await receive()
+        except TimeoutError:
+            raise Fault("http.too_slow", f"Nothing came for {BODY_TIMEOUT_S:.0f} seconds.") from None
+
+    return in_time
 
 
 async def whole(receive: Receive) -> bytes | Fault | None:

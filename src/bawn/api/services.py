@@ -7,6 +7,7 @@ wants it, so that the record can name the person.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -87,6 +88,32 @@ class Lifecycle(Protocol):
         """Its last refusals, newest first."""
 
 
+class Files(Protocol):
+    """The files of a running container, beneath /workspace and /home/agent."""
+
+    async def list(self, ref: str, path: str) -> tuple[Sequence[shapes.File], bool]:
+        """What is in a folder, and whether there is more than was told."""
+
+    async def stat(self, ref: str, path: str) -> shapes.File:
+        """One of them; a link itself, never what it leads to."""
+
+    def read(
+        self, ref: str, path: str, by: Operator
+    ) -> AbstractAsyncContextManager[tuple[shapes.File, AsyncIterator[bytes]]]:
+        """A plain file and its bytes."""
+
+    async def write(
+        self, ref: str, path: str, data: AsyncIterator[bytes], mode: int | None, by: Operator
+    ) -> shapes.File:
+        """Puts a file there, whole or not at all."""
+
+    async def mkdir(self, ref: str, path: str, parents: bool, by: Operator) -> shapes.File:
+        """Makes a folder."""
+
+    async def remove(self, ref: str, path: str, recursive: bool, by: Operator) -> None:
+        """Removes a file, a link, or a folder."""
+
+
 class Keys(Protocol):
     async def list(self) -> Sequence[shapes.Key]:
         """All, without secrets."""
@@ -157,6 +184,7 @@ class Recorder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     lifecycle: Lifecycle
+    files: Files
     keys: Keys
     operators: Operators
     usage: Usage

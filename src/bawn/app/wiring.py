@@ -18,6 +18,7 @@ import structlog
 from bawn.api.services import Services
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
+from bawn.app.files import Files
 from bawn.app.lifecycle import Lifecycle
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
@@ -130,6 +131,7 @@ class Yard:
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
+            files=Files(self.registry, lambda: self.boxes, self.recorder),
             keys=Keys(self.vault, self.recorder),
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),

@@ -9,8 +9,8 @@ import typer
 
 from bawn import sdk
 from bawn.cli import output, terminal
-from bawn.cli.moment import ahead
-from bawn.cli.options import Command, Output, Ref, Workspace
+from bawn.cli.moment import ahead, seconds
+from bawn.cli.options import Command, Output, Ref, Timeout, Workspace
 from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Containers: the boxes that agents work in.")
@@ -104,9 +104,9 @@ def stop(
 
 
 @app.command("exec", epilog="Example: bawn exec dev -- git status")
-def execute(ref: Ref, command: Command) -> None:
+def execute(ref: Ref, command: Command, timeout: Timeout = "") -> None:
     """Run a command in a running container, on this terminal."""
-    raise typer.Exit(terminal.run_here(ref, command))
+    raise typer.Exit(terminal.run_here(ref, command, seconds(timeout)))
 
 
 @app.command(epilog="Example: bawn logs dev --follow")

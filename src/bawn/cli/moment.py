@@ -23,6 +23,11 @@ def span(text: str) -> timedelta:
         raise typer.BadParameter(f"{text!r} is too long") from None
 
 
+def seconds(text: str) -> float | None:
+    """A length of time in seconds; None when nothing was said."""
+    return span(text).total_seconds() if text else None
+
+
 def ahead(text: str, now: datetime) -> datetime:
     """A time that a length from now, or a date, means."""
     return shifted(text, now, 1)

@@ -12,6 +12,9 @@ from bawn.cli.output import Format
 Output = Annotated[Format, typer.Option("-o", "--output", help="A table for people, or JSON for programs.")]
 Ref = Annotated[str, typer.Argument(help="Name, number or id of the container.", show_default=False)]
 Command = Annotated[list[str], typer.Argument(help="The command and its arguments, after `--`.", show_default=False)]
+Timeout = Annotated[
+    str, typer.Option(help="End it after this long, with exit code 124: 90s, 10m.", show_default=False, metavar="TIME")
+]
 Workspace = Annotated[
     Path | None,
     typer.Option(

@@ -30,17 +30,19 @@ PASSED_ON = ("TERM", "COLORTERM")
 """What a command must know of this terminal. Nothing else of the environment goes in."""
 
 
-def run_here(ref: str, argv: Sequence[str]) -> int:
+def run_here(ref: str, argv: Sequence[str], timeout_s: float | None = None) -> int:
     """Runs the command and returns its exit code."""
-    return asyncio.run(_run(ref, argv))
+    return asyncio.run(_run(ref, argv, timeout_s))
 
 
-async def _run(ref: str, argv: Sequence[str]) -> int:
+async def _run(ref: str, argv: Sequence[str], timeout_s: float | None) -> int:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     rows, cols = window() if on_terminal else UNKNOWN
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} if on_terminal else {}
     async with sdk.AsyncClient() as client:
-        session = await client.containers.exec(ref, argv, tty=on_terminal, rows=rows, cols=cols, env=env)
+        session = await client.containers.exec(
+            ref, argv, tty=on_terminal, rows=rows, cols=cols, env=env, timeout_s=timeout_s
+        )
         async with session:
             with raw(session) if on_terminal else interrupts(session):
                 return await _through(session)

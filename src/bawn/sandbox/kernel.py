@@ -28,6 +28,7 @@ _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _AT_RECURSIVE = 1, 0x8000
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _RESOLVE_NO_SYMLINKS, _RESOLVE_NO_MAGICLINKS = 4, 2
+_RESOLVE_NO_XDEV, _RESOLVE_BENEATH = 1, 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -81,6 +82,14 @@ def open_without_symlinks(path: str, flags: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
     name = ctypes.c_char_p(path.encode())
     return _checked(_libc.syscall(_OPENAT2, _AT_FDCWD, name, ctypes.byref(how), ctypes.sizeof(how)), path)
+
+
+def open_beneath(folder: int, path: str, flags: int, mode: int = 0, *, same_mount: bool = True) -> int:
+    """openat2(2): stays beneath `folder`, follows no link, and crosses no mount unless told that it may."""
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve | (_RESOLVE_NO_XDEV if same_mount else 0))
+    name = ctypes.c_char_p(os.fsencode(path))
+    return _checked(_libc.syscall(_OPENAT2, folder, name, ctypes.byref(how), ctypes.sizeof(how)), path)
 
 
 def detached(fd: int) -> int:

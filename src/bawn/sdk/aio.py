@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
-from bawn.sdk import endpoints, place
-from bawn.sdk.call import AsyncIterated, AsyncNoun, Awaited, Call, Stream, read_json
+from bawn.sdk import endpoints, place, shapes
+from bawn.sdk.call import AsyncIterated, AsyncNoun, Awaited, Call, Download, Stream, Upload, read_json
 from bawn.sdk.client import TIMEOUT, unreachable
 from bawn.sdk.frames import Command
 from bawn.sdk.session import AsyncSession
@@ -42,10 +42,34 @@ class AsyncContainers(AsyncNoun):
         cols: int = 80,
         env: Mapping[str, str] | None = None,
         cwd: str = "",
+        timeout_s: float | None = None,
     ) -> AsyncSession:
         """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
-        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd)
+        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s)
         return await AsyncSession.open(self._place, endpoints.exec_path(ref), command)
+
+
+class AsyncFiles(AsyncNoun):
+    """The files of one container."""
+
+    list = Awaited(endpoints.list_files)
+    stat = Awaited(endpoints.stat_file)
+    mkdir = Awaited(endpoints.make_folder)
+    remove = Awaited(endpoints.remove_file)
+
+    def __init__(self, sender: AsyncClient) -> None:
+        super().__init__(sender)
+        self._client = sender
+
+    def read(self, ref: str, path: str) -> AsyncIterator[bytes]:
+        """The bytes of a file, as they come."""
+        return self._client.download(endpoints.read_file(ref, path))
+
+    async def write(
+        self, ref: str, path: str, data: bytes | AsyncIterable[bytes], *, mode: int | None = None
+    ) -> shapes.File:
+        """Puts a file there, whole or not at all."""
+        return await self._client.upload(endpoints.write_file(ref, path, mode=mode), data)
 
 
 class AsyncKeys(AsyncNoun):
@@ -101,6 +125,7 @@ class AsyncClient:
             trust_env=False,
         )
         self.containers = AsyncContainers(self)
+        self.files = AsyncFiles(self)
         self.keys = AsyncKeys(self)
         self.operators = AsyncOperators(self)
         self.images = AsyncImages(self)
@@ -131,6 +156,25 @@ class AsyncClient:
                         yield stream.read(piece)
         except httpx.TransportError as error:
             raise unreachable(self.place, error) from None
+
+    async def download(self, download: Download) -> AsyncIterator[bytes]:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            async with self._http.stream("GET", download.path, params=download.params, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    read_json(answer.status_code, await answer.aread())
+                async for piece in answer.aiter_bytes():
+                    yield piece
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+
+    async def upload(self, upload: Upload[T], data: bytes | AsyncIterable[bytes]) -> T:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            answer = await self._http.put(upload.path, params=upload.params, content=data, timeout=timeout)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+        return upload.read(read_json(answer.status_code, answer.content))
 
     async def close(self) -> None:
         await self._http.aclose()

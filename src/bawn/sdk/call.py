@@ -40,6 +40,21 @@ class Stream(Struct, Generic[T], frozen=True):
     lines: bool = True
 
 
+class Download(Struct, frozen=True):
+    """A call whose good answer is a file's bytes."""
+
+    path: str
+    params: dict[str, str] = {}
+
+
+class Upload(Struct, Generic[T], frozen=True):
+    """A call whose body is a file's bytes."""
+
+    path: str
+    read: Callable[[Any], T]
+    params: dict[str, str] = {}
+
+
 class SyncSender(Protocol):
     def send(self, call: Call[T]) -> T:
         """Sends, waits, reads."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
 from bawn.errors import Fault
-from bawn.sdk import endpoints, place
-from bawn.sdk.call import Blocking, Call, Iterated, Stream, SyncNoun, read_json
+from bawn.sdk import endpoints, place, shapes
+from bawn.sdk.call import Blocking, Call, Download, Iterated, Stream, SyncNoun, Upload, read_json
 from bawn.sdk.frames import Command
 from bawn.sdk.session import Session
 
@@ -45,10 +45,32 @@ class Containers(SyncNoun):
         cols: int = 80,
         env: Mapping[str, str] | None = None,
         cwd: str = "",
+        timeout_s: float | None = None,
     ) -> Session:
         """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
-        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd)
+        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s)
         return Session(self._place, endpoints.exec_path(ref), command)
+
+
+class Files(SyncNoun):
+    """The files of one container: `client.files.read("dev", "/workspace/log")`."""
+
+    def __init__(self, sender: Client) -> None:
+        super().__init__(sender)
+        self._client = sender
+
+    list = Blocking(endpoints.list_files)
+    stat = Blocking(endpoints.stat_file)
+    mkdir = Blocking(endpoints.make_folder)
+    remove = Blocking(endpoints.remove_file)
+
+    def read(self, ref: str, path: str) -> Iterator[bytes]:
+        """The bytes of a file, as they come."""
+        return self._client.download(endpoints.read_file(ref, path))
+
+    def write(self, ref: str, path: str, data: bytes | Iterable[bytes], *, mode: int | None = None) -> shapes.File:
+        """Puts a file there, whole or not at all."""
+        return self._client.upload(endpoints.write_file(ref, path, mode=mode), data)
 
 
 class Keys(SyncNoun):
@@ -104,6 +126,7 @@ class Client:
             trust_env=False,
         )
         self.containers = Containers(self)
+        self.files = Files(self)
         self.keys = Keys(self)
         self.operators = Operators(self)
         self.images = Images(self)
@@ -134,6 +157,24 @@ class Client:
                         yield stream.read(piece)
         except httpx.TransportError as error:
             raise unreachable(self.place, error) from None
+
+    def download(self, download: Download) -> Iterator[bytes]:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            with self._http.stream("GET", download.path, params=download.params, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    read_json(answer.status_code, answer.read())
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+
+    def upload(self, upload: Upload[T], data: bytes | Iterable[bytes]) -> T:
+        timeout = httpx.Timeout(None, connect=TIMEOUT.connect)
+        try:
+            answer = self._http.put(upload.path, params=upload.params, content=data, timeout=timeout)
+        except httpx.TransportError as error:
+            raise unreachable(self.place, error) from None
+        return upload.read(read_json(answer.status_code, answer.content))
 
     def close(self) -> None:
         self._http.close()

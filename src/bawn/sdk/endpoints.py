@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from bawn.sdk import shapes
-from bawn.sdk.call import Call, Stream, fault_of
+from bawn.sdk.call import Call, Download, Stream, Upload, fault_of
 
 T = TypeVar("T")
 
@@ -131,6 +131,36 @@ def why(ref: str, *, limit: int = 20) -> Call[list[shapes.Refusal]]:
 
 def exec_path(ref: str) -> str:
     return at("containers", ref, "exec")
+
+
+# files
+
+
+def list_files(ref: str, path: str = "/workspace") -> Call[list[shapes.File]]:
+    return Call("GET", at("containers", ref, "files"), many("files", shapes.File), params={"path": path})
+
+
+def stat_file(ref: str, path: str) -> Call[shapes.File]:
+    return Call("GET", at("containers", ref, "files", "stat"), one("file", shapes.File), params={"path": path})
+
+
+def make_folder(ref: str, path: str, *, parents: bool = False) -> Call[shapes.File]:
+    body = {"path": path, "parents": parents}
+    return Call("POST", at("containers", ref, "files", "mkdir"), one("file", shapes.File), body=body)
+
+
+def remove_file(ref: str, path: str, *, recursive: bool = False) -> Call[None]:
+    params = {"path": path} | ({"recursive": "true"} if recursive else {})
+    return Call("DELETE", at("containers", ref, "files"), nothing, params=params)
+
+
+def read_file(ref: str, path: str) -> Download:
+    return Download(at("containers", ref, "files", "content"), {"path": path})
+
+
+def write_file(ref: str, path: str, *, mode: int | None = None) -> Upload[shapes.File]:
+    params = {"path": path} | ({} if mode is None else {"mode": f"{mode:o}"})
+    return Upload(at("containers", ref, "files", "content"), one("file", shapes.File), params)
 
 
 # keys

@@ -14,6 +14,9 @@ import msgspec
 from msgspec import Struct
 
 MAX_FRAME_BYTES = 64 * 1024
+MAX_TIMEOUT_S = 30 * 86_400
+TIMED_OUT = 124
+"""The exit code of a command whose time was over, as of timeout(1)."""
 
 
 class Channel(IntEnum):
@@ -32,6 +35,8 @@ class Command(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
     env: dict[str, str] = {}
     cwd: str = ""
     """Empty: the workspace."""
+    timeout_s: float | None = None
+    """Seconds after which it is ended, with exit code 124; None for no limit."""
 
 
 class StdinClosed(Struct, frozen=True, tag_field="type", tag="stdin_closed"):
@@ -100,6 +105,8 @@ def read_client(text: str) -> FromClient:
     match control:
         case Command(argv=argv) if not argv or any("\0" in word for word in argv):
             raise ValueError("argv needs at least one word, none with a NUL")
+        case Command(timeout_s=limit) if limit is not None and not 0 < limit <= MAX_TIMEOUT_S:
+            raise ValueError(f"timeout_s is between 0 and {MAX_TIMEOUT_S}")
         case Command(rows=rows, cols=cols) | Resize(rows=rows, cols=cols) if not fits(rows, cols):
             raise ValueError("rows and cols are between 1 and 9999")
         case Signal(signal=name) if name not in SIGNALS:

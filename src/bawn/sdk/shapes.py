@@ -35,6 +35,22 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """Something in a folder of a container."""
+
+    name: str
+    """As the agent named it; bytes that are no UTF-8 are written out."""
+    kind: str
+    """file, folder, link, fifo, socket or device."""
+    size_bytes: int
+    mode: int
+    """Access rights, e.g. 420 for 0644."""
+    modified: datetime
+    target: str | None = None
+    """Where a link says it leads; nothing here follows it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One refusal of a container's call, as `bawn why` tells it."""
 

@@ -12,6 +12,7 @@ from bawn.errors import Fault, quoted
 from bawn.sandbox.images import Images
 from bawn.sandbox.runtime import Runtime
 from bawn.sandbox.spec import read_uuid
+from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions, read_command
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
@@ -48,6 +49,7 @@ class Control:
         self._building: set[str] = set()
         self.keeper: Keeper | None = None
         self.executions: Executions | None = None
+        self.errands: Errands | None = None
         self._verbs: dict[str, Callable[[Request, Reply], None]] = {
             "hello": self._hello,
             "start": self._start,
@@ -55,6 +57,7 @@ class Control:
             "delete": self._delete,
             "exec": self._exec,
             "resize": self._resize,
+            "files": self._files,
             "signal": self._signal,
             "images.list": self._images_list,
             "images.build": self._images_build,
@@ -148,6 +151,11 @@ class Control:
 
     def _exec(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].start(read_uuid(request.get("uuid")), read_command(request), reply)
+
+    def _files(self, request: Request, reply: Reply) -> None:
+        if self.errands is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        self.errands.files(read_uuid(request.get("uuid")), request, reply)
 
     def _resize(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))
