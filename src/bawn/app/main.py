@@ -24,6 +24,7 @@ import uvloop
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.app.logs import log_to_stderr
+from bawn.app.network_guard import keep_in
 from bawn.app.services import read_file
 from bawn.app.settings import Configuration, configured
 from bawn.app.wiring import Handed, Yard
@@ -125,6 +126,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     gc.set_threshold(*_GC_THRESHOLDS)
     # The store's thread must not keep the interpreter for the usual 5 ms while a call waits for it.
     sys.setswitchinterval(_SWITCH_S)
+    keep_in(lambda refused: loop.call_soon_threadsafe(yard.kept_in, refused))
     _log.info("gateway.ready", listening=list(yard.status.listening))
     ended = asyncio.create_task(yard.ended.wait())
     # A background task never ends by itself; if one does, the process must not go on without it.

@@ -7,6 +7,7 @@ by a single assignment, so that a reload is seen whole or not at all, and a call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -26,6 +27,7 @@ from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
+from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
@@ -49,6 +51,7 @@ from bawn.identity.registry import Registry
 from bawn.lines.line import Line
 from bawn.sandbox.agent_env import agent_environment
 from bawn.store.engine import Store, open_store
+from bawn.terms.event import Event
 from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
 
@@ -196,6 +199,12 @@ class Yard:
         if provider is not None and provider.kind is ProviderKind.ANTHROPIC:
             wire = "anthropic"
         return agent_environment(record.name, record.number, wire=wire)
+
+    def kept_in(self, refused: str) -> None:
+        """Something in this process wanted where only the pool may go."""
+        _log.error("gateway.kept_in", refused=refused)
+        with contextlib.suppress(Fault):
+            self.recorder.note(Event("gateway.kept_in", cause=refused))
 
     def _troubles(self) -> list[str]:
         troubles = []
