@@ -106,6 +106,8 @@ KINDS: dict[str, Kind] = {
         Kind("files.refused", _C, 403, "Only plain files and folders of the container's own are reached from outside."),
         Kind("files.failed", _C, 409, "Change what the sentence names, then try again."),
         Kind("files.too_large", _C, 413, "Send a smaller file, or split it."),
+        Kind("sandbox.mount_taken", _C, 409, "Stop the container that has the folder, or take another folder."),
+        Kind("sandbox.limit_unenforceable", _C, 422, "Leave the limit out, or say --allow-soft-limits."),
         Kind("sandbox.door_taken", _B, 500, "The container is stopped; start it again."),
         Kind("supervisor.unavailable", _B, 503, "Look whether `bawn up` still runs.", retry=True),
         Kind("daemon.unreachable", _O, 503, "Start it with `bawn up`."),

@@ -90,7 +90,7 @@ class Bubblewrap:
         command = [program, "--args", str(arguments), "--", INIT, "-P"]
         fds = [info_w, waiting.fileno(), arguments, *given.values(), *([] if filter_fd is None else [filter_fd])]
         if not self._rootless:
-            trees = {} if spec.image == HOST else {"rootfs": str(self._images.rootfs(spec.image))}
+            trees = {} if spec.image == HOST else {"rootfs": str(self._images.lent(spec.image, spec.uuid))}
             stage = Stage(agent_uid(spec.number), folder, trees, become_agent=True, open_files=spec.limits.open_files)
             command = stage.argv(command)
             fds += [] if folder is None else [folder]
@@ -133,7 +133,7 @@ class Bubblewrap:
     def _options(
         self, spec: Spec, folder: int | None, info: int, block: int, given: Mapping[str, int], filter_fd: int | None
     ) -> list[str]:
-        rootfs = None if spec.image == HOST else self._images.rootfs(spec.image)
+        rootfs = None if spec.image == HOST else self._images.lent(spec.image, spec.uuid)
         command = [
             "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(AGENT), "--gid", str(AGENT),
             "--hostname", spec.hostname, "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv",

@@ -2,7 +2,8 @@
 
 `mmdebstrap` takes packages from wherever the host's own apt takes them; the npm and PyPI parts are fetched by
 those clients *on the host*, as they are configured there, with no install script run. An image is built
-beside the old one and takes its place at the end, whole. `host` is no folder: bubblewrap then shows the host's own /usr.
+beside the old one and takes its place at the end, whole; the old one lies aside as long as a box has it as its root.
+`host` is no folder: a box is then shown the host's own /usr.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from bawn.errors import Fault, quoted
 from bawn.sandbox import python
 from bawn.sandbox.recipes import RECIPES, Recipe
-from bawn.sandbox.spec import IMAGE
+from bawn.sandbox.spec import IMAGE, RUNTIMES
 
 HOST = "host"
-"""No folder of ours but the host's own /usr (bubblewrap only)."""
+"""No folder of ours but the host's own /usr."""
 
 Progress = Callable[[str], None]
 
@@ -32,6 +35,10 @@ Progress = Callable[[str], None]
 class Images:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._leases = folder / ".leases"
+        self._lock = threading.Lock()
+        self.live: Callable[[], Collection[str]] = lambda: ()
+        """The uuids of all boxes that have a root now. Whoever keeps them says so."""
 
     def rootfs(self, name: str) -> Path:
         path = self._folder / name / "rootfs"
@@ -39,27 +46,50 @@ class Images:
             raise Fault("sandbox.image_missing", f"there is no image {quoted(name)}")
         return path
 
-    def podman_id(self, name: str) -> str:
-        """The image in podman's store, by the id of its content, so that a name moved elsewhere changes nothing."""
-        if name == HOST:
-            raise Fault("sandbox.invalid", "the image 'host' is for bubblewrap only")
-        found = self._described(name).get("podman")
-        if not isinstance(found, str):
-            raise Fault("sandbox.image_missing", f"podman has no image {quoted(name)}")
-        return found
+    def lent(self, name: str, uuid: str) -> Path:
+        """The image as the root of a box: it stays as it is until the box is gone, whatever becomes of the name."""
+        with self._lock:
+            path = self.rootfs(name)
+            self._leases.mkdir(mode=0o700, exist_ok=True)
+            (self._leases / uuid).write_text(self._build_of(self._folder / name), encoding="utf-8")
+        return path
+
+    def sweep(self) -> None:
+        """Clears away replaced and removed images that are no living box's root."""
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            live, used = set(self.live()), set()
+            self._leases.mkdir(mode=0o700, exist_ok=True)
+            for lease in self._leases.iterdir():
+                if lease.name in live:
+                    used.add(lease.read_text(encoding="utf-8"))
+                else:
+                    lease.unlink(missing_ok=True)
+            for place in self._folder.glob(".old-*"):
+                if self._build_of(place) not in used:
+                    self._discard(place)
+
+    def _build_of(self, place: Path) -> str:
+        """By which one build of an image is told from the next."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            said = json.loads((place / "image.json").read_text(encoding="utf-8"))
+            return str(said.get("build") or said.get("created"))
+        return place.name
+
+    def _set_aside(self, name: str) -> None:
+        place = self._folder / name
+        with contextlib.suppress(FileNotFoundError):
+            place.rename(self._folder / f".old-{name}-{secrets.token_hex(8)}")
 
     def buildable(self) -> tuple[str, ...]:
         return tuple(RECIPES)
 
     def all(self) -> list[dict[str, object]]:
-        listed: list[dict[str, object]] = [
-            {"name": HOST, "runtimes": ["bubblewrap"], "created": None, "size_bytes": None}
-        ]
+        runtimes = list(RUNTIMES)
+        listed: list[dict[str, object]] = [{"name": HOST, "runtimes": runtimes, "created": None, "size_bytes": None}]
         with contextlib.suppress(FileNotFoundError):
             for place in sorted(self._folder.iterdir()):
                 if IMAGE.match(place.name) and (place / "rootfs").is_dir():
                     said = self._described(place.name)
-                    runtimes = ["bubblewrap", *(["podman"] if said.get("podman") else [])]
                     listed.append(
                         {
                             "name": place.name,
@@ -72,11 +102,8 @@ class Images:
 
     def remove(self, name: str) -> None:
         self.rootfs(name)
-        imported = self._described(name).get("podman")
-        podman = shutil.which("podman", path=python.SYSTEM_PATH)
-        if isinstance(imported, str) and podman and os.geteuid() == 0:
-            subprocess.run([podman, "rmi", "--", imported], capture_output=True, env=python.environment(), check=False)
-        self._discard(self._folder / name)
+        self._set_aside(name)
+        self.sweep()
 
     def build(self, name: str, progress: Progress) -> dict[str, object]:
         """Makes or renews the image; every step tells its progress."""
@@ -93,23 +120,21 @@ class Images:
         finally:
             self._discard(fresh)
 
-    def install(self, name: str, fresh: Path, progress: Progress) -> dict[str, object]:
+    def install(self, name: str, fresh: Path, progress: Progress, **further: object) -> dict[str, object]:
         """Puts `fresh` (with `rootfs` in it) in the place of the image `name`."""
         described: dict[str, object] = {
             "name": name,
+            "build": secrets.token_hex(8),
             "created": int(time.time()),
             "size_bytes": _size(fresh / "rootfs"),
+            **further,
         }
-        podman = shutil.which("podman", path=python.SYSTEM_PATH)
-        if podman is not None and os.geteuid() == 0:
-            described["podman"] = self._import(podman, name, fresh, progress)
         (fresh / "image.json").write_text(json.dumps(described), encoding="utf-8")
         fresh.chmod(0o755)
-        place, old = self._folder / name, self._folder / f".old-{name}-{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            place.rename(old)
-        fresh.rename(place)
-        self._discard(old)
+        with self._lock:
+            self._set_aside(name)
+            fresh.rename(self._folder / name)
+        self.sweep()
         progress(f"image {name} is ready")
         return described
 
@@ -139,13 +164,10 @@ class Images:
             # It mounts /proc and /sys in the new root. A build that is interrupted must not leave them there, where
             # clearing away the half-made image would reach the host's.
             argv = ["unshare", "--mount", "--propagation", "private", "--", *argv]
-        sources = _sources()
-        with tempfile.NamedTemporaryFile("w", suffix=".list", dir=rootfs.parent, encoding="utf-8") as listed:
-            if sources:
-                listed.write(sources)
-                listed.flush()
-                argv.append(listed.name)
-            _run(argv, progress)
+        listed = _sources(rootfs.parent)
+        _run([*argv, *map(str, listed)], progress)
+        for path in listed:
+            path.unlink()
         if mode == "unshare":
             rootfs.mkdir()
             _run(
@@ -217,24 +239,6 @@ class Images:
         _run([*argv, *recipe.python], progress, home=True)
         _open_to_all(target)
 
-    def _import(self, podman: str, name: str, fresh: Path, progress: Progress) -> str:
-        progress("podman import")
-        archive = fresh / "image.tar"
-        try:
-            _run(
-                ["tar", "--create", f"--file={archive}", f"--directory={fresh / 'rootfs'}", "--numeric-owner", "."],
-                progress,
-            )
-            done = subprocess.run(
-                [podman, "import", "--quiet", str(archive), f"localhost/bawn/{name}:latest"],
-                capture_output=True, text=True, env=python.environment(), check=False,
-            )  # fmt: skip
-        finally:
-            archive.unlink(missing_ok=True)
-        if done.returncode != 0:
-            raise Fault("sandbox.start_failed", "podman could not import the image", cause=done.stderr.strip()[-300:])
-        return done.stdout.strip().splitlines()[-1].removeprefix("sha256:")
-
     @staticmethod
     def _discard(path: Path) -> None:
         """Clear a folder away, but never through a mount that somebody left in it."""
@@ -285,13 +289,24 @@ def _quietly(argv: Sequence[str]) -> int:
     return subprocess.run(argv, capture_output=True, env=python.environment(), check=False).returncode
 
 
-def _sources() -> str:
-    """The host's own apt sources in one-line form, so that an image comes from where the host's packages come."""
+def _sources(folder: Path, apt: Path = Path("/etc/apt")) -> list[Path]:
+    """The host's own apt sources, so that an image comes from where the host's packages come: at most one file of each
+    of the two forms, by whose ending mmdebstrap tells them apart."""
     lines: list[str] = []
-    for path in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))):
+    stanzas: list[str] = []
+    for path in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))):
         with contextlib.suppress(OSError):
-            lines += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip().startswith("deb ")]
-    return "".join(f"{line}\n" for line in lines)
+            if path.suffix == ".list":
+                text = path.read_text(encoding="utf-8")
+                lines += [line for line in text.splitlines() if line.strip().startswith("deb ")]
+            elif path.suffix == ".sources":
+                stanzas.append(path.read_text(encoding="utf-8").strip())
+    written: list[Path] = []
+    for name, text in (("host.list", "\n".join(lines)), ("host.sources", "\n\n".join(stanzas))):
+        if text:
+            written.append(folder / name)
+            written[-1].write_text(f"{text}\n", encoding="utf-8")
+    return written
 
 
 def _suite() -> str:

@@ -101,7 +101,7 @@ class Podman:
             bundle.skeleton(place / "rootfs", texts)
             (place / "files").mkdir(parents=True, exist_ok=True)
         else:
-            trees["rootfs"] = str(self._images.rootfs(spec.image))
+            trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
             bundle.furnish(place / "files", texts)
         shape = bundle.Shape(
             uid=agent_uid(spec.number),

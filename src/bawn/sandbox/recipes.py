@@ -30,29 +30,33 @@ _FURNISHING = (
     'mkdir -p "$1/var/lib/apt/lists" "$1/var/cache/apt"',
 )
 
+_BASE = (
+    "bash",
+    "ca-certificates",
+    "coreutils",
+    "curl",
+    "diffutils",
+    "file",
+    "findutils",
+    "git",
+    "less",
+    "patch",
+    "procps",
+    "python3",
+    "ripgrep",
+)
+_PYTHON = ("build-essential", "python3-dev", "python3-pip", "python3-venv")
+_NODE = ("nodejs", "npm")
+
 RECIPES: dict[str, Recipe] = {
     "agent": Recipe(
-        packages=(
-            "bash",
-            "ca-certificates",
-            "coreutils",
-            "curl",
-            "diffutils",
-            "file",
-            "findutils",
-            "git",
-            "less",
-            "nodejs",
-            "npm",
-            "patch",
-            "procps",
-            "python3",
-            "python3-venv",
-            "ripgrep",
-        ),
+        packages=(*_BASE, *_NODE, "python3-venv"),
         customize=_FURNISHING,
         npm=("opencode-ai@1.18.33",),
         links={"opencode": "node_modules/opencode-linux-*64/bin/opencode"},
         python=("anthropic", "openai"),
     ),
+    "agent-base": Recipe(packages=_BASE, customize=_FURNISHING),
+    "agent-python": Recipe(packages=(*_BASE, *_PYTHON), customize=_FURNISHING, python=("anthropic", "openai")),
+    "agent-node": Recipe(packages=(*_BASE, *_NODE), customize=_FURNISHING),
 }

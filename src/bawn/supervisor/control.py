@@ -111,7 +111,9 @@ class Control:
         for runtime in self._runtimes.values():
             missing = runtime.lacking()
             sentences += [missing] if missing else runtime.degraded()
-        return sentences
+        if self.keeper is not None:
+            sentences += self.keeper.degraded()
+        return list(dict.fromkeys(sentences))
 
     def _rooms(self) -> tuple[Keeper, Executions]:
         if self.keeper is None or self.executions is None:

@@ -31,6 +31,12 @@ class Held:
     revoked: bool = False
     """Set the moment a stop is asked for: a door that becomes ready after that is closed, not handed out."""
 
+    degraded: tuple[str, ...] = ()
+    """What is weaker in this box than its spec says, in sentences."""
+
+    def lives(self) -> bool:
+        return self.state in ("created", "running", "stopping")
+
     def shut(self) -> None:
         """Closes the doors for everybody: a listener that is shut down is dead in every process that holds it."""
         for door in self.doors.values():
@@ -59,6 +65,7 @@ class Held:
             "pid": box.pid if box else None,
             "netns_inode": box.netns_inode if box else None,
             "start_time": box.start_time if box else None,
+            "degraded": list(self.degraded),
             "doors": [
                 {
                     "kind": kind.value,

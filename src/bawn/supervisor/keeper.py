@@ -18,6 +18,7 @@ from pathlib import Path
 from bawn.errors import Fault
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.netns import open_listeners
+from bawn.sandbox.overlap import refuse_shared
 from bawn.sandbox.runtime import Runtime, end_gently, kill_first_process
 from bawn.sandbox.spec import Spec, read
 from bawn.supervisor.held import Held, Records
@@ -57,6 +58,14 @@ class Keeper:
     def containers(self) -> list[dict[str, object]]:
         return [held.told() for held in self._held.values()]
 
+    def degraded(self) -> list[str]:
+        """What is weaker in single boxes than their specs say."""
+        return [f"{held.spec.name}: {why}" for held in self._held.values() if held.lives() for why in held.degraded]
+
+    def live(self) -> set[str]:
+        """The uuids of all boxes that are there, or about to be."""
+        return {uuid for uuid, held in list(self._held.items()) if held.lives()}
+
     def running(self, uuid: str) -> tuple[Spec, Attested]:
         held = self._held.get(uuid)
         if held is None or held.state != "running" or held.box is None:
@@ -83,7 +92,14 @@ class Keeper:
         if any(other.spec.number == spec.number and other is not before for other in self._held.values()):
             # The number is the agent's uid: two boxes of one number would be one user.
             raise Fault("api.conflict", "another container has this number")
-        held = self._held[spec.uuid] = Held(spec)
+        soft = runtime.unenforced(spec)
+        if soft & spec.limits.asked and not spec.allow_soft_limits:
+            raise Fault(
+                "sandbox.limit_unenforceable",
+                f"{spec.runtime} cannot hold {', '.join(sorted(soft & spec.limits.asked))} on this machine",
+            )
+        refuse_shared(spec, ((other.spec, other.box) for other in self._held.values() if other.lives()))
+        held = self._held[spec.uuid] = Held(spec, degraded=_soft(soft))
         self._in_order(spec.uuid, lambda: self._start_slowly(held, runtime, answer))
 
     def _start_slowly(self, held: Held, runtime: Runtime, answer: Answer) -> None:
@@ -128,7 +144,14 @@ class Keeper:
         held.state = "running"
         self._announce(held)
         self._watch(held)
-        answer({"pid": box.pid, "netns_inode": box.netns_inode, "start_time": box.start_time})
+        answer(
+            {
+                "pid": box.pid,
+                "netns_inode": box.netns_inode,
+                "start_time": box.start_time,
+                "degraded": list(held.degraded),
+            }
+        )
 
     def _announce(self, held: Held, only: str | None = None) -> None:
         for kind, door in held.doors.items():
@@ -236,6 +259,7 @@ class Keeper:
             reason = "the machine or the container's first process ended while Bawn was away"
             try:
                 held = Held(read(raw, closed=self._closed))
+                held.degraded = _soft(self._runtimes[held.spec.runtime].unenforced(held.spec))
             except Fault as fault:
                 if box is not None and box.lives():
                     kill_first_process(box)
@@ -312,6 +336,10 @@ class Keeper:
             self._work.submit(self._work_off, uuid, waiting[0])
         else:
             del self._queues[uuid]
+
+
+def _soft(limits: frozenset[str]) -> tuple[str, ...]:
+    return tuple(f"its limit {name} is not enforced on this machine" for name in sorted(limits))
 
 
 def _remove(runtime: Runtime, uuid: str, box: Attested) -> None:

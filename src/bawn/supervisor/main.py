@@ -67,6 +67,8 @@ class Supervisor:
         closed = [setting.home.path, setting.config.parent, setting.master_key.parent]
         records = Records(containers)
         self._keeper = Keeper(self._loop, runtimes, records, self._control.tell, self._tell_owner, closed)
+        images.live = self._keeper.live
+        self._images = images
         self._executions = Executions(self._loop, self._keeper, runtimes, self._control.tell)
         self._errands = Errands(self._loop, self._keeper, rootless=rootless)
         self._control.keeper, self._control.executions = self._keeper, self._executions
@@ -88,6 +90,7 @@ class Supervisor:
         try:
             for event in self._keeper.adopt():
                 self._control.tell(event)
+            self._images.sweep()
             self._processes.start()
             self._loop.run()
         finally:
