@@ -19,7 +19,12 @@ from msgspec import structs
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Services
+from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
+from bawn.egress.grants import Grants
+from bawn.egress.passages import Passages
+from bawn.egress.settings import Credential
+from bawn.egress.settings import Egress as EgressSettings
 from bawn.errors import Fault
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
@@ -27,7 +32,7 @@ from bawn.identity.registry import Registry
 from bawn.lines.line import Line
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
-from bawn.store import open_store
+from bawn.store.engine import BUSY_TIMEOUT_S, Store
 from bawn.store.upgrade import upgrade
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, Role, label
@@ -53,21 +58,18 @@ class TestClock:
         self.time += timedelta(**by)
 
 
-class FailingStore:
+class FailingStore(Store):
     """The real store, until `broken` says that the disk is full."""
 
     def __init__(self, path: Path) -> None:
-        self._store = open_store(path)
-        upgrade(self._store)
+        super().__init__(path, BUSY_TIMEOUT_S)
+        upgrade(self)
         self.broken = False
 
     async def run(self, act: Callable[[sa.Connection], T]) -> T:
         if self.broken:
             raise Fault("store.unavailable", "The disk is full.")
-        return await self._store.run(act)
-
-    def close(self) -> None:
-        self._store.close()
+        return await super().run(act)
 
 
 class HostCommand:
@@ -296,6 +298,29 @@ class Log:
             yield structs.asdict(event)
 
 
+FORGE = Credential(host="forge.example", header="authorization", containers=("dev",))
+
+
+class Purse:
+    """Values of credentials, of which `forge` alone is configured."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def list(self) -> Sequence[shapes.Credential]:
+        fingerprint = "f1a2" if "forge" in self.values else ""
+        return [shapes.Credential("forge", FORGE.host, "header authorization", ("dev",), fingerprint)]
+
+    async def put(self, name: str, secret: str, by: Operator) -> shapes.Credential:
+        if name != "forge":
+            raise Fault("api.not_found", "There is no such credential.")
+        self.values[name] = secret
+        return self.list()[0]
+
+    async def remove(self, name: str, by: Operator) -> None:
+        del self.values[name]
+
+
 def unreachable() -> Line:
     raise Fault("supervisor.unavailable", "There is no supervisor.")
 
@@ -311,10 +336,24 @@ class Yard:
         self.vault = Vault()
         self.log = Log()
         facts = Facts()
+        self.passages = Passages(self.store)
+        self.egress = EgressDesk(
+            EgressSettings(allow=("@npm",), containers={"dev": ("files.example:443",)}, credentials={"forge": FORGE}),
+            frozenset({"models.example"}),
+            self.registry,
+            Grants(self.store, self.clock),
+            self.passages,
+            self.log.record,
+            lambda refusal: None,
+            lambda name: None,
+            self.clock,
+        )
         self.services = Services(
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
             keys=self.vault,
+            egress=self.egress,
+            credentials=Purse(),
             operators=self.operators,
             usage=facts,
             status=facts,

@@ -12,7 +12,21 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from bawn import __version__
-from bawn.api import audit, config, containers, execution, files, images, keys, models, operators, status, usage
+from bawn.api import (
+    audit,
+    config,
+    containers,
+    credentials,
+    egress,
+    execution,
+    files,
+    images,
+    keys,
+    models,
+    operators,
+    status,
+    usage,
+)
 from bawn.api.answers import on_fault, on_http_error, on_invalid
 from bawn.api.roles import ROOT
 from bawn.api.security import Unbroken
@@ -42,6 +56,8 @@ def build(services: Services) -> FastAPI:
         containers.router(services.lifecycle),
         execution.router(services.lifecycle),
         files.router(services.files),
+        egress.router(services.egress),
+        credentials.router(services.credentials),
         keys.router(services.keys),
         operators.router(services.operators),
         usage.router(services.usage),

@@ -131,6 +131,34 @@ class Keys(Protocol):
         """Forgets all and makes a new master key."""
 
 
+class Egress(Protocol):
+    async def rules(self, ref: str) -> Sequence[shapes.EgressRule]:
+        """The rules that hold for a container, from the configuration and from grants."""
+
+    async def allow(self, ref: str, rule: str, by: Operator) -> shapes.EgressRule:
+        """Grants one rule, on record before it holds."""
+
+    async def disallow(self, ref: str, id_: int, by: Operator) -> None:
+        """Takes a grant back; what stands by it is cut."""
+
+    async def log(self, ref: str | None, denied: bool, limit: int) -> Sequence[shapes.Passage]:
+        """What lately happened at one door or at all, newest first."""
+
+    async def suggest(self, ref: str) -> Sequence[shapes.EgressRule]:
+        """Rules that would have let through what was refused; nothing is applied."""
+
+
+class Credentials(Protocol):
+    def list(self) -> Sequence[shapes.Credential]:
+        """The configured ones, without their values."""
+
+    async def put(self, name: str, secret: str, by: Operator) -> shapes.Credential:
+        """Keeps the value of a configured one, in place of an older one."""
+
+    async def remove(self, name: str, by: Operator) -> None:
+        """Forgets the value."""
+
+
 class Usage(Protocol):
     async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
         """Calls summed up."""
@@ -186,6 +214,8 @@ class Services:
     lifecycle: Lifecycle
     files: Files
     keys: Keys
+    egress: Egress
+    credentials: Credentials
     operators: Operators
     usage: Usage
     status: Status

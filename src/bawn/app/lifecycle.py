@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -75,6 +75,7 @@ class Lifecycle:
         """Told when a process of other doors came: its name, and our end of the line to it."""
         self.authority = ""
         """The egress proxy's certificate authority of this boot, PEM."""
+        self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
 
     def connect(self, boxes: Line) -> None:
         self._boxes = boxes
@@ -172,6 +173,7 @@ class Lifecycle:
                 await self.boxes.ask("delete", uuid=record.uuid)
             finally:
                 self._logs.remove(record.uuid)
+                await self.on_deleted(record.uuid)
                 await self._record("container.deleted", record, by)
         self._turns.pop(record.uuid, None)
 
@@ -283,6 +285,10 @@ class Lifecycle:
         door = Door(kind, uuid, str(body["address"]), int(body["port"]), "gateway")
         self._task(self._doors.open(door, listener))
 
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Lets `work` go on beside everything else."""
+        self._task(work)
+
     def _task(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._opening.add(task)
@@ -344,6 +350,10 @@ class Lifecycle:
                 detail=tuple(sorted(facts.items())),
             )
         )
+
+
+async def _nothing(uuid: str) -> None:
+    """What is done for a deleted container when nobody asked for anything."""
 
 
 def _word(value: bool) -> str:

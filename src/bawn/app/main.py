@@ -119,6 +119,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
         asyncio.create_task(yard.expiry.run(), name="expiry"),
     ]
     yard.books.start()
+    yard.passages.start()
     await server.start()
     # What was loaded stays: the collector need not look through it again, which would stall streams now and then.
     gc.collect()
@@ -126,7 +127,11 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     gc.set_threshold(*_GC_THRESHOLDS)
     # The store's thread must not keep the interpreter for the usual 5 ms while a call waits for it.
     sys.setswitchinterval(_SWITCH_S)
-    keep_in(lambda refused: loop.call_soon_threadsafe(yard.kept_in, refused))
+
+    def refused(what: str) -> None:
+        loop.call_soon_threadsafe(yard.kept_in, what)
+
+    keep_in(refused)
     _log.info("gateway.ready", listening=list(yard.status.listening))
     ended = asyncio.create_task(yard.ended.wait())
     # A background task never ends by itself; if one does, the process must not go on without it.

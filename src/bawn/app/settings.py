@@ -14,9 +14,11 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bawn.api.settings import Api
+from bawn.app.egress_rules import sound
 from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
+from bawn.egress.settings import Egress
 from bawn.errors import Fault, quoted
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
@@ -55,6 +57,7 @@ class Configuration(Section):
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     guardrails: Guardrails = Field(default_factory=Guardrails)
+    egress: Egress = Field(default_factory=Egress)
     audit: Audit = Field(default_factory=Audit)
     api: Api = Field(default_factory=Api)
     boxes: Boxes = Field(default_factory=Boxes)
@@ -69,6 +72,7 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
     """Refuse what fits each key by itself and points at nothing."""
     for provider, said in configuration.providers.items():
         address_of(provider, said, "")
+    sound(configuration.egress)
     targets = {"models.default": configuration.models.default or ""}
     targets |= {f"models.aliases.{alias}": target for alias, target in configuration.models.aliases.items()}
     for path, target in targets.items():
@@ -97,6 +101,7 @@ def _with_profile(own: Configuration) -> Configuration:
         limits=own.limits,
         timeouts=own.timeouts,
         guardrails=own.guardrails,
+        egress=own.egress if "egress" in said else base.egress,
         audit=own.audit,
         api=own.api,
         boxes=own.boxes,

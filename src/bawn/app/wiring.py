@@ -13,12 +13,15 @@ import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
 from bawn.api.services import Services
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
+from bawn.app.credentials import Credentials
+from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.lifecycle import Lifecycle
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
@@ -27,6 +30,8 @@ from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
+from bawn.egress.grants import Grants
+from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.catalogue import Catalogue
@@ -36,7 +41,7 @@ from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import address_of
+from bawn.gateway.providers import HABITS, address_of
 from bawn.gateway.server import Gateway, Works
 from bawn.gateway.settings import ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate
@@ -50,6 +55,7 @@ from bawn.identity.record import Record
 from bawn.identity.registry import Registry
 from bawn.lines.line import Line
 from bawn.sandbox.agent_env import agent_environment
+from bawn.sandbox.egress_env import egress_environment
 from bawn.store.engine import Store, open_store
 from bawn.terms.event import Event
 from bawn.vault.master import find_master
@@ -99,6 +105,8 @@ class Yard:
         self.operators = Operators(self.store, self.clock)
         self.books = Books(self.store)
         self.owners = ResourceOwners(self.store)
+        self.grants = Grants(self.store, self.clock)
+        self.passages = Passages(self.store)
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
         self._tls = ssl.create_default_context()
@@ -122,6 +130,27 @@ class Yard:
             self._environment,
             Refusals(self.books.refusals).last,
         )
+        self.credentials = Credentials(
+            self.vault,
+            lambda: self.configuration.egress,
+            self.registry,
+            self.recorder,
+        )
+        self.egress = EgressDesk(
+            configuration.egress,
+            _provider_hosts(configuration),
+            self.registry,
+            self.grants,
+            self.passages,
+            self.recorder.record,
+            self.books.refusals.refuse,
+            self.credentials.value,
+            self.clock,
+        )
+        self.credentials.on_change = self.egress.tell_all
+        self.egress.on_authority = self._authority_changed
+        self.lifecycle.on_owner = self._owner_came
+        self.lifecycle.on_deleted = self.grants.forget
         self.boxes = Line(
             handed.control, self.lifecycle.heard, self._supervisor_gone, "supervisor", "supervisor.unavailable"
         )
@@ -136,6 +165,8 @@ class Yard:
             lifecycle=self.lifecycle,
             files=Files(self.registry, lambda: self.boxes, self.recorder),
             keys=Keys(self.vault, self.recorder),
+            egress=self.egress,
+            credentials=self.credentials,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
@@ -156,12 +187,14 @@ class Yard:
         await self.operators.ensure_first(*self.handed.first_admins)
         await self.owners.load()
         await self.vault.load()
+        await self.grants.load()
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         works = self._works(configuration)
         self.configuration = configuration
         self.gateway.works = works
+        self.egress.apply(configuration.egress, _provider_hosts(configuration))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
 
@@ -198,13 +231,27 @@ class Yard:
         provider = self.configuration.providers.get(default.partition("/")[0])
         if provider is not None and provider.kind is ProviderKind.ANTHROPIC:
             wire = "anthropic"
-        return agent_environment(record.name, record.number, wire=wire)
+        return {
+            **agent_environment(record.name, record.number, wire=wire),
+            **egress_environment(),
+            **self.credentials.environment(record),
+        }
 
     def kept_in(self, refused: str) -> None:
         """Something in this process wanted where only the pool may go."""
         _log.error("gateway.kept_in", refused=refused)
         with contextlib.suppress(Fault):
             self.recorder.note(Event("gateway.kept_in", cause=refused))
+
+    def _owner_came(self, name: str, end: socket.socket) -> None:
+        if name == "egress":
+            self.egress.connect(end)
+        else:
+            end.close()
+
+    def _authority_changed(self) -> None:
+        self.lifecycle.authority = self.egress.authority
+        self.lifecycle.background(self.lifecycle.trust_anew())
 
     def _troubles(self) -> list[str]:
         troubles = []
@@ -236,3 +283,10 @@ class Yard:
         await self.recorder.close()
         self.boxes.close()
         self.store.close()
+
+
+def _provider_hosts(configuration: Configuration) -> frozenset[str]:
+    """Of every provider that is known, configured or not: models are reached through the AI door only."""
+    known = {str(urlsplit(habits.base_url).hostname) for habits in HABITS.values() if habits.base_url}
+    configured = {address_of(name, said, "").origin for name, said in configuration.providers.items()}
+    return frozenset(known | {origin.host for origin in configured if not origin.unix and origin.host})

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from bawn import __version__
-from bawn.cli import audit, config, containers, daemon, files, images, keys, operators, output, run, usage
+from bawn.cli import (
+    audit,
+    config,
+    containers,
+    credentials,
+    daemon,
+    egress,
+    files,
+    images,
+    keys,
+    operators,
+    output,
+    run,
+    usage,
+)
 from bawn.errors import Fault
 
 UNREACHABLE, FORBIDDEN = 3, 4
@@ -68,6 +82,8 @@ app.command("exec")(containers.execute)
 app.command("logs")(containers.logs)
 app.command("why")(containers.why)
 app.command("usage")(usage.usage)
+app.add_typer(egress.app, name="egress")
+app.add_typer(credentials.app, name="credentials")
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")

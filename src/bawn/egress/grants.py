@@ -58,7 +58,9 @@ class Grants:
         def insert(connection: sa.Connection) -> int:
             row = structs.asdict(fresh)
             del row["id"]
-            return int(connection.execute(sa.insert(grants).values(row)).inserted_primary_key[0])
+            key = connection.execute(sa.insert(grants).values(row)).inserted_primary_key
+            assert key is not None
+            return int(key[0])
 
         grant = structs.replace(fresh, id=await self._store.run(insert))
         held.append(grant)

@@ -80,6 +80,20 @@ class AsyncKeys(AsyncNoun):
     reset = Awaited(endpoints.reset_keys)
 
 
+class AsyncEgress(AsyncNoun):
+    rules = Awaited(endpoints.egress_rules)
+    allow = Awaited(endpoints.allow_egress)
+    disallow = Awaited(endpoints.disallow_egress)
+    suggest = Awaited(endpoints.suggest_egress)
+    log = Awaited(endpoints.egress_log)
+
+
+class AsyncCredentials(AsyncNoun):
+    list = Awaited(endpoints.list_credentials)
+    put = Awaited(endpoints.put_credential)
+    remove = Awaited(endpoints.remove_credential)
+
+
 class AsyncOperators(AsyncNoun):
     list = Awaited(endpoints.list_operators)
     add = Awaited(endpoints.add_operator)
@@ -127,6 +141,8 @@ class AsyncClient:
         self.containers = AsyncContainers(self)
         self.files = AsyncFiles(self)
         self.keys = AsyncKeys(self)
+        self.egress = AsyncEgress(self)
+        self.credentials = AsyncCredentials(self)
         self.operators = AsyncOperators(self)
         self.images = AsyncImages(self)
         self.models = AsyncModels(self)

@@ -81,6 +81,20 @@ class Keys(SyncNoun):
     reset = Blocking(endpoints.reset_keys)
 
 
+class Egress(SyncNoun):
+    rules = Blocking(endpoints.egress_rules)
+    allow = Blocking(endpoints.allow_egress)
+    disallow = Blocking(endpoints.disallow_egress)
+    suggest = Blocking(endpoints.suggest_egress)
+    log = Blocking(endpoints.egress_log)
+
+
+class Credentials(SyncNoun):
+    list = Blocking(endpoints.list_credentials)
+    put = Blocking(endpoints.put_credential)
+    remove = Blocking(endpoints.remove_credential)
+
+
 class Operators(SyncNoun):
     list = Blocking(endpoints.list_operators)
     add = Blocking(endpoints.add_operator)
@@ -128,6 +142,8 @@ class Client:
         self.containers = Containers(self)
         self.files = Files(self)
         self.keys = Keys(self)
+        self.egress = Egress(self)
+        self.credentials = Credentials(self)
         self.operators = Operators(self)
         self.images = Images(self)
         self.models = Models(self)

@@ -133,6 +133,45 @@ def exec_path(ref: str) -> str:
     return at("containers", ref, "exec")
 
 
+# egress
+
+
+def egress_rules(ref: str) -> Call[list[shapes.EgressRule]]:
+    return Call("GET", at("containers", ref, "egress"), many("rules", shapes.EgressRule))
+
+
+def allow_egress(ref: str, rule: str) -> Call[shapes.EgressRule]:
+    """From the container's next connection on."""
+    return Call("POST", at("containers", ref, "egress"), one("rule", shapes.EgressRule), body={"rule": rule})
+
+
+def disallow_egress(ref: str, grant_id: int) -> Call[None]:
+    return Call("DELETE", at("containers", ref, "egress", str(grant_id)), nothing)
+
+
+def suggest_egress(ref: str) -> Call[list[shapes.EgressRule]]:
+    """Rules that would have let through what was refused; nothing is applied."""
+    return Call("GET", at("containers", ref, "egress", "suggestions"), many("rules", shapes.EgressRule))
+
+
+def egress_log(*, container: str | None = None, denied: bool = False, limit: int = 50) -> Call[list[shapes.Passage]]:
+    params = given(container=container) | {"limit": str(limit)} | ({"denied": "true"} if denied else {})
+    return Call("GET", at("egress", "log"), many("passages", shapes.Passage), params=params)
+
+
+def list_credentials() -> Call[list[shapes.Credential]]:
+    return Call("GET", at("credentials"), many("credentials", shapes.Credential))
+
+
+def put_credential(name: str, secret: str) -> Call[shapes.Credential]:
+    """The value of a configured credential, new or in place of the old one."""
+    return Call("PUT", at("credentials", name), one("credential", shapes.Credential), body={"secret": secret})
+
+
+def remove_credential(name: str) -> Call[None]:
+    return Call("DELETE", at("credentials", name), nothing)
+
+
 # files
 
 

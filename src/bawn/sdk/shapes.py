@@ -164,6 +164,48 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class EgressRule:
+    """What a container may reach."""
+
+    rule: str
+    source: str
+    """Where it comes from: a place in the configuration, or who granted it."""
+    id: int | None = None
+    """Of a grant, by which it is taken back; a rule of the configuration has none."""
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One thing that happened at an egress door."""
+
+    time: datetime
+    container: str
+    event: str
+    """egress.opened, egress.closed, egress.refused, egress.credential_used, package.served, package.refused."""
+    host: str
+    port: int
+    code: str = ""
+    sentence: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A value that is put in at the egress door, without the value."""
+
+    name: str
+    host: str
+    place: str
+    """`header Authorization` or `query key`."""
+    containers: tuple[str, ...]
+    fingerprint: str = ""
+    """Empty: there is no value yet."""
+    placeholders: dict[str, str] = field(default_factory=dict)
+    """What each living container sends in its place; inside it is the variable BAWN_CREDENTIAL_<NAME>."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a long act."""
 
