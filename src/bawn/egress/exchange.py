@@ -1,0 +1,145 @@
+"""One request that is seen, and its answer: what both plain HTTP and terminated TLS do alike.
+
+The request goes on as it was understood, written anew: headers of the hop left out, one way of framing, `identity` as the only
+encoding, the host that was judged. A value that was entrusted is put in last, after its record is durable; a body is looked
+through for placeholders before it goes, a short one before anything of the request goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from bawn.egress.channel import Channel, Stream
+from bawn.egress.conversation import Conversation
+from bawn.egress.credentials import Astray, Brokered, put_in
+from bawn.egress.head import Head
+from bawn.egress.inbox import Inbox
+from bawn.egress.meter import Meter
+from bawn.egress.policy import Asked
+from bawn.egress.reasons import Denied
+from bawn.egress.scrub import Scrubber
+from bawn.egress.upstream_answer import BrokenAnswerError, UpstreamAnswer
+
+_SHORT_BODY = 64 * 1024
+_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding",
+     b"upgrade", b"expect", b"content-length", b"host", b"accept-encoding", b"http2-settings"}
+)  # fmt: skip
+"""Headers that are the hop's (RFC 9110 §7.6.1) or are written anew here."""
+_RANGES = frozenset({b"range", b"if-range"})
+"""Left out where a value is put in: by ranges an answer could be had in pieces too short to find the value in."""
+
+
+class Metered:
+    """An upstream whose bytes are counted as they are before they are encrypted."""
+
+    def __init__(self, channel: Channel, meter: Meter) -> None:
+        self._channel = channel
+        self._meter = meter
+
+    async def read(self) -> bytes:
+        data = await self._channel.read()
+        self._meter.count_down(len(data))
+        return data
+
+    def write(self, data: bytes) -> None:
+        if self._meter.count_up(len(data)):
+            self._channel.write(data)
+
+    async def drain(self) -> None:
+        await self._channel.drain()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def abort(self) -> None:
+        self._channel.abort()
+
+
+async def exchange(
+    talk: Conversation, inbox: Inbox, client: Stream, head: Head, asked: Asked, *, encrypted: bool
+) -> bool:
+    """Whether both sides can go on. Denied when the container can still be told so, else ConnectionError."""
+    credentials = talk.walled.credentials
+    here = [each for each in credentials if encrypted and each.host == asked.host]
+    dropped = _HOP | _RANGES if here else _HOP
+    kept = [(name, value) for name, value in head.headers if name not in dropped and name not in _hop_too(head)]
+    target, headers, used = put_in(credentials, asked.host if encrypted else "", head.path, kept)
+    body = inbox.body(head)
+    if head.get(b"expect"):
+        client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    astray = Astray()
+    begun = b""
+    streamed = head.chunked or head.length > _SHORT_BODY
+    if not streamed:
+        begun = b"".join([piece async for piece in body])
+        astray.feed(begun)
+    await _use(talk, used, asked)
+    upstream = Metered(talk.upstream, talk.meter)
+    upstream.write(_written(head, target, asked, headers) + begun)
+    answer = UpstreamAnswer(head.method, Scrubber(each.secret for each in credentials), plain_body=bool(here))
+    sending = asyncio.create_task(_send(upstream, body, astray, chunked=head.chunked)) if streamed else None
+    try:
+        await _answered(answer, upstream, client, sending)
+    finally:
+        whole = sending is None or (sending.done() and not sending.cancelled() and sending.exception() is None)
+        if sending is not None:
+            sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Denied, ConnectionError):
+                await sending
+    talk.upstream_keeps = answer.keeps and whole
+    return whole and head.keep_alive
+
+
+async def _use(talk: Conversation, used: tuple[Brokered, ...], asked: Asked) -> None:
+    for each in used:
+        talk.walled.uses.take(each)
+        await talk.recorded("egress.credential_used", asked, (("credential", each.name),))
+
+
+async def _send(upstream: Metered, body: AsyncIterator[bytes], astray: Astray, *, chunked: bool) -> None:
+    async for piece in body:
+        try:
+            astray.feed(piece)
+        except Denied:
+            upstream.abort()  # what went already is a request without an end, which nobody acts on
+            raise
+        upstream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        await upstream.drain()
+    if chunked:
+        upstream.write(b"0\r\n\r\n")
+
+
+async def _answered(
+    answer: UpstreamAnswer, upstream: Metered, client: Stream, sending: asyncio.Task[None] | None
+) -> None:
+    try:
+        await answer.relay(upstream, client)
+    except (BrokenAnswerError, ConnectionError) as error:
+        if answer.begun:
+            raise ConnectionAbortedError("the answer does not come whole") from error
+        if sending is not None and sending.done() and not sending.cancelled():
+            reason = sending.exception()
+            if isinstance(reason, Denied):
+                raise reason from None
+        sentence = str(error) if isinstance(error, BrokenAnswerError) else "The upstream closed the connection."
+        raise Denied("egress.upstream_broken", sentence) from error
+
+
+def _hop_too(head: Head) -> frozenset[bytes]:
+    """Headers that `connection` names as the hop's."""
+    return frozenset(word.strip().lower() for value in head.get(b"connection") for word in value.split(b","))
+
+
+def _written(head: Head, target: bytes, asked: Asked, headers: list[tuple[bytes, bytes]]) -> bytes:
+    host = asked.host if asked.port in (80, 443) else f"{asked.host}:{asked.port}"
+    lines = [b"%b %b HTTP/1.1" % (head.method, target), b"host: " + host.encode("ascii")]
+    lines += [name + b": " + value for name, value in headers]
+    lines.append(b"accept-encoding: identity")
+    if head.chunked:
+        lines.append(b"transfer-encoding: chunked")
+    elif head.length or head.get(b"content-length"):
+        lines.append(b"content-length: %d" % head.length)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
