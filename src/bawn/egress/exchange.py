@@ -8,7 +8,6 @@ through for placeholders before it goes, a short one before anything of the requ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from bawn.egress.channel import Channel, Stream
@@ -71,24 +70,23 @@ async def exchange(
     if head.get(b"expect"):
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     astray = Astray()
-    begun = b""
-    streamed = head.chunked or head.length > _SHORT_BODY
-    if not streamed:
-        begun = b"".join([piece async for piece in body])
-        astray.feed(begun)
+    begun, whole = await _begun(body, astray)
     await _use(talk, used, asked)
     upstream = Metered(talk.upstream, talk.meter)
-    upstream.write(_written(head, target, asked, headers) + begun)
+    upstream.write(_written(head, target, asked, headers))
+    for piece in begun:
+        upstream.write(_framed(piece, head))
+    if whole:
+        upstream.write(_end(head))
     answer = UpstreamAnswer(head.method, Scrubber(each.secret for each in credentials), plain_body=bool(here))
-    sending = asyncio.create_task(_send(upstream, body, astray, chunked=head.chunked)) if streamed else None
+    sending = None if whole else asyncio.create_task(_send(upstream, body, astray, head))
     try:
         await _answered(answer, upstream, client, sending)
     finally:
-        whole = sending is None or (sending.done() and not sending.cancelled() and sending.exception() is None)
-        if sending is not None:
-            sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Denied, ConnectionError):
-                await sending
+        trouble = None if sending is None else await _stopped(sending)
+    if isinstance(trouble, Denied):
+        talk.refused(trouble)  # too late to tell the container: it has its answer
+    whole = trouble is None
     talk.upstream_keeps = answer.keeps and whole
     return whole and head.keep_alive
 
@@ -99,17 +97,45 @@ async def _use(talk: Conversation, used: tuple[Brokered, ...], asked: Asked) -> 
         await talk.recorded("egress.credential_used", asked, (("credential", each.name),))
 
 
-async def _send(upstream: Metered, body: AsyncIterator[bytes], astray: Astray, *, chunked: bool) -> None:
+async def _begun(body: AsyncIterator[bytes], astray: Astray) -> tuple[list[bytes], bool]:
+    """The first pieces of a body, looked through, and whether that is all."""
+    pieces: list[bytes] = []
+    size = 0
     async for piece in body:
-        try:
+        astray.feed(piece)
+        pieces.append(piece)
+        size += len(piece)
+        if size > _SHORT_BODY:
+            return pieces, False
+    return pieces, True
+
+
+async def _send(upstream: Metered, body: AsyncIterator[bytes], astray: Astray, head: Head) -> None:
+    """The rest of a long body."""
+    try:
+        async for piece in body:
             astray.feed(piece)
-        except Denied:
-            upstream.abort()  # what went already is a request without an end, which nobody acts on
-            raise
-        upstream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        await upstream.drain()
-    if chunked:
-        upstream.write(b"0\r\n\r\n")
+            upstream.write(_framed(piece, head))
+            await upstream.drain()
+        upstream.write(_end(head))
+    except (Denied, ConnectionError):
+        upstream.abort()  # what went already is a request without an end, which nobody acts on
+        raise
+
+
+async def _stopped(sending: asyncio.Task[None]) -> BaseException | None:
+    """Why the body did not go whole; what is left of it is given up."""
+    sending.cancel()
+    await asyncio.wait((sending,))
+    return asyncio.CancelledError() if sending.cancelled() else sending.exception()
+
+
+def _framed(piece: bytes, head: Head) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if head.chunked else piece
+
+
+def _end(head: Head) -> bytes:
+    return b"0\r\n\r\n" if head.chunked else b""
 
 
 async def _answered(

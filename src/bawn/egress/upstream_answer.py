@@ -140,6 +140,8 @@ class UpstreamAnswer:
             if self.status == 101:
                 self._refuse("The upstream switched to another protocol.")
             return
+        if sum(len(name) + len(value) for name, value in self._headers) > _HEAD_LIMIT:
+            self._refuse("The head of the upstream's answer is too large.")
         lengths = [value for name, value in self._headers if name == b"content-length"]
         codings = [value for name, value in self._headers if name == b"transfer-encoding"]
         if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
