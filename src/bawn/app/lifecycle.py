@@ -71,8 +71,8 @@ class Lifecycle:
         self._turns: dict[str, asyncio.Lock] = {}
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
-        self.on_owner: Callable[[str, socket.socket], None] = lambda name, end: end.close()
-        """Told when a process of other doors came: its name, and our end of the line to it."""
+        self.on_owner: Callable[[dict[str, Any], socket.socket], None] = lambda body, end: end.close()
+        """Told when a process of other doors came: its name and pid, and our end of the line to it."""
         self.authority = ""
         """The egress proxy's certificate authority of this boot, PEM."""
         self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
@@ -224,7 +224,7 @@ class Lifecycle:
                 self._door(body, packet.descriptors[0])
                 return
             case "owner" if len(packet.descriptors) == 1:
-                self.on_owner(str(body.get("name")), socket.socket(fileno=packet.descriptors[0]))
+                self.on_owner(body, socket.socket(fileno=packet.descriptors[0]))
                 return
             case "exec.exited":
                 self._command_exited(body)

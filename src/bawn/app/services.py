@@ -121,6 +121,8 @@ class Status:
         self._started = clock.now()
         self.greeting: dict[str, Any] = {}
         self.listening: tuple[str, ...] = ()
+        self.owners: dict[str, int] = {}
+        """Processes of other doors that came since the greeting, by name."""
         self.troubles: Callable[[], Sequence[str]] = tuple
 
     async def status(self) -> shapes.Status:
@@ -132,7 +134,7 @@ class Status:
         processes = [shapes.Process("gateway", os.getpid(), pwd.getpwuid(os.geteuid()).pw_name)]
         processes += [
             shapes.Process(str(name), int(pid))
-            for name, pid in self.greeting.get("pids", {}).items()
+            for name, pid in {**self.greeting.get("pids", {}), **self.owners}.items()
             if name != "gateway"
         ]
         processes.append(shapes.Process("supervisor", os.getppid()))

@@ -13,6 +13,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -243,7 +244,9 @@ class Yard:
         with contextlib.suppress(Fault):
             self.recorder.note(Event("gateway.kept_in", cause=refused))
 
-    def _owner_came(self, name: str, end: socket.socket) -> None:
+    def _owner_came(self, body: dict[str, Any], end: socket.socket) -> None:
+        name = str(body.get("name"))
+        self.status.owners[name] = int(body.get("pid", 0))
         if name == "egress":
             self.egress.connect(end)
         else:
@@ -260,6 +263,8 @@ class Yard:
             troubles.append(f"The master key does not fit the keys of {providers}: restore it, or `bawn keys reset`.")
         if self.recorder.unavailable:
             troubles.append(f"Nothing is let through, because nothing can be recorded: {self.recorder.unavailable}.")
+        if not self.egress.connected:
+            troubles.append("The egress proxy does not answer: nothing but model calls leaves the containers.")
         if self._lost_records:
             troubles.append(f"{self._lost_records} calls ended without their settlement on record.")
         if self.configuration.audit.durability is Durability.RELAXED:

@@ -82,7 +82,7 @@ class Owners:
                 near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with near, far:
                     self.tell(name, {"event": "gateway"}, [near.fileno()])
-                    tell_gateway({"event": "owner", "name": name}, [far.fileno()])
+                    tell_gateway({"event": "owner", "name": name, "pid": self._children.pids()[name]}, [far.fileno()])
 
     def close(self) -> None:
         for line in self._lines.values():
