@@ -21,6 +21,7 @@ from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Services
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
+from bawn.app.owner_line import OwnerLine
 from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.egress.settings import Credential
@@ -321,6 +322,10 @@ class Purse:
         del self.values[name]
 
 
+async def told_nothing(raw: object) -> str:
+    raise AssertionError(raw)
+
+
 def unreachable() -> Line:
     raise Fault("supervisor.unavailable", "There is no supervisor.")
 
@@ -343,10 +348,9 @@ class Yard:
             self.registry,
             Grants(self.store, self.clock),
             self.passages,
+            OwnerLine("egress proxy", "egress.unavailable", told_nothing),
             self.log.record,
-            lambda refusal: None,
             lambda name: None,
-            self.clock,
         )
         self.services = Services(
             lifecycle=self.boxes,

@@ -1,15 +1,11 @@
 """The gateway's side of the egress door: what each container may reach, told to the proxy and kept up to date.
 
-The proxy decides by what it was told here, whole policies at a time; what it does is recorded here before it does it.
-It has no word about who is who: the container that it names is looked up in the registry, and only events of
-its own kind are taken from it.
+The proxy decides by what it was told here, whole policies at a time; what it does is recorded (`told.py`) before it does it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,27 +13,21 @@ import structlog
 from msgspec import structs
 
 from bawn.app.egress_rules import PRESETS, shown, written
+from bawn.app.owner_line import OwnerLine
+from bawn.app.told import Record
 from bawn.egress.grants import Grant, Grants
-from bawn.egress.passages import REFUSED, Passage, Passages
+from bawn.egress.passages import Passages
 from bawn.egress.policy import Policy, Rule, rule_of
 from bawn.egress.settings import Egress, EgressRule
 from bawn.egress.suggest import suggested
-from bawn.errors import KINDS, Fault
-from bawn.guardrails.settlement import Refusal
 from bawn.identity.registry import Registry
-from bawn.lines.line import Line, Packet
 from bawn.sdk import shapes
-from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
 
 _log = structlog.get_logger("bawn.app.egress")
 
-_KINDS = ("egress.", "package.")
 _SUGGEST_FROM = 1000
-
-Record = Callable[[Event], Any]
-"""Coroutine function: the record's id, once durable."""
 
 
 class EgressDesk:
@@ -50,110 +40,38 @@ class EgressDesk:
         registry: Registry,
         grants: Grants,
         passages: Passages,
+        line: OwnerLine,
         record: Record,
-        refuse: Callable[[Refusal], None],
         secret: Callable[[str], str | None],
-        clock: Clock,
     ) -> None:
         self._settings = settings
         self._provider_hosts = provider_hosts
         self._registry = registry
         self._grants = grants
         self._passages = passages
+        self._line = line
         self._record = record
-        self._refuse = refuse
         self._secret = secret
-        self._clock = clock
-        self._line: Line | None = None
         self._version = 0
-        self._recording: set[asyncio.Task[None]] = set()
         self.authority = ""
         """The proxy's certificate authority of this boot, PEM; empty while there is no proxy."""
         self.on_authority: Callable[[], None] = lambda: None
+        line.on_connected = self.tell_all
+        line.on_event = self._heard
         registry.watch(self.changed)
-
-    # the line
-
-    def connect(self, end: socket.socket) -> None:
-        """A proxy came, or came again: it knows nothing yet."""
-        if self._line is not None:
-            self._line.close()
-        self._line = Line(end, self._heard, self._gone, "egress proxy", "egress.unavailable")
-        self._line.open()
-        self.tell_all()
 
     @property
     def connected(self) -> bool:
-        return self._line is not None and not self._line.broken
+        """Whether there is a proxy."""
+        return self._line.connected
 
-    def close(self) -> None:
-        if self._line is not None:
-            self._line.close()
-
-    def _gone(self) -> None:
-        self._line = None
-        _log.warning("egress.proxy_gone")
-
-    def _heard(self, packet: Packet) -> None:
-        packet.close()
-        match packet.body:
-            case {"do": "record", "id": _, "event": event}:
-                task = asyncio.create_task(self._recorded(packet, event))
-                self._recording.add(task)
-                task.add_done_callback(self._recording.discard)
+    def _heard(self, body: dict[str, Any]) -> None:
+        match body:
             case {"event": "authority", "pem": str(pem)}:
                 self.authority = pem
                 self.on_authority()
             case _:
                 _log.warning("egress.not_understood")
-
-    async def _recorded(self, packet: Packet, raw: object) -> None:
-        line = self._line
-        try:
-            said: dict[str, Any] | Fault = {"record": await self.taken(raw)}
-        except Fault as fault:
-            said = fault
-        except (msgspec.ValidationError, ValueError) as error:
-            said = Fault("internal", "The proxy told an event that cannot be read.", cause=str(error))
-        if line is not None:
-            line.answer(packet, said)
-
-    async def taken(self, raw: object) -> str:
-        """Records what a process of another door tells; the id of its record."""
-        event = msgspec.convert(raw, Event)
-        standing = self._registry.standing(event.container)
-        if standing is None or not event.event.startswith(_KINDS):
-            raise Fault("internal", "The proxy told of something that is not its own.", cause=event.event)
-        container = standing.container
-        event = structs.replace(event, principal=label(container), api_key_name=f"container-{container.name}")
-        id_: str = await self._record(event)
-        facts = dict(event.detail)
-        port = facts.get("port", "")
-        self._passages.add(
-            Passage(
-                time=self._clock.now(),
-                container_uuid=container.uuid,
-                event=event.event,
-                host=facts.get("host", "")[:255],
-                port=int(port) if port.isdecimal() and len(port) < 6 else 0,
-                code=event.code,
-                sentence=facts.get("sentence", event.cause)[:500],
-                record=id_,
-            )
-        )
-        if event.event in (REFUSED, "package.refused"):
-            self._refuse(
-                Refusal(
-                    time=self._clock.now(),
-                    container_uuid=container.uuid,
-                    call=id_,
-                    code=event.code,
-                    sentence=facts.get("sentence", ""),
-                    cause=event.cause,
-                    remedy=_remedy(event.code, container.name, facts),
-                )
-            )
-        return id_
 
     # what is told
 
@@ -166,9 +84,7 @@ class EgressDesk:
     def changed(self, uuid: str) -> None:
         """Something about this container changed."""
         line = self._line
-        if line is None:
-            return
-        policy = self._policy(uuid)
+        policy = self._policy(uuid) if line.connected else None
         if policy is None:
             line.send({"event": "revoked", "uuid": uuid})
             return
@@ -288,9 +204,3 @@ class EgressDesk:
     def _named(self, uuid: str) -> str:
         standing = self._registry.standing(uuid)
         return standing.container.name if standing is not None else uuid
-
-
-def _remedy(code: str, name: str, facts: Mapping[str, str]) -> str:
-    if code == "egress.not_allowed" and facts.get("host"):
-        return f"To allow it: bawn egress allow {name} {facts['host']}:{facts.get('port', '443')}"
-    return KINDS[code].remedy if code in KINDS else ""

@@ -25,8 +25,10 @@ from bawn.app.credentials import Credentials
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.lifecycle import Lifecycle
+from bawn.app.owner_line import OwnerLine
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
+from bawn.app.told import Told
 from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
@@ -137,16 +139,18 @@ class Yard:
             self.registry,
             self.recorder,
         )
+        told = Told(self.registry, self.recorder.record, self.passages, self.books.refusals.refuse, self.clock)
+        self.egress_line = OwnerLine("egress proxy", "egress.unavailable", lambda raw: told.take(raw, "egress."))
+        self.packages_line = OwnerLine("package mirror", "egress.unavailable", lambda raw: told.take(raw, "package."))
         self.egress = EgressDesk(
             configuration.egress,
             _provider_hosts(configuration),
             self.registry,
             self.grants,
             self.passages,
+            self.egress_line,
             self.recorder.record,
-            self.books.refusals.refuse,
             self.credentials.value,
-            self.clock,
         )
         self.credentials.on_change = self.egress.tell_all
         self.egress.on_authority = self._authority_changed
@@ -247,10 +251,7 @@ class Yard:
     def _owner_came(self, body: dict[str, Any], end: socket.socket) -> None:
         name = str(body.get("name"))
         self.status.owners[name] = int(body.get("pid", 0))
-        if name == "egress":
-            self.egress.connect(end)
-        else:
-            end.close()
+        {"egress": self.egress_line, "packages": self.packages_line}[name].connect(end)
 
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
