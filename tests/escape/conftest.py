@@ -21,7 +21,9 @@ def ground(request: pytest.FixtureRequest) -> Ground:
 
 @pytest.fixture(scope="session")
 def yard(ground: Ground) -> Iterator[Yard]:
-    with open_yard(ground.uid) as opened:
+    if ground.program and shutil.which(ground.program) is None:
+        pytest.skip(f"{ground.program} is not installed")
+    with open_yard(ground.uid, ground.further) as opened:
         if reason := lacking(ground, opened):
             pytest.skip(f"{ground}: {reason}")
         yield opened

@@ -12,6 +12,7 @@ from typing import Any
 from tests.supervisor.yard import ORDINARY, Yard
 
 from bawn.sandbox import seccomp
+from bawn.sandbox.podman import FLAG
 
 PROBE = Path(__file__).parent / "probe.py"
 SECRETS = ["proxy.invalid", "sk-of-the-operator"]
@@ -22,9 +23,17 @@ SECRETS = ["proxy.invalid", "sk-of-the-operator"]
 class Ground:
     runtime: str
     ordinary: bool
+    program: str = ""
+    """Which OCI runtime podman is to use."""
 
     def __str__(self) -> str:
-        return f"{self.runtime}-{'ordinary' if self.ordinary else 'root'}"
+        return f"{self.program or self.runtime}-{'ordinary' if self.ordinary else 'root'}"
+
+    @property
+    def further(self) -> list[str]:
+        """Arguments of the supervisor."""
+        runc = [FLAG] if self.program == "runc" else []
+        return ["--oci-runtime", self.program, *runc] if self.program else []
 
     @property
     def uid(self) -> int | None:
@@ -37,7 +46,9 @@ class Ground:
 
 
 GROUNDS = [
-    Ground(runtime, ordinary) for runtime in ("podman", "runc", "runsc", "bubblewrap") for ordinary in (False, True)
+    Ground(runtime, ordinary, program)
+    for runtime, program in (("podman", "crun"), ("podman", "runc"), ("runsc", ""), ("bubblewrap", ""))
+    for ordinary in (False, True)
 ]
 
 

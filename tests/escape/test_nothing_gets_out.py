@@ -18,6 +18,20 @@ from bawn.sandbox import seccomp
 
 pytestmark = pytest.mark.containers
 
+OF_ITS_OWN_KERNEL = {
+    "unshare": "a namespace of gVisor's kernel: the host's process made none",
+    "clone": "as above",
+    "make device": "gVisor's own null and fuse; a device of the host cannot be made by any number",
+    "open /dev/fuse": "gVisor's own",
+    "a device that is not a box's": "gVisor's own /dev/fuse",
+    "netlink 15": "gVisor's own, without events",
+    "32-bit": "gVisor reads the number as one of its own 64-bit calls",
+    "lower the own nice value": "a number that gVisor keeps",
+    "raise the limit of processes": "gVisor has none; the control group of the whole sandbox has",
+    "without a filter": "gVisor itself is what stands between",
+}
+"""What succeeds inside gVisor and reaches nothing outside of it, by how the try's name begins."""
+
 Found = dict[str, dict[str, str]]
 
 
@@ -38,10 +52,12 @@ def found(yard: Yard, ground: Ground) -> Iterator[Found]:
             assert yard.ask("delete", uuid=box)["ok"]
 
 
-def test_no_try_succeeds(found: Found) -> None:
+def test_no_try_succeeds(found: Found, ground: Ground) -> None:
     assert len(found) > 300
-    bad = {name: said for name, said in found.items() if said["outcome"] not in ("refused", "untried")}
-    assert not bad
+    bad = {name: said["detail"] for name, said in found.items() if said["outcome"] not in ("refused", "untried")}
+    if ground.own_kernel:
+        bad = {name: said for name, said in bad.items() if not name.startswith(tuple(OF_ITS_OWN_KERNEL))}
+    assert bad == {}
 
 
 def test_each_call_of_the_profile_is_answered_by_the_filter_and_not_by_the_kernel(found: Found, ground: Ground) -> None:

@@ -27,6 +27,8 @@ HOST_FILES = (
 """Of the host's configuration, what its own programs cannot do without: certificates and the linker's."""
 
 INIT = "/dev/init"
+INSTEAD = ("/bin/sh", "-c", "while :; do sleep 2147483647 & wait; done")
+"""The first process where nothing of ours can be put into the box: it sleeps and reaps as well."""
 MASKED = (
     "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
     "/proc/timer_list", "/proc/timer_stats",
@@ -47,6 +49,8 @@ class Shape:
     user_namespace: bool = True
     network_namespace: bool = True
     """Whether the runtime makes one; else it is in the one that the box shall have."""
+    init: Path | None = None
+    """What becomes the first process; None: a shell of the image."""
     cgroups_path: str = ""
 
 
@@ -56,7 +60,7 @@ def init_program() -> Path | None:
     return next((place.resolve() for place in places if place.exists()), None)
 
 
-def written(spec: Spec, shape: Shape, init: Path, *, host_image: bool) -> dict[str, object]:
+def written(spec: Spec, shape: Shape, *, host_image: bool) -> dict[str, object]:
     """`config.json`."""
     kinds = ["pid", "ipc", "uts", "mount", "cgroup"]
     kinds += ["user"] if shape.user_namespace else []
@@ -83,14 +87,14 @@ def written(spec: Spec, shape: Shape, init: Path, *, host_image: bool) -> dict[s
         "process": {
             "terminal": False,
             "user": {"uid": 0, "gid": 0, "umask": 0o022},
-            "args": [INIT, "-P"],
+            "args": [INIT, "-P"] if shape.init else list(INSTEAD),
             "env": [f"PATH={python.SYSTEM_PATH}"],
             "cwd": "/",
             "noNewPrivileges": True,
             "capabilities": {name: [] for name in ("bounding", "effective", "inheritable", "permitted", "ambient")},
             "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
         },
-        "mounts": [*_kernel_mounts(spec), *_programs(spec, init, host_image=host_image), *_scratch(spec)],
+        "mounts": [*_kernel_mounts(spec), *_programs(spec, shape, host_image=host_image), *_scratch(spec)],
         "linux": linux,
     }
 
@@ -105,8 +109,8 @@ def _kernel_mounts(spec: Spec) -> list[Mount]:
     ]
 
 
-def _programs(spec: Spec, init: Path, *, host_image: bool) -> list[Mount]:
-    shown: list[Mount] = [_shown(str(init), INIT)]
+def _programs(spec: Spec, shape: Shape, *, host_image: bool) -> list[Mount]:
+    shown: list[Mount] = [_shown(str(shape.init), INIT)] if shape.init else []
     if host_image:
         names = (*HOST_FOLDERS, *HOST_FILES)
         return shown + [_shown(name, name) for name in names if Path(name).exists() and not Path(name).is_symlink()]
@@ -156,7 +160,7 @@ def skeleton(place: Path, texts: dict[str, str]) -> None:
             here.parent.mkdir(parents=True, exist_ok=True)
             here.touch()
     furnish(place, texts)
-    open_to_all(place)
+    (place / "tmp").chmod(0o1777)  # runc gives the mount the mode of the folder beneath
 
 
 def furnish(place: Path, texts: dict[str, str]) -> None:

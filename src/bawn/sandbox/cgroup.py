@@ -91,6 +91,7 @@ class Cgroups:
                 ("pids.events", "max", "pids"),
                 ("memory.events", "oom_kill", "memory_bytes"),
                 ("memory.oom_control", "oom_kill", "memory_bytes"),
+                ("cpu.stat", "nr_throttled", "cpus"),
             ):
                 with contextlib.suppress(OSError, ValueError):
                     for line in (group / name).read_text(encoding="ascii").splitlines():

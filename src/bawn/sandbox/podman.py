@@ -106,9 +106,10 @@ class Podman:
         shape = bundle.Shape(
             uid=agent_uid(spec.number),
             root_uid=root_uid(spec.number),
+            init=init,
             cgroups_path=f"/bawn-runc/{spec.uuid}" if self._program == "runc" else "",
         )
-        said = bundle.written(spec, shape, init, host_image=spec.image == HOST)
+        said = bundle.written(spec, shape, host_image=spec.image == HOST)
         (place / "config.json").write_text(json.dumps(said), encoding="utf-8")
         with opened_workspace(spec) as folder:
             stage = Stage(shape.uid, folder, trees, only_cgroup2=self._program == "crun" and not self._unified)

@@ -61,6 +61,8 @@ class Running:
     terminal: int | None = None
     """The command's own side of its terminal, by which its size is set. Holding the master instead would keep the
     command alive after its owner hung up."""
+    terminal_stays: bool = False
+    """Whether the runtime holds the terminal open after the command has ended, so that it must be hung up."""
     label: str = ""
     """By which the runtime finds the command again."""
 

@@ -28,6 +28,7 @@ AGENT_UIDS = 0x70000000
 STAGE = "/mnt"
 """Covered by a small tmpfs in the private namespace; the host's own /mnt is not touched."""
 WORKSPACE = f"{STAGE}/workspace"
+NOBODY = 65534
 AGENT = 1000
 """Uid and gid of the agent inside."""
 
@@ -56,6 +57,10 @@ class Stage:
     """Shows the runtime a host that has cgroup2 alone, which crun insists on."""
     become_agent: bool = False
     """Whether the runtime is called as the agent's uid instead of root."""
+    root_passes: bool = False
+    """Whether who makes files in the workspace for the agent is root (gVisor's gofer)."""
+    groups: list[int] = field(default_factory=list)
+    """Descriptors of `cgroup.procs`: the runtime, and all it starts, is in these groups."""
     own_network: bool = False
     """Whether the runtime is called in a network namespace of its own, which becomes the box's."""
     open_files: int = 4096
@@ -75,7 +80,7 @@ def set_up(stage: Stage) -> None:
         _attach(tree, f"{STAGE}/{name}")
     if folder is not None and stage.workspace_fd is not None:
         owner = os.fstat(stage.workspace_fd)
-        mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid)
+        mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid, root_passes=stage.root_passes)
         kernel.restrict(folder, kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID, mapping)
         _attach(folder, WORKSPACE)
         # A descriptor of the folder as the host sees it, inherited, would be a way out of the box by "..".
@@ -88,8 +93,9 @@ def set_up(stage: Stage) -> None:
         kernel.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)
 
 
-def owner_mapping(owner: int, group: int, uid: int) -> int:
-    """A user namespace whose one mapping says: the folder's owner is the agent."""
+def owner_mapping(owner: int, group: int, uid: int, *, root_passes: bool = False) -> int:
+    """A user namespace whose one mapping says: the folder's owner is the agent. With `root_passes`, a second one lets
+    root make what it gives to the agent at once, and belongs to nobody until then."""
     ready_r, ready_w = os.pipe()
     child = os.fork()
     if child == 0:
@@ -101,7 +107,8 @@ def owner_mapping(owner: int, group: int, uid: int) -> int:
         os.read(ready_r, 1)
         for name, inside in (("uid_map", owner), ("gid_map", group)):
             fd = os.open(f"/proc/{child}/{name}", os.O_WRONLY)
-            os.write(fd, f"{inside} {uid} 1\n".encode())
+            spare = NOBODY if inside != NOBODY else NOBODY - 1
+            os.write(fd, (f"{inside} {uid} 1\n" + (f"{spare} 0 1\n" if root_passes else "")).encode())
             os.close(fd)
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
@@ -131,6 +138,9 @@ def main() -> None:
     stage = Stage(**json.loads(sys.argv[1]))
     command = sys.argv[2:]
     os.chdir("/")
+    for group in stage.groups:
+        os.write(group, b"0")
+        os.close(group)
     set_up(stage)
     if stage.become_agent:
         become(stage.uid, stage.open_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -22,6 +23,7 @@ from bawn.supervisor.loop import Loop
 ARGUMENTS_LIMIT = 32 * 1024
 SIZE_LIMIT = 2000
 COUNT_LIMIT = 256
+_TIOCVHANGUP = 0x5437
 _ID = re.compile(r"e[0-9]{1,12}\Z")
 
 AnswerWithFds = Callable[[dict[str, object] | Fault, list[int]], None]
@@ -87,6 +89,9 @@ class Executions:
         if running.channel is not None:
             running.channel.close()
         if running.terminal is not None:
+            if running.terminal_stays:
+                with contextlib.suppress(OSError):
+                    fcntl.ioctl(running.terminal, _TIOCVHANGUP)
             os.close(running.terminal)
         self._tell({"event": "exec.exited", "exec": name, "code": code if code >= 0 else 128 - code}, ())
 

@@ -19,6 +19,7 @@ from types import FrameType
 from bawn.errors import Fault
 from bawn.sandbox.bubblewrap import Bubblewrap
 from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.gvisor import Gvisor
 from bawn.sandbox.images import Images
 from bawn.sandbox.podman import FLAG, Podman
 from bawn.sandbox.runtime import Runtime
@@ -55,6 +56,7 @@ class Supervisor:
         runtimes: dict[str, Runtime] = {
             "podman": oci,
             "bubblewrap": Bubblewrap(images, cgroups, rootless=rootless),
+            "runsc": Gvisor(images, containers, cgroups, rootless=rootless),
         }
         self._control = Control(
             self._loop,
