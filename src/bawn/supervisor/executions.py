@@ -23,6 +23,7 @@ from bawn.supervisor.loop import Loop
 ARGUMENTS_LIMIT = 32 * 1024
 SIZE_LIMIT = 2000
 COUNT_LIMIT = 256
+LAST_WORDS_S = 0.3
 _TIOCVHANGUP = 0x5437
 _ID = re.compile(r"e[0-9]{1,12}\Z")
 
@@ -89,10 +90,12 @@ class Executions:
         if running.channel is not None:
             running.channel.close()
         if running.terminal is not None:
+            terminal = running.terminal
             if running.terminal_stays:
-                with contextlib.suppress(OSError):
-                    fcntl.ioctl(running.terminal, _TIOCVHANGUP)
-            os.close(running.terminal)
+                # What was written last is read before; a hang-up throws it away.
+                self._loop.after(LAST_WORDS_S, lambda: _hang_up(terminal))
+            else:
+                os.close(terminal)
         self._tell({"event": "exec.exited", "exec": name, "code": code if code >= 0 else 128 - code}, ())
 
     def resize(self, name: object, rows: object, cols: object) -> None:
@@ -122,6 +125,12 @@ class Executions:
         if execution is None:
             raise Fault("sandbox.not_running", "the command does not run")
         return execution
+
+
+def _hang_up(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(terminal, _TIOCVHANGUP)
+    os.close(terminal)
 
 
 def read_command(request: Mapping[str, object]) -> Command:
