@@ -55,6 +55,7 @@ class Gateway:
         self.told: list[dict[str, Any]] = []
         self.delay_s = 0.0
         self.unable = False
+        self.never = False
         self.line: Line | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked = 0
@@ -103,8 +104,9 @@ class Gateway:
         assert self.line is not None
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
-        if self.unable:
-            self.line.answer(packet, Fault("audit.unavailable", "The disk is full."))
+        if self.unable or self.never:
+            code = "audit.unavailable" if self.unable else "internal"
+            self.line.answer(packet, Fault(code, "This is not recorded."))
             return
         event = packet.body["event"]
         event["detail"] = dict(event.get("detail", ()))

@@ -325,3 +325,41 @@ async def test_refusals_are_recorded_at_a_bounded_rate_and_none_is_forgotten(sta
     await asyncio.sleep(0.05)
     left_out = sum(int(event["detail"].get("left_out", "0")) for event in yard.gateway.of("egress.refused"))
     assert len(yard.gateway.codes()) + left_out == 301
+
+
+async def test_a_tunnel_that_passes_unread_is_cut_when_its_requests_have_to_be_seen(start: Start) -> None:
+    yard = await start()
+    await yard.site("tls.test", echo)
+    await yard.gateway.rule(ONE, Rule(host="tls.test"))
+    caller = await yard.tls("tls.test")
+    caller.writer.write(b"x")
+    assert await caller.reader.readexactly(1) == b"x"
+    await yard.gateway.rule(ONE, Rule(host="tls.test", methods=("GET",)))
+    await caller.ended()
+
+
+async def test_a_smaller_budget_holds_for_what_stands_already(start: Start) -> None:
+    yard = await start()
+    await yard.site(HOST, echo, port=PORT, tls=False)
+    await yard.gateway.rule(ONE, RULE)
+    caller = await yard.connect(f"{HOST}:{PORT}")
+    caller.writer.write(b"x" * 1000)
+    assert len(await caller.reader.readexactly(1000)) == 1000
+    await yard.gateway.rule(ONE, Rule(host=HOST, ports=(PORT,), bytes=1500))
+    caller.writer.write(b"x" * 1000)
+    await caller.ended()
+    await until(lambda: [event["code"] for event in yard.gateway.of("egress.closed")] == ["egress.budget"])
+
+
+async def test_a_record_that_the_gateway_will_never_take_holds_no_other_up(start: Start) -> None:
+    yard = await start()
+    await yard.site(HOST, echo, port=PORT, tls=False)
+    await yard.gateway.rule(ONE, RULE)
+    caller = await yard.connect(f"{HOST}:{PORT}")
+    yard.gateway.never = True
+    caller.close()
+    await until(lambda: yard.walls.recorder.lost == 1)
+    yard.gateway.never = False
+    again = await yard.connect(f"{HOST}:{PORT}")
+    again.close()
+    await until(lambda: len(yard.gateway.of("egress.closed")) == 1)

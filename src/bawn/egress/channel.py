@@ -72,6 +72,11 @@ class Channel(asyncio.Protocol):
         """Whether nothing more can come."""
         return self._ended or self.lost
 
+    @property
+    def quiet(self) -> bool:
+        """Whether it stands and nothing came on it that nobody read: only then may it be asked something."""
+        return not self.ended and not self._held
+
     # a conversation
 
     async def read(self) -> bytes:

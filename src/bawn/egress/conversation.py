@@ -12,16 +12,20 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from bawn.egress.addresses import Address
 from bawn.egress.channel import Channel
 from bawn.egress.meter import Meter
-from bawn.egress.policy import Allowed, Asked, Policy, decide
+from bawn.egress.policy import Allowed, Asked, Policy, Rule, decide
 from bawn.egress.reasons import Denied, answer
 from bawn.egress.walls import Walled, Walls
 from bawn.errors import Fault
 from bawn.terms.event import Event
 
-_FAREWELL_S = 5.0
+_log = structlog.get_logger("bawn.egress")
+
+_FAREWELL_S = 30.0
 """For what was written last; after it a connection that takes nothing is given up."""
 _FOREVER = float("inf")
 
@@ -37,6 +41,8 @@ class Conversation:
         self.client = Channel(self._left, self._made)
         self.upstream_keeps = False
         """Whether the upstream takes another request on the connection that stands."""
+        self.unseen = False
+        """Whether it became a tunnel whose bytes are passed on unread."""
         self._upstream: Channel | None = None
         self._meter: Meter | None = None
         self._asked: Asked | None = None
@@ -70,7 +76,7 @@ class Conversation:
         self.shut()
         walls, rule = self.walls, allowed.rule
         self.wait_at_most(walls.limits.opening_s)
-        spent = self.walled.spent_on(asked.host)
+        spent = self.walled.spent_on(rule.host)
         if rule.bytes is not None and spent.bytes >= rule.bytes:
             raise _denied("egress.budget", f"What may be sent to {asked.host} is used up.", asked)
         if not walls.recorder.ready:
@@ -86,11 +92,15 @@ class Conversation:
 
     async def keep_open(self, asked: Asked, allowed: Allowed) -> None:
         """The encrypted connection that stands, if it takes another request; else a new one."""
-        if self._meter is not None and self.upstream_keeps and not self.upstream.ended:
+        if self._meter is not None and self.upstream_keeps and self.upstream.quiet:
             self._meter.bound(allowed.rule.bytes)
             self.wait_at_most(None)
         else:
             await self.open(asked, allowed, encrypted=True)
+
+    def must_be_seen(self, asked: Asked, rule: Rule) -> bool:
+        """Whether the requests of a tunnel have to be seen, so that its TLS ends here."""
+        return rule.terminated or any(each.host == asked.host for each in self.walled.credentials)
 
     @property
     def upstream(self) -> Channel:
@@ -135,11 +145,18 @@ class Conversation:
     # what stands open (`walls.Standing`)
 
     def judge(self, policy: Policy | None) -> None:
-        if self._asked is not None:
-            try:
-                _judged(policy, self._asked)
-            except Denied:
-                self._cut("egress.revoked")
+        if self._asked is None:
+            return
+        try:
+            rule = _judged(policy, self._asked).rule
+        except Denied:
+            self._cut("egress.revoked")
+            return
+        if self.unseen and self.must_be_seen(self._asked, rule):
+            self._cut("egress.revoked")
+        elif self._meter is not None:
+            self._meter.bound(rule.bytes)
+            self._ends = self._meter.began + min(self.walls.limits.total_s, rule.seconds or _FOREVER)
 
     def look(self, now: float) -> None:
         if now >= self._deadline:
@@ -172,6 +189,9 @@ class Conversation:
             self._farewell(answer(unable))
         except ConnectionError:
             self.client.abort()
+        except Exception:  # noqa: BLE001 - the outermost loop of a conversation; it is logged with its id
+            _log.exception("egress.conversation_failed", call=self.id)
+            self._cut("internal")
 
     def _farewell(self, words: bytes) -> None:
         self.client.write(words)

@@ -120,7 +120,9 @@ class Way:
 
 
 def _look_up(host: str, port: int) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    # With its last dot a name is whole: the host's search domains must not make another name of it.
+    whole = f"{host}." if "." in host else host
+    found = socket.getaddrinfo(whole, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     addresses: list[Address] = []
     for _, _, _, _, where in found:
         # A scoped address (fe80::1%eth0) keeps its scope in the text; ip_address reads it, and it is never acceptable.

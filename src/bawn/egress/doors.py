@@ -22,13 +22,24 @@ class Doors:
     def __init__(self, walls: Walls) -> None:
         self._walls = walls
         self._servers: dict[str, list[asyncio.Server]] = {}
+        self._opening: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def open(self, uuid: str, listener: socket.socket) -> None:
+    def open(self, uuid: str, listener: socket.socket) -> asyncio.Task[None]:
         """Accept on a listener that stands in the namespace of the container. Nothing passes before a policy says so."""
-        walled = self._walls.of(uuid)
         listener.setblocking(False)
+        # Noted at once, so that a `close` that comes before it stands finds it.
         servers = self._servers.setdefault(uuid, [])
+        task = asyncio.create_task(self._open(uuid, servers, listener), name=f"door of {uuid}")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        return task
+
+    async def _open(self, uuid: str, servers: list[asyncio.Server], listener: socket.socket) -> None:
+        if self._servers.get(uuid) is not servers:
+            listener.close()
+            return
+        walled = self._walls.of(uuid)
         server = await asyncio.get_running_loop().create_server(
             lambda: self._accept(walled), sock=listener, backlog=_BACKLOG
         )

@@ -29,7 +29,7 @@ _log = structlog.get_logger("bawn.egress")
 
 
 class DoorKeeper(Protocol):
-    async def open(self, uuid: str, listener: socket.socket) -> None: ...
+    def open(self, uuid: str, listener: socket.socket) -> object: ...
 
     def close(self, uuid: str) -> None: ...
 
@@ -113,7 +113,6 @@ class SupervisorLine:
         self._doors = doors
         self._link = link
         self._line = Line(end, self._heard, on_broken, peer="supervisor", gone="supervisor.unavailable")
-        self._opening: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         self._line.open()
@@ -126,10 +125,7 @@ class SupervisorLine:
         body = packet.body
         match body.get("event"), packet.descriptors:
             case "door", (descriptor,) if body.get("kind") == "egress":
-                listener = socket.socket(fileno=descriptor)
-                task = asyncio.create_task(self._doors.open(str(body.get("uuid")), listener))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                self._doors.open(str(body.get("uuid")), socket.socket(fileno=descriptor))
             case "doors.closed", ():
                 self._doors.close(str(body.get("uuid")))
             case "gateway", (descriptor,):

@@ -22,6 +22,7 @@ _NOTES = 10_000
 _WINDOW = 64
 """Notes under way at once."""
 _RECORD_S = 10.0
+_RETRY_S = 1.0
 
 
 class Recorder:
@@ -66,12 +67,16 @@ class Recorder:
         while self._notes and self._line is not None:
             under_way = [self._notes.popleft() for _ in range(min(_WINDOW, len(self._notes)))]
             outcomes = await asyncio.gather(*map(self.record, under_way), return_exceptions=True)
-            refused = [
-                event for event, outcome in zip(under_way, outcomes, strict=True) if not isinstance(outcome, str)
-            ]
-            self._notes.extendleft(reversed(refused))
-            if refused:
-                await asyncio.sleep(1)
+            again = [event for event, outcome in zip(under_way, outcomes, strict=True) if _for_now(outcome)]
+            self.lost += sum(isinstance(outcome, BaseException) for outcome in outcomes) - len(again)
+            self._notes.extendleft(reversed(again))
+            if again:
+                await asyncio.sleep(_RETRY_S)
+
+
+def _for_now(outcome: object) -> bool:
+    """Whether a record failed only because it cannot be written at the moment; what the gateway will never take is let go."""
+    return isinstance(outcome, Fault) and outcome.code == "audit.unavailable"
 
 
 class Thinned:

@@ -32,7 +32,8 @@ async def run(talk: Conversation, inbox: Inbox, head: Head) -> bool:
         # In a tunnel nobody would see the requests, which a rule for port 80 may be about.
         sentence = "On port 80 requests are sent to the proxy as they are, without a tunnel."
         raise Denied("egress.not_allowed", sentence, host=asked.host, port=asked.port)
-    ends_here = allowed.rule.terminated or any(each.host == asked.host for each in talk.walled.credentials)
+    ends_here = talk.must_be_seen(asked, allowed.rule)
+    talk.unseen = not ends_here
     await talk.open(asked, allowed, encrypted=ends_here)
     client = talk.client
     client.write(_OPEN)

@@ -63,8 +63,9 @@ class Walled:
     spent: dict[str, Spent] = field(default_factory=dict)
     standing: set[Standing] = field(default_factory=set)
 
-    def spent_on(self, host: str) -> Spent:
-        return self.spent.setdefault(host, Spent())
+    def spent_on(self, pattern: str) -> Spent:
+        """By the pattern of the rule: below `*.name` there are as many names as anybody likes."""
+        return self.spent.setdefault(pattern, Spent())
 
 
 class Walls:
