@@ -16,6 +16,9 @@ GOALS: dict[str, tuple[str, float]] = {
     "identity.added_p99_ms": ("<", 0.5),
     "streams.held": (">=", 512),
     "memory.rss_mb": ("<", 120),
+    "egress.connect_per_s": (">=", 1000),
+    "egress.added_p50_ms": ("<", 2),
+    "egress.tunnel_ratio_direct": (">=", 0.60),
 }
 """What is promised, each with its direction."""
 
@@ -42,6 +45,12 @@ WORDS: dict[str, str] = {
     "memory.start_mb": "resident memory of the gateway after the first calls, MB",
     "memory.growth_mb": "growth between the two, MB",
     "memory.calls": "calls between the two",
+    "egress.connect_per_s": "tunnels opened through the egress door, a second",
+    "egress.direct_p50_ms": "a new connection without it, up to the first byte, median",
+    "egress.added_p50_ms": "added to that by the egress door, median",
+    "egress.direct_mb_s": "one download by TLS without it, MB a second",
+    "egress.tunnel_ratio_direct": "one download by TLS through a tunnel, as a share of that rate",
+    "egress.bare_ratio_direct": "the same without TLS, where the ends have next to nothing to do",
     "litellm.rps": "LiteLLM proxy, calls a second",
     "litellm.ratio_nginx": "LiteLLM's rate as a share of nginx's",
     "litellm.p99_ms": "LiteLLM at concurrency 1, 99th percentile",

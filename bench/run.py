@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import installation, nginx, peers, processes
+from bench import egress, installation, nginx, peers, processes
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -48,6 +48,8 @@ def main() -> int:
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
                     with _lane(findings, "memory"):
                         _memory(findings, bawn, options.calls)
+                with _lane(findings, "egress"):
+                    egress.lane(findings, options.seconds)
                 if os.environ.get("PEERS") == "1":
                     _peers(findings, home, ports.mock, options.seconds)
         except LaneError as reason:
