@@ -94,6 +94,12 @@ KINDS: dict[str, Kind] = {
             403,
             "Use an allowed path, written plainly, or ask the operator to allow this one.",
         ),
+        Kind(
+            "egress.push_not_allowed",
+            _C,
+            403,
+            "Push to a branch that the rule names, or ask the operator to name this one.",
+        ),
         Kind("egress.budget", _C, 403, "Send less, or ask the operator to raise `bytes` in the rule."),
         Kind("egress.time", _C, 403, "Use shorter connections, or ask the operator to raise `seconds` in the rule."),
         Kind("egress.idle", _C, 408, "Do not leave connections open unused.", retry=True),

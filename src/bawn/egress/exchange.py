@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from bawn.egress.channel import Channel, Stream
 from bawn.egress.conversation import Conversation
 from bawn.egress.credentials import Astray, Brokered, put_in
+from bawn.egress.git import PUSH, Repository, judge_push, service
 from bawn.egress.head import Head
 from bawn.egress.inbox import Inbox
 from bawn.egress.meter import Meter
@@ -58,7 +59,14 @@ class Metered:
 
 
 async def exchange(
-    talk: Conversation, inbox: Inbox, client: Stream, head: Head, asked: Asked, *, encrypted: bool
+    talk: Conversation,
+    inbox: Inbox,
+    client: Stream,
+    head: Head,
+    asked: Asked,
+    *,
+    encrypted: bool,
+    repository: Repository | None = None,
 ) -> bool:
     """Whether both sides can go on. Denied when the container can still be told so, else ConnectionError."""
     credentials = talk.walled.credentials
@@ -70,7 +78,10 @@ async def exchange(
     if head.get(b"expect"):
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     astray = Astray()
+    wanted = service(repository, head.method, head.path) if repository is not None else b""
     begun, whole = await _begun(body, astray)
+    if repository is not None and wanted == PUSH and head.method == b"POST":
+        judge_push(repository, b"".join(begun), encoded=bool(head.get(b"content-encoding")))
     await _use(talk, used, asked)
     upstream = Metered(talk.upstream, talk.meter)
     upstream.write(_written(head, target, asked, headers))

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from bawn.egress.git import Repository, repository_of
 from bawn.egress.hosts import BadHostError, matches, normal_pattern, read_port
 from bawn.egress.reasons import Denied
 from bawn.errors import Fault, quoted
@@ -22,7 +23,8 @@ from bawn.errors import Fault, quoted
 PLAIN, TLS = 80, 443
 METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"})
 _PATH = re.compile(rb"/[!-~]*\Z")
-_FIELDS = frozenset({"host", "ports", "methods", "paths", "bytes", "seconds", "credential"})
+_FIELDS = frozenset({"host", "ports", "methods", "paths", "bytes", "seconds", "credential", "git", "push"})
+GIT = "@git:"
 
 
 class Rule(Struct, frozen=True):
@@ -40,13 +42,15 @@ class Rule(Struct, frozen=True):
     seconds: float | None = None
     """That one connection may last."""
     credential: str | None = None
+    git: Repository | None = None
+    """The one repository that this rule is for; then methods and paths follow from it."""
     source: str = ""
     """Where the rule comes from, for explanations."""
 
     @property
     def terminated(self) -> bool:
         """Whether TLS has to end at the door for it."""
-        return bool(self.methods or self.paths or self.credential)
+        return bool(self.methods or self.paths or self.credential or self.git)
 
 
 class Policy(Struct, frozen=True):
@@ -145,6 +149,8 @@ def rule_of(said: str | Mapping[str, Any]) -> Rule:
     unknown = sorted(set(said) - _FIELDS)
     if unknown:
         raise _invalid(f"{quoted(str(unknown[0]))} is not a part of an egress rule")
+    if said.get("git") is not None or said.get("push"):
+        return _git(said)
     rule = Rule(
         host=_pattern(said.get("host", "")),
         ports=tuple(said.get("ports", (TLS,))),
@@ -157,7 +163,33 @@ def rule_of(said: str | Mapping[str, Any]) -> Rule:
     return _sound(rule)
 
 
+def _git(said: Mapping[str, Any]) -> Rule:
+    """`host` is the forge, `git` the repository there."""
+    if set(said) & {"methods", "paths"} or tuple(said.get("ports", (TLS,))) != (TLS,):
+        raise _invalid("a rule for git is for port 443, and has no methods and paths of its own")
+    host = _pattern(said.get("host", ""))
+    try:
+        repository = repository_of("/" + str(said.get("git") or "").lstrip("/"), tuple(said.get("push", ())))
+    except ValueError as error:
+        raise _invalid(f"{host}: {error}") from error
+    return _sound(
+        Rule(
+            host=host,
+            methods=("GET", "POST"),
+            paths=(repository.path, f"{repository.path}.git"),
+            bytes=said.get("bytes"),
+            seconds=said.get("seconds"),
+            credential=said.get("credential"),
+            git=repository,
+        )
+    )
+
+
 def _short(text: str) -> Rule:
+    if text.startswith(GIT):
+        where, _, branches = text.removeprefix(GIT).partition(":")
+        host, _, repository = where.partition("/")
+        return _git({"host": host, "git": repository, "push": tuple(filter(None, branches.split(",")))})
     name, colon, ports = text.partition(":")
     if "://" in text or "/" in text:
         raise _invalid(f"{quoted(text)} is a URL; write name:port, or the long form with `paths`")

@@ -26,6 +26,14 @@ class EgressRule(Section):
     bytes: int | None = Field(default=None, ge=1, description="Bytes that may go out to it, in a container's life.")
     seconds: float | None = Field(default=None, gt=0, description="How long one connection may last.")
     credential: Name | None = Field(default=None, description="A value of `egress.credentials` that is put in here.")
+    git: str | None = Field(
+        default=None,
+        description="`owner/name`: one repository of this forge, and nothing else there; fetching is free.",
+    )
+    push: tuple[str, ...] = Field(
+        default=(),
+        description="Branches of it that may be pushed to; `name/*` means all below, but no customary main branch.",
+    )
 
 
 class Credential(Section):

@@ -45,5 +45,6 @@ async def _request(talk: Conversation, inbox: Inbox, inside: Terminated, head: H
         sentence = "The Host of the request is another than the tunnel is for."
         raise Denied("egress.authority_mismatch", sentence, host=tunnel.host, port=tunnel.port)
     asked = Asked(tunnel.host, tunnel.port, head.method.decode("ascii"), head.path.partition(b"?")[0])
-    await talk.keep_open(asked, talk.decide(asked))
-    return await exchange(talk, inbox, inside, head, asked, encrypted=True)
+    allowed = talk.decide(asked)
+    await talk.keep_open(asked, allowed)
+    return await exchange(talk, inbox, inside, head, asked, encrypted=True, repository=allowed.rule.git)
