@@ -20,11 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bawn.errors import Fault
-from bawn.sandbox import furnishing, python, seccomp
+from bawn.sandbox import furnishing, guarding, python, seccomp
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.bundle import HOST_FILES, HOST_FOLDERS, INIT, READ_ONLY, init_program
 from bawn.sandbox.cgroup import Cgroups
 from bawn.sandbox.executing import join, memory_file
+from bawn.sandbox.guarding import Cover, Plan
 from bawn.sandbox.images import HOST, Images
 from bawn.sandbox.runtime import (
     Command,
@@ -63,12 +64,12 @@ class Bubblewrap:
     def unenforced(self, spec: Spec) -> frozenset[str]:
         return self._cgroups.unenforced(spec)
 
-    def prepare(self, spec: Spec) -> Prepared:
+    def prepare(self, spec: Spec, plan: Plan) -> Prepared:
         init = init_program()
         if self._program is None or init is None:
             raise Fault("sandbox.runtime_missing", self.lacking())
         with opened_workspace(spec) as folder:
-            prepared = self._launch(self._program, init, spec, folder)
+            prepared = self._launch(self._program, init, spec, plan, folder)
             try:
                 confirm_workspace(prepared.box, folder)
                 self._cgroups.make(spec.uuid, spec.limits)
@@ -78,20 +79,28 @@ class Bubblewrap:
                 raise
         return prepared
 
-    def _launch(self, program: str, init: Path, spec: Spec, folder: int | None) -> Prepared:
+    def _launch(self, program: str, init: Path, spec: Spec, plan: Plan, folder: int | None) -> Prepared:
         info_r, info_w = os.pipe()
         held, waiting = socket.socketpair()
         given = {path: memory_file(text) for path, text in furnishing.files(spec).items()}
         given[INIT] = memory_file(init.read_bytes())
         filter_fd = memory_file(seccomp.program()) if seccomp.known() else None
-        options = self._options(spec, folder, info_w, waiting.fileno(), given, filter_fd)
+        options = self._options(spec, plan, folder, info_w, waiting.fileno(), given, filter_fd)
         # By a descriptor, since the first process of the box is bubblewrap itself, whose argv all inside can read.
         arguments = memory_file(b"".join(option.encode() + b"\0" for option in options))
         command = [program, "--args", str(arguments), "--", INIT, "-P"]
         fds = [info_w, waiting.fileno(), arguments, *given.values(), *([] if filter_fd is None else [filter_fd])]
         if not self._rootless:
             trees = {} if spec.image == HOST else {"rootfs": str(self._images.lent(spec.image, spec.uuid))}
-            stage = Stage(agent_uid(spec.number), folder, trees, become_agent=True, open_files=spec.limits.open_files)
+            stage = Stage(
+                agent_uid(spec.number),
+                folder,
+                trees,
+                covers=[(cover.path, cover.by) for cover in plan.covers],
+                scratch_bytes=spec.limits.scratch_bytes,
+                become_agent=True,
+                open_files=spec.limits.open_files,
+            )
             command = stage.argv(command)
             fds += [] if folder is None else [folder]
         try:
@@ -131,7 +140,14 @@ class Bubblewrap:
         return Prepared(spec, box, held, noexec=("/tmp", "/dev/shm"))
 
     def _options(
-        self, spec: Spec, folder: int | None, info: int, block: int, given: Mapping[str, int], filter_fd: int | None
+        self,
+        spec: Spec,
+        plan: Plan,
+        folder: int | None,
+        info: int,
+        block: int,
+        given: Mapping[str, int],
+        filter_fd: int | None,
     ) -> list[str]:
         rootfs = None if spec.image == HOST else self._images.lent(spec.image, spec.uuid)
         command = [
@@ -160,6 +176,9 @@ class Bubblewrap:
             command += [*size, furnishing.WORKSPACE]
         else:
             command += ["--bind", str(spec.workspace) if self._rootless else STAGED_WORKSPACE, furnishing.WORKSPACE]
+            if self._rootless:
+                for cover in plan.covers:
+                    command += _covered(str(spec.workspace), cover)
         if rootfs is None:
             command += ["--remount-ro", "/"]
         return [*command, "--chdir", "/", "--setenv", "PATH", python.SYSTEM_PATH]
@@ -194,6 +213,22 @@ class Bubblewrap:
             monitor = self._monitors.pop(uuid, None)
         if monitor is not None:
             monitor.wait(TIMEOUT_S)
+
+
+def _covered(workspace: str, cover: Cover) -> list[str]:
+    """As an ordinary user nobody mounts but bubblewrap itself."""
+    place = f"{furnishing.WORKSPACE}/{cover.path}"
+    match cover.by:
+        case guarding.ITSELF:
+            return ["--bind", f"{workspace}/{cover.path}", place]
+        case guarding.READ_ONLY:
+            return ["--ro-bind", f"{workspace}/{cover.path}", place]
+        case guarding.SCRATCH:
+            return ["--tmpfs", place]
+        case guarding.EMPTY_FOLDER:
+            return ["--tmpfs", place, "--remount-ro", place]
+        case _:
+            return ["--ro-bind", "/dev/null", place]
 
 
 def _host_image() -> list[str]:

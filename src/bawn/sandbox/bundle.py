@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bawn.sandbox import furnishing, python, seccomp
+from bawn.sandbox.guarding import ITSELF, SCRATCH, Plan
 from bawn.sandbox.spec import Spec
 from bawn.sandbox.staging import AGENT, STAGE, WORKSPACE
 
@@ -60,7 +61,7 @@ def init_program() -> Path | None:
     return next((place.resolve() for place in places if place.exists()), None)
 
 
-def written(spec: Spec, shape: Shape, *, host_image: bool) -> dict[str, object]:
+def written(spec: Spec, shape: Shape, plan: Plan, *, host_image: bool) -> dict[str, object]:
     """`config.json`."""
     kinds = ["pid", "ipc", "uts", "mount", "cgroup"]
     kinds += ["user"] if shape.user_namespace else []
@@ -94,7 +95,12 @@ def written(spec: Spec, shape: Shape, *, host_image: bool) -> dict[str, object]:
             "capabilities": {name: [] for name in ("bounding", "effective", "inheritable", "permitted", "ambient")},
             "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
         },
-        "mounts": [*_kernel_mounts(spec), *_programs(spec, shape, host_image=host_image), *_scratch(spec)],
+        "mounts": [
+            *_kernel_mounts(spec),
+            *_programs(spec, shape, host_image=host_image),
+            *_scratch(spec),
+            *_covers(plan),
+        ],
         "linux": linux,
     }
 
@@ -130,6 +136,16 @@ def _scratch(spec: Spec) -> list[Mount]:
         "options": ["rbind", "rw", "nosuid", "nodev", "rprivate"],
     }
     return [*mounts, bound]
+
+
+def _covers(plan: Plan) -> list[Mount]:
+    """What covers parts of the workspace stands on the stage; crun leaves behind what is mounted beneath a mount."""
+    mounts: list[Mount] = []
+    for cover in plan.covers:
+        options = ["rbind", "rw" if cover.by in (ITSELF, SCRATCH) else "ro", "nosuid", "nodev", "rprivate"]
+        source, place = f"{WORKSPACE}/{cover.path}", f"{furnishing.WORKSPACE}/{cover.path}"
+        mounts.append({"destination": place, "type": "bind", "source": source, "options": options})
+    return mounts
 
 
 def _tmpfs(place: str, size: int, *options: str) -> Mount:

@@ -31,6 +31,7 @@ from bawn.sandbox import bundle, furnishing, python
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.cgroup import Cgroups
 from bawn.sandbox.executing import Pipes
+from bawn.sandbox.guarding import Plan
 from bawn.sandbox.images import HOST, Images
 from bawn.sandbox.runtime import Command, Prepared, Running, kill_first_process, opened_workspace
 from bawn.sandbox.spec import Spec
@@ -64,7 +65,7 @@ class Gvisor:
     def unenforced(self, spec: Spec) -> frozenset[str]:
         return self._cgroups.unenforced(spec)
 
-    def prepare(self, spec: Spec) -> Prepared:
+    def prepare(self, spec: Spec, plan: Plan) -> Prepared:
         if self.lacking():
             raise Fault("sandbox.runtime_missing", self.lacking())
         place = self._folder / spec.uuid / "box"
@@ -79,12 +80,21 @@ class Gvisor:
             bundle.furnish(place / "files", texts)
         # Its gofer speaks for the agent on the host, and looks through the mapping of the stage like everybody.
         shape = bundle.Shape(uid=AGENT, root_uid=0, user_namespace=False, network_namespace=False)
-        said = bundle.written(spec, shape, host_image=spec.image == HOST)
+        said = bundle.written(spec, shape, plan, host_image=spec.image == HOST)
         (place / "config.json").write_text(json.dumps(said), encoding="utf-8")
         # Everything of the sandbox is in its groups from the start: what boots it are the agent's processes later.
         self._cgroups.make(spec.uuid, replace(spec.limits, pids=spec.limits.pids + OWN_THREADS))
         with opened_workspace(spec) as folder, self._cgroups.doors(spec.uuid) as groups:
-            stage = Stage(AGENT, folder, trees, root_passes=True, groups=groups, own_network=True)
+            stage = Stage(
+                AGENT,
+                folder,
+                trees,
+                covers=[(cover.path, cover.by) for cover in plan.covers],
+                scratch_bytes=spec.limits.scratch_bytes,
+                root_passes=True,
+                groups=groups,
+                own_network=True,
+            )
             argv = stage.argv([*self._argv(spec.uuid), "create", "--bundle", str(place), spec.uuid])
             self._call(argv, spec.uuid, [*groups, *([] if folder is None else [folder])])
             box = self.find(spec.uuid)

@@ -26,7 +26,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _OPENAT2, _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 437, 428, 429, 442
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _AT_RECURSIVE = 1, 0x8000
-_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 _RESOLVE_NO_SYMLINKS, _RESOLVE_NO_MAGICLINKS = 4, 2
 _RESOLVE_NO_XDEV, _RESOLVE_BENEATH = 1, 8
 
@@ -116,6 +116,13 @@ def attach(mount_fd: int, target: str) -> None:
     _checked(
         _libc.syscall(_MOVE_MOUNT, mount_fd, ctypes.c_char_p(b""), _AT_FDCWD, name, _MOVE_MOUNT_F_EMPTY_PATH), target
     )
+
+
+def attach_at(mount_fd: int, target_fd: int) -> None:
+    """As `attach`, over what a descriptor names: no path is looked up."""
+    empty = ctypes.c_char_p(b"")
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    _checked(_libc.syscall(_MOVE_MOUNT, mount_fd, empty, target_fd, empty, flags), "move_mount")
 
 
 def apply_seccomp(program: bytes) -> None:

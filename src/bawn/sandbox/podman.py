@@ -25,6 +25,7 @@ from bawn.errors import Fault
 from bawn.sandbox import bundle, executing, furnishing, python, seccomp
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.guarding import Plan
 from bawn.sandbox.images import HOST, Images
 from bawn.sandbox.runtime import (
     Command,
@@ -89,7 +90,7 @@ class Podman:
     def unenforced(self, spec: Spec) -> frozenset[str]:
         return self._cgroups.unenforced(spec)
 
-    def prepare(self, spec: Spec) -> Prepared:
+    def prepare(self, spec: Spec, plan: Plan) -> Prepared:
         init = bundle.init_program()
         if self.lacking() or init is None:
             raise Fault("sandbox.runtime_missing", self.lacking())
@@ -109,10 +110,17 @@ class Podman:
             init=init,
             cgroups_path=f"/bawn-runc/{spec.uuid}" if self._program == "runc" else "",
         )
-        said = bundle.written(spec, shape, host_image=spec.image == HOST)
+        said = bundle.written(spec, shape, plan, host_image=spec.image == HOST)
         (place / "config.json").write_text(json.dumps(said), encoding="utf-8")
         with opened_workspace(spec) as folder:
-            stage = Stage(shape.uid, folder, trees, only_cgroup2=self._program == "crun" and not self._unified)
+            stage = Stage(
+                shape.uid,
+                folder,
+                trees,
+                covers=[(cover.path, cover.by) for cover in plan.covers],
+                scratch_bytes=spec.limits.scratch_bytes,
+                only_cgroup2=self._program == "crun" and not self._unified,
+            )
             self._call(spec.uuid, ["create", "--bundle", str(place), spec.uuid], stage, folder)
             box = self.find(spec.uuid)
             if box is None:

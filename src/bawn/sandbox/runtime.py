@@ -21,6 +21,7 @@ from typing import Protocol
 from bawn.errors import Fault
 from bawn.sandbox import kernel
 from bawn.sandbox.attested import Attested
+from bawn.sandbox.guarding import Plan
 from bawn.sandbox.spec import Spec
 
 
@@ -79,7 +80,7 @@ class Runtime(Protocol):
     def unenforced(self, spec: Spec) -> frozenset[str]:
         """The limits of the spec that do not hold in this runtime on this machine."""
 
-    def prepare(self, spec: Spec) -> Prepared: ...
+    def prepare(self, spec: Spec, plan: Plan) -> Prepared: ...
 
     def start(self, prepared: Prepared) -> None: ...
 

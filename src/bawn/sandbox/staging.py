@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from bawn.sandbox import kernel
+from bawn.sandbox.guarding import EMPTY_FOLDER, ITSELF, READ_ONLY, SCRATCH
 from bawn.sandbox.netns import raise_loopback
 from bawn.sandbox.python import interpreter
 
@@ -53,6 +54,9 @@ class Stage:
     """The folder, opened without following links."""
     trees: Mapping[str, str] = field(default_factory=dict)
     """Folders of the host to show read-only under STAGE, by name."""
+    covers: list[tuple[str, str]] = field(default_factory=list)
+    """What is mounted over paths of the workspace, and by what (`guarding.Cover`)."""
+    scratch_bytes: int = 1 << 30
     only_cgroup2: bool = False
     """Shows the runtime a host that has cgroup2 alone, which crun insists on."""
     become_agent: bool = False
@@ -83,6 +87,7 @@ def set_up(stage: Stage) -> None:
         mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid, root_passes=stage.root_passes)
         kernel.restrict(folder, kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID, mapping)
         _attach(folder, WORKSPACE)
+        cover(stage)
         # A descriptor of the folder as the host sees it, inherited, would be a way out of the box by "..".
         os.set_inheritable(stage.workspace_fd, False)
     if stage.own_network:
@@ -91,6 +96,33 @@ def set_up(stage: Stage) -> None:
     if stage.only_cgroup2:
         kernel.umount("/sys/fs/cgroup")
         kernel.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)
+
+
+def cover(stage: Stage) -> None:
+    """Mounts over parts of the workspace, each by descriptor. They go with it into the box, where none can be undone."""
+    top = os.open(WORKSPACE, os.O_PATH | os.O_DIRECTORY)
+    empty_file, empty_folder = f"{STAGE}/empty-file", f"{STAGE}/empty-folder"
+    os.close(os.open(empty_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
+    os.mkdir(empty_folder, 0o555)  # noqa: PTH102 - see _attach
+    closed = kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID
+    for number, (path, by) in enumerate(stage.covers):
+        target = kernel.open_beneath(top, path, os.O_PATH, same_mount=False)
+        if by in (ITSELF, READ_ONLY):
+            tree = kernel.detached(target)
+        elif by == SCRATCH:
+            place = f"{STAGE}/scratch-{number}"
+            os.mkdir(place)  # noqa: PTH102 - see _attach
+            owner = f"uid={stage.uid},gid={stage.uid},mode=0755,size={stage.scratch_bytes}"
+            kernel.mount("tmpfs", place, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, owner)
+            tree = kernel.detached(_opened(place))
+        else:
+            source = empty_folder if by == EMPTY_FOLDER else empty_file
+            tree = kernel.detached(os.open(source, os.O_PATH | os.O_CLOEXEC))
+        kernel.restrict(tree, closed | (0 if by in (ITSELF, SCRATCH) else kernel.MOUNT_ATTR_RDONLY))
+        kernel.attach_at(tree, target)
+        os.close(tree)
+        os.close(target)
+    os.close(top)
 
 
 def owner_mapping(owner: int, group: int, uid: int, *, root_passes: bool = False) -> int:

@@ -34,6 +34,9 @@ class Held:
     degraded: tuple[str, ...] = ()
     """What is weaker in this box than its spec says, in sentences."""
 
+    masked: tuple[str, ...] = ()
+    """Secrets of the workspace that the box does not see."""
+
     def lives(self) -> bool:
         return self.state in ("created", "running", "stopping")
 
@@ -94,6 +97,10 @@ class Records:
         if box is not None:
             said |= {"pid": box.pid, "start_time": box.start_time, "netns_inode": box.netns_inode}
         self._replace(place / "state.json", said)
+
+    def notes(self, uuid: str) -> Path:
+        """Where it is written down what was made in the workspace for this box."""
+        return self._folder / uuid / "made.json"
 
     def remove(self, uuid: str) -> None:
         shutil.rmtree(self._folder / uuid, ignore_errors=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bawn.errors import Fault
 from bawn.sandbox.attested import Attested
+from bawn.sandbox.guarding import planned, tidy
 from bawn.sandbox.netns import open_listeners
 from bawn.sandbox.overlap import refuse_shared
 from bawn.sandbox.runtime import Runtime, end_gently, kill_first_process
@@ -108,7 +109,9 @@ class Keeper:
         opened: list[socket.socket] = []
         try:
             self._records.write(spec, "created", None)
-            prepared = runtime.prepare(spec)
+            plan = planned(spec.workspace, self._records.notes(spec.uuid))
+            held.masked = plan.masked
+            prepared = runtime.prepare(spec, plan)
             box = prepared.box
             self._records.write(spec, "running", box)
             addresses = [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW]
@@ -124,6 +127,7 @@ class Keeper:
                 listener.close()
             if box is not None:
                 _remove(runtime, spec.uuid, box)
+            tidy(spec.workspace, self._records.notes(spec.uuid))
             self._records.write(spec, "failed", None)
             self._loop.post(lambda: self._failed(held, fault, answer))
             return
@@ -150,6 +154,7 @@ class Keeper:
                 "netns_inode": box.netns_inode,
                 "start_time": box.start_time,
                 "degraded": list(held.degraded),
+                "masked": list(held.masked),
             }
         )
 
@@ -200,6 +205,7 @@ class Keeper:
         def clear_slowly() -> None:
             if box is not None:
                 _remove(runtime, held.spec.uuid, box)
+            tidy(held.spec.workspace, self._records.notes(held.spec.uuid))
             self._records.write(held.spec, "stopped", None)
             self._loop.post(lambda: self._gone(held, "its first process ended"))
 
@@ -231,6 +237,7 @@ class Keeper:
                     end_gently(box, timeout_s)
                 _remove(runtime, spec.uuid, box)
             runtime.delete(spec.uuid)
+            tidy(spec.workspace, self._records.notes(spec.uuid))
             if delete:
                 self._records.remove(spec.uuid)
             else:
@@ -284,6 +291,7 @@ class Keeper:
             held.state = "failed" if state == "failed" else "stopped"
             if state in ("running", "created"):
                 self._runtimes[held.spec.runtime].delete(uuid)
+                tidy(held.spec.workspace, self._records.notes(uuid))
                 self._records.write(held.spec, "stopped", None)
                 lost.append({"event": "container.exited", "uuid": uuid, "reason": reason})
         return lost
