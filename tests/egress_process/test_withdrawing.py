@@ -363,3 +363,21 @@ async def test_a_record_that_the_gateway_will_never_take_holds_no_other_up(start
     again = await yard.connect(f"{HOST}:{PORT}")
     again.close()
     await until(lambda: len(yard.gateway.of("egress.closed")) == 1)
+
+
+async def test_an_upstream_that_never_finishes_its_handshake_holds_nothing_that_is_revoked(start: Start) -> None:
+    async def mute(reader: Remembering, writer: asyncio.StreamWriter) -> None:
+        while await reader.read():
+            pass
+
+    yard = await start()
+    site = await yard.site("mute.test", mute, tls=False)
+    await yard.gateway.rule(ONE, Rule(host="mute.test", methods=("GET",)))
+    caller = await yard.dial()
+    asking = asyncio.create_task(caller.ask_tunnel("mute.test:443"))
+    await until(lambda: site.connections == 1)
+    yard.gateway.say(event="revoked", uuid=ONE)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asking
+    await until(lambda: not site.handlers)
+    assert yard.walls.connections == 0

@@ -27,6 +27,7 @@ _log = structlog.get_logger("bawn.egress")
 
 _FAREWELL_S = 30.0
 """For what was written last; after it a connection that takes nothing is given up."""
+_HANDSHAKE_S = 10.0
 _FOREVER = float("inf")
 
 Facts = tuple[tuple[str, str], ...]
@@ -120,7 +121,7 @@ class Conversation:
         meter, self._meter = self._meter, None
         if upstream is not None and not upstream.lost:
             upstream.close()
-            asyncio.get_running_loop().call_later(_FAREWELL_S, upstream.abort)
+            self.walls.leave(upstream, _FAREWELL_S)
         if meter is not None:
             meter.settle()
             facts = (("sent", str(meter.up)), ("received", str(meter.down)), ("seconds", f"{meter.seconds:.3f}"))
@@ -204,7 +205,11 @@ class Conversation:
         try:
             if encrypted:
                 _, channel = await loop.create_connection(
-                    Channel, sock=connection, ssl=self.walls.trust, server_hostname=asked.host
+                    Channel,
+                    sock=connection,
+                    ssl=self.walls.trust,
+                    server_hostname=asked.host,
+                    ssl_handshake_timeout=_HANDSHAKE_S,
                 )
             else:
                 _, channel = await loop.create_connection(Channel, sock=connection)

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from bawn.egress.authority import Authority
+from bawn.egress.channel import Channel
 from bawn.egress.credentials import Brokered, Uses, brokered
 from bawn.egress.dial import LOOKUPS, Way
 from bawn.egress.meter import Spent
@@ -88,6 +89,8 @@ class Walls:
         """By which upstreams have to prove who they are, where TLS ends here: the host's own trust store."""
         self.trust.set_alpn_protocols(["http/1.1"])
         self._walled: dict[str, Walled] = {}
+        self._leaving: dict[Channel, float] = {}
+        """Connections that are closed here and still have something to deliver, and until when they may."""
         self.connections = 0
         """Of all containers at once."""
 
@@ -160,8 +163,16 @@ class Walls:
                 yield from (rule.host for rule in walled.policy.rules if rule.terminated)
             yield from (each.host for each in walled.credentials)
 
+    def leave(self, channel: Channel, within_s: float) -> None:
+        """Nobody watches it any more: what it does not take in time is given up."""
+        self._leaving[channel] = self.monotonic() + within_s
+
     def sweep(self) -> None:
         now = self.monotonic()
+        for channel, until in tuple(self._leaving.items()):
+            if channel.lost or now >= until:
+                del self._leaving[channel]
+                channel.abort()
         for walled in tuple(self._walled.values()):
             for each in tuple(walled.standing):
                 each.look(now)
