@@ -1,6 +1,6 @@
 """A host-owned listening socket inside a container's network namespace: the door itself.
 
-`open_listeners` starts a short-lived process (`python -m bawn.sandbox.netns`) that joins the user namespace which
+`Opener` starts a short-lived process (`python -m bawn.sandbox.netns`) that joins the user namespace which
 owns the network namespace, then the network namespace, binds every address, and sends the sockets back.
 A process of its own, because a user namespace can be joined by a single-threaded process alone, and because
 what joined a foreign namespace should not live on.
@@ -40,43 +40,62 @@ _SCRATCH = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NOSUID | kernel.MS_NOD
 Address = tuple[str, int]
 
 
-def open_listeners(box: Attested, addresses: Sequence[Address], noexec: Sequence[str] = ()) -> list[socket.socket]:
-    """One listening socket an address, in order; `sandbox.door_taken` when one is not free.
+class Opener:
+    """The process that will open doors, started before the box is there: both take their time beside each other."""
 
-    As it is inside once anyway, it also closes the mounts of the box that `noexec` names to programs.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, box.namespaces("net", "mnt") as (net, mnt):
-        ours.settimeout(TIMEOUT_S)
-        told = (str(theirs.fileno()), str(net), str(mnt), json.dumps(addresses), json.dumps(noexec))
-        argv = [*interpreter(), "-m", "bawn.sandbox.netns", *told]
-        with (
-            theirs,
-            subprocess.Popen(
-                argv,
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.settimeout(TIMEOUT_S)
+        with theirs:
+            self._helper = subprocess.Popen(
+                [*interpreter(), "-m", "bawn.sandbox.netns", str(theirs.fileno())],
                 env=environment(),
-                pass_fds=(theirs.fileno(), net, mnt),
+                pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-            ) as helper,
-        ):
-            theirs.close()
+            )
+
+    def open(self, box: Attested, addresses: Sequence[Address], noexec: Sequence[str] = ()) -> list[socket.socket]:
+        """One listening socket an address, in order; `sandbox.door_taken` when one is not free.
+
+        As it is inside once anyway, it also closes the mounts of the box that `noexec` names to programs.
+        """
+        with box.namespaces("net", "mnt") as namespaces:
+            told = json.dumps({"addresses": addresses, "noexec": noexec}).encode()
             try:
-                answer, fds, _, _ = socket.recv_fds(ours, 4096, len(addresses))
+                socket.send_fds(self._ours, [told], namespaces)
+                answer, fds, _, _ = socket.recv_fds(self._ours, 4096, len(addresses))
             except TimeoutError as error:
-                helper.kill()
                 raise Fault("sandbox.start_failed", "the doors could not be opened in time") from error
-            _, complaint = helper.communicate()
-    listeners = [socket.socket(fileno=fd) for fd in fds]
-    refusal = _refusal(answer, complaint)
-    if refusal is None and len(listeners) == len(addresses):
+            except OSError:
+                answer, fds = b"", []
+        listeners = [socket.socket(fileno=fd) for fd in fds]
+        complaint = b"" if answer or self._helper.stderr is None else self._helper.stderr.read()
+        refusal = _refusal(answer, complaint)
+        if refusal is None and len(listeners) == len(addresses):
+            for listener in listeners:
+                listener.setblocking(False)
+            return listeners
         for listener in listeners:
-            listener.setblocking(False)
-        return listeners
-    for listener in listeners:
-        listener.close()
-    raise refusal or Fault("sandbox.start_failed", "the doors could not be opened", cause="descriptors are missing")
+            listener.close()
+        raise refusal or Fault("sandbox.start_failed", "the doors could not be opened", cause="descriptors are missing")
+
+    def close(self) -> None:
+        self._ours.close()
+        self._helper.kill()
+        self._helper.wait()
+        if self._helper.stderr is not None:
+            self._helper.stderr.close()
+
+
+def open_listeners(box: Attested, addresses: Sequence[Address]) -> list[socket.socket]:
+    """As `Opener`, for a box that is there already."""
+    opener = Opener()
+    try:
+        return opener.open(box, addresses)
+    finally:
+        opener.close()
 
 
 def _refusal(answer: bytes, complaint: bytes) -> Fault | None:
@@ -132,26 +151,26 @@ def listener(address: Address) -> socket.socket:
 
 
 def main() -> None:
-    channel, net, mnt = (int(each) for each in sys.argv[1:4])
-    addresses, noexec = (json.loads(each) for each in sys.argv[4:6])
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    with socket.socket(fileno=channel) as answer:
+    with socket.socket(fileno=int(sys.argv[1])) as line:
+        told, (net, mnt), _, _ = socket.recv_fds(line, 65536, 2)
+        asked = json.loads(told)
         opened: list[socket.socket] = []
         try:
             join_owner(net)
             kernel.setns(net, kernel.NEW_NAMESPACE_NET)
             raise_loopback()
             forget_closed_connections()
-            opened.extend(listener((address, port)) for address, port in addresses)
-            if noexec:
+            opened.extend(listener((address, port)) for address, port in asked["addresses"])
+            if asked["noexec"]:
                 kernel.setns(mnt, kernel.NEW_NAMESPACE_MOUNT)
-                for place in noexec:
+                for place in asked["noexec"]:
                     kernel.mount("none", place, "", _SCRATCH)
         except OSError as error:
-            answer.send(json.dumps({"ok": False, "errno": error.errno, "cause": str(error)}).encode())
+            line.send(json.dumps({"ok": False, "errno": error.errno, "cause": str(error)}).encode())
             return
         rights = array.array("i", [one.fileno() for one in opened])
-        answer.sendmsg([b'{"ok":true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        line.sendmsg([b'{"ok":true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
 if __name__ == "__main__":

@@ -92,7 +92,9 @@ class Records:
     def write(self, spec: Spec, state: str, box: Attested | None) -> None:
         place = self._folder / spec.uuid
         place.mkdir(mode=0o700, exist_ok=True)
-        self._replace(place / "spec.json", spec.written())
+        if state == "created" or not (place / "spec.json").exists():
+            # What a box is does not change after; the disk is waited for once less.
+            self._replace(place / "spec.json", spec.written())
         said: dict[str, object] = {"state": state, "boot": self._boot}
         if box is not None:
             said |= {"pid": box.pid, "start_time": box.start_time, "netns_inode": box.netns_inode}

@@ -18,7 +18,7 @@ from pathlib import Path
 from bawn.errors import Fault
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.guarding import planned, tidy
-from bawn.sandbox.netns import open_listeners
+from bawn.sandbox.netns import Opener, open_listeners
 from bawn.sandbox.overlap import refuse_shared
 from bawn.sandbox.runtime import Runtime, end_gently, kill_first_process
 from bawn.sandbox.spec import Spec, read
@@ -107,6 +107,7 @@ class Keeper:
         spec = held.spec
         box: Attested | None = None
         opened: list[socket.socket] = []
+        opener = Opener()
         try:
             self._records.write(spec, "created", None)
             plan = planned(spec.workspace, self._records.notes(spec.uuid))
@@ -115,7 +116,7 @@ class Keeper:
             box = prepared.box
             self._records.write(spec, "running", box)
             addresses = [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW]
-            opened = open_listeners(box, addresses, prepared.noexec)
+            opened = opener.open(box, addresses, prepared.noexec)
             runtime.start(prepared)
         except (Fault, OSError) as error:
             fault = (
@@ -131,6 +132,8 @@ class Keeper:
             self._records.write(spec, "failed", None)
             self._loop.post(lambda: self._failed(held, fault, answer))
             return
+        finally:
+            opener.close()
         made = box
         self._loop.post(lambda: self._started(held, made, opened, answer))
 
