@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import egress, installation, nginx, peers, processes
+from bench import egress, installation, nginx, peers, processes, sandbox
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -48,6 +48,8 @@ def main() -> int:
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
                     with _lane(findings, "memory"):
                         _memory(findings, bawn, options.calls)
+                    with _lane(findings, "sandboxes"):
+                        sandbox.lane(findings, home / "bawn/run/bawn.sock", bawn.gateway, options.sandboxes)
                 with _lane(findings, "egress"):
                     egress.lane(findings, options.seconds)
                 if os.environ.get("PEERS") == "1":
@@ -69,9 +71,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="2 s, 64 streams for 2 s, 10,000 calls")
     parser.add_argument("--docs", action="store_true", help="rewrite the table in docs/benchmarks.md")
     options = parser.parse_args()
-    options.tokens = 500
+    options.tokens, options.sandboxes = 500, 100
     if options.quick:
         options.seconds, options.streams, options.calls, options.tokens = 2, 64, 10_000, 100
+        options.sandboxes = 20
     return options
 
 
