@@ -123,7 +123,6 @@ class Conversation:
             upstream.close()
             self.walls.leave(upstream, _FAREWELL_S)
         if meter is not None:
-            meter.settle()
             facts = (("sent", str(meter.up)), ("received", str(meter.down)), ("seconds", f"{meter.seconds:.3f}"))
             self.walls.recorder.note(self._event("egress.closed", self._asked, facts, self._why_cut))
 

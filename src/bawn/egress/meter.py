@@ -1,6 +1,6 @@
-"""How much one connection moved, for how long, and what is left of what its container may send to that host.
+"""How much one connection moved, for how long, and what is left of what its container may send by that rule.
 
-The sums of a container and host outlive connections; otherwise a budget would end with each.
+The sum of a container and rule outlives connections; otherwise a budget would end with each.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from collections.abc import Callable
 
 
 class Spent:
-    """Bytes that one container sent to one host, and seconds that it was connected to it."""
+    """Bytes that one container sent by one rule."""
 
-    __slots__ = ("bytes", "seconds")
+    __slots__ = ("bytes",)
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.seconds = 0.0
 
 
 class Meter:
-    """Counts one connection. `exceed` is called once, when the budget of bytes is used up."""
+    """Counts one connection. `exceed` is called when the budget of bytes is used up; what exceeds it does not go."""
 
-    __slots__ = ("_exceed", "_limit", "_monotonic", "_settled", "_spent", "began", "down", "last", "up")
+    __slots__ = ("_exceed", "_limit", "_monotonic", "_spent", "began", "down", "last", "up")
 
     def __init__(
         self, spent: Spent, bytes_limit: int | None, monotonic: Callable[[], float], exceed: Callable[[], None]
@@ -30,7 +29,6 @@ class Meter:
         self._limit = bytes_limit
         self._monotonic = monotonic
         self._exceed = exceed
-        self._settled = False
         self.up = 0
         """Bytes from the container."""
         self.down = 0
@@ -58,9 +56,3 @@ class Meter:
     def bound(self, bytes_limit: int | None) -> None:
         """Another rule holds from now on."""
         self._limit = bytes_limit
-
-    def settle(self) -> None:
-        """At the end: its time is spent."""
-        if not self._settled:
-            self._settled = True
-            self._spent.seconds += self.seconds
