@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import egress, installation, nginx, peers, processes, sandbox
+from bench import egress, installation, nginx, peers, processes, sandbox, snapshot
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -46,6 +46,8 @@ def main() -> int:
                     _identity(findings, bawn, options.seconds)
                     with _lane(findings, "streams"):
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
+                    with _lane(findings, "snapshots"):
+                        snapshot.measure(findings, str(home / "bawn" / "run" / "bawn.sock"))
                     with _lane(findings, "memory"):
                         _memory(findings, bawn, options.calls)
                     with _lane(findings, "sandboxes"):

@@ -161,7 +161,7 @@ def _agent(stage: Stage, workspace: Path, model: str, box: list[str]) -> None:
     # The environment of every container names the default model; the demo names the one that it chose.
     settings = agent_environment(NAME, 0, model=model, wire=wire)["OPENCODE_CONFIG_CONTENT"]
     agent = ["env", f"OPENCODE_CONFIG_CONTENT={settings}", "opencode", "run", PROMPT]
-    code, _ = stage.bawn("run", "--name", NAME, "--mount", str(workspace), "--task", PROMPT, *box, "--", *agent)
+    code, _ = stage.bawn("run", "--name", NAME, "--mount", str(workspace), "--workspace", "live", "--task", PROMPT, *box, "--", *agent)
     stage.check(code == 0, "the agent came to its end")
     after = (workspace / "tally" / "mean.py").read_text()
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=0):

@@ -326,6 +326,30 @@ async def told_nothing(raw: object) -> str:
     raise AssertionError(raw)
 
 
+class NoWorkspaces:
+    """Copies and snapshots need boxes."""
+
+    async def diff(self, ref: str) -> Sequence[shapes.Change]:
+        raise Fault("api.conflict", "There is no copy.")
+
+    async def apply(
+        self, ref: str, paths: Sequence[str], seen: Sequence[str] | None, by: Operator
+    ) -> Sequence[shapes.Applied]:
+        raise Fault("api.conflict", "There is no copy.")
+
+    async def snapshots(self, ref: str) -> Sequence[shapes.Snapshot]:
+        return []
+
+    async def snapshot(self, ref: str, alias: str, by: Operator) -> shapes.Snapshot:
+        raise Fault("sandbox.not_running", "There is no box.")
+
+    async def restore(self, ref: str, name: str, by: Operator) -> shapes.Snapshot:
+        raise Fault("sandbox.not_running", "There is no box.")
+
+    async def forget(self, ref: str, name: str, by: Operator) -> None:
+        raise Fault("sandbox.not_running", "There is no box.")
+
+
 def unreachable() -> Line:
     raise Fault("supervisor.unavailable", "There is no supervisor.")
 
@@ -355,6 +379,7 @@ class Yard:
         self.services = Services(
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
+            workspaces=NoWorkspaces(),
             keys=self.vault,
             egress=self.egress,
             credentials=Purse(),

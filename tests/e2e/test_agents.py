@@ -42,7 +42,7 @@ def test_opencode_mends_a_package_and_its_files_stay_their_owners(
     broken = workspace / "tally" / "mean.py"
     before, owner = broken.read_text(), (broken.stat().st_uid, broken.stat().st_gid)
     name = f"opencode-{runtime}"
-    box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--task", PROMPT)
+    box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live", "--task", PROMPT)
     if yard.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
         pytest.skip("the image has no OpenCode: npm is not installed on this machine")
     said = yard.done("run", "--name", name, *box, "--", "opencode", "run", PROMPT)

@@ -14,7 +14,7 @@ import pytest
 
 from bawn.errors import Fault
 from bawn.sandbox.inside import located
-from bawn.supervisor.errands import spawn
+from bawn.supervisor.programs import spawn
 
 NOBODY = 61235
 PLAIN: dict[str, Any] = {"mode": None, "limit_bytes": 1 << 20, "parents": False, "recursive": False}

@@ -26,6 +26,7 @@ from bawn.api import (
     operators,
     status,
     usage,
+    workspaces,
 )
 from bawn.api.answers import on_fault, on_http_error, on_invalid
 from bawn.api.roles import ROOT
@@ -58,6 +59,7 @@ def build(services: Services) -> FastAPI:
         files.router(services.files),
         egress.router(services.egress),
         credentials.router(services.credentials),
+        workspaces.router(services.workspaces),
         keys.router(services.keys),
         operators.router(services.operators),
         usage.router(services.usage),

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from bawn.api.answers import data, envelope, text
 from bawn.api.caller import Caller
 from bawn.api.services import Change, Lifecycle
-from bawn.identity.record import NewContainer, Record
+from bawn.identity.record import NewContainer, Record, WorkspaceMode
 from bawn.sdk import shapes
 
 STOP_TIMEOUT_S = 10.0
@@ -36,6 +36,8 @@ class Wanted(BaseModel):
     task: str = ""
     expires: Annotated[AwareDatetime | None, Field(strict=False)] = None
     mount: str = Field("", description="Absolute path of the host directory that is its workspace.")
+    workspace: WorkspaceMode = Field("live", description="`copy`: it works in a private copy of that directory.")
+    ephemeral: bool = Field(False, description="Deleted, with everything in it, when its work has ended.")
 
 
 class Changed(BaseModel):
@@ -73,6 +75,8 @@ def shown(record: Record) -> shapes.Container:
         created=record.created,
         expires=record.expires,
         mount=record.mount,
+        workspace=record.workspace,
+        ephemeral=record.ephemeral,
     )
 
 

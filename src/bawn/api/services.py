@@ -114,6 +114,30 @@ class Files(Protocol):
         """Removes a file, a link, or a folder."""
 
 
+class Workspaces(Protocol):
+    """Private copies of folders, and snapshots of containers."""
+
+    async def diff(self, ref: str) -> Sequence[shapes.Change]:
+        """What the agent changed in its copy."""
+
+    async def apply(
+        self, ref: str, paths: Sequence[str], seen: Sequence[str] | None, by: Operator
+    ) -> Sequence[shapes.Applied]:
+        """Brings changes over to the host's folder: all that are not guarded, or those named."""
+
+    async def snapshots(self, ref: str) -> Sequence[shapes.Snapshot]:
+        """Oldest first."""
+
+    async def snapshot(self, ref: str, alias: str, by: Operator) -> shapes.Snapshot:
+        """Takes one."""
+
+    async def restore(self, ref: str, name: str, by: Operator) -> shapes.Snapshot:
+        """Brings workspace and home back; what the container may do stays what it is now."""
+
+    async def forget(self, ref: str, name: str, by: Operator) -> None:
+        """Deletes one."""
+
+
 class Keys(Protocol):
     async def list(self) -> Sequence[shapes.Key]:
         """All, without secrets."""
@@ -213,6 +237,7 @@ class Recorder(Protocol):
 class Services:
     lifecycle: Lifecycle
     files: Files
+    workspaces: Workspaces
     keys: Keys
     egress: Egress
     credentials: Credentials

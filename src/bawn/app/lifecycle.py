@@ -20,6 +20,7 @@ from msgspec import UNSET, structs
 from bawn.api.services import Change, Recorder, Running
 from bawn.app.commands import RunningCommand
 from bawn.app.container_log import ContainerLogs
+from bawn.app.ephemeral import Ephemeral
 from bawn.errors import Fault, quoted
 from bawn.gateway.doors import Doors
 from bawn.identity.record import NewContainer, Record
@@ -36,6 +37,7 @@ from bawn.terms.principal import Operator, label
 _log = structlog.get_logger("bawn.lifecycle")
 
 _FURNISH_S = 10.0
+_COPYING_S = 900.0
 
 Defaults = Callable[[], tuple[str, str]]
 """The configured image and runtime of a container about which nothing was said."""
@@ -65,6 +67,7 @@ class Lifecycle:
         self._environment = environment
         self._why = why
         self._boxes: Line | None = None
+        self.ephemeral = Ephemeral(registry, self._delete_ended)
         self._commands: dict[str, RunningCommand] = {}
         self._early_exits: dict[str, dict[str, Any]] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -163,7 +166,13 @@ class Lifecycle:
             )
 
     async def delete(self, ref: str, by: Operator) -> None:
-        record = self._registry.get(ref)
+        await self._delete(self._registry.get(ref), label(by))
+
+    async def _delete_ended(self, record: Record) -> None:
+        """Its work has ended, and with it what it was made for."""
+        await self._delete(record, "bawn")
+
+    async def _delete(self, record: Record, principal: str) -> None:
         # The right ends here, before anything that could fail or take time.
         await self._registry.delete(record.uuid)
         async with self._turn(record.uuid):
@@ -174,8 +183,37 @@ class Lifecycle:
             finally:
                 self._logs.remove(record.uuid)
                 await self.on_deleted(record.uuid)
-                await self._record("container.deleted", record, by)
+                await self._recorder.record(
+                    Event(
+                        event="container.deleted",
+                        principal=principal,
+                        container=record.uuid,
+                        api_key_name=f"container-{record.name}",
+                    )
+                )
         self._turns.pop(record.uuid, None)
+
+    async def restore(self, ref: str, name: str, by: Operator) -> dict[str, Any]:
+        """Puts a snapshot in place of what is there. Identity and rights are not part of one, and stay what they are."""
+        record = self._registry.get(ref)
+        async with self._turn(record.uuid):
+            record = self._registry.get(record.uuid)
+            was_running = record.state == "running"
+            self.ephemeral.spared.add(record.uuid)
+            await self._record("snapshot.restoring", record, by, snapshot=name)
+            told = await self.boxes.ask("snapshots.prepare", wait_s=_COPYING_S, uuid=record.uuid, name=name)
+            try:
+                await self._registry.update(record.uuid, state="stopped")
+                await self._take_down(record.uuid, 0)
+            except Fault:
+                await self.boxes.ask("snapshots.undo", uuid=record.uuid)
+                raise
+            await self.boxes.ask("snapshots.commit", wait_s=_COPYING_S, uuid=record.uuid)
+        if was_running:
+            await self.start(record.uuid, by)
+        self.ephemeral.spared.discard(record.uuid)
+        snapshot: dict[str, Any] = told.body["snapshot"]
+        return snapshot
 
     async def exec(self, ref: str, command: Command, by: Operator) -> Running:
         record = self._registry.get(ref)
@@ -194,6 +232,7 @@ class Lifecycle:
         )
         running = RunningCommand(self.boxes, started, command, lambda data: self._logs.append(record.uuid, data))
         self._follow(running)
+        self.ephemeral.began(record, running.wait())
         return running
 
     # after a restart, and what the supervisor tells
@@ -214,6 +253,7 @@ class Lifecycle:
                 self._doors.close(uuid)
                 with contextlib.suppress(Fault):
                     await self.boxes.ask("delete", uuid=uuid)
+        await self.ephemeral.sweep()
         return greeting
 
     def heard(self, packet: Packet) -> None:
@@ -332,6 +372,7 @@ class Lifecycle:
             "runtime": record.runtime,
             "image": record.image,
             "workspace": record.mount or None,
+            "private": record.workspace == "copy",
             "env": self._environment(record),
             "hostname": record.name,
             "limits": {},

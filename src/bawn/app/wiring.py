@@ -29,6 +29,7 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
 from bawn.app.told import Told
+from bawn.app.workspaces import Workspaces
 from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
@@ -169,6 +170,7 @@ class Yard:
         self.services = Services(
             lifecycle=self.lifecycle,
             files=Files(self.registry, lambda: self.boxes, self.recorder),
+            workspaces=Workspaces(self.registry, self.lifecycle, self.recorder),
             keys=Keys(self.vault, self.recorder),
             egress=self.egress,
             credentials=self.credentials,

@@ -10,7 +10,7 @@ import typer
 from bawn import sdk
 from bawn.cli import output, terminal
 from bawn.cli.moment import ahead, seconds
-from bawn.cli.options import Command, Output, Ref, Timeout, Workspace
+from bawn.cli.options import Command, Output, Ref, Timeout, Workspace, WorkspaceMode
 from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Containers: the boxes that agents work in.")
@@ -44,6 +44,7 @@ def create(
     image: Annotated[str, typer.Option(help="Default: as configured.", show_default=False)] = "",
     runtime: Annotated[str, typer.Option(help="podman or bubblewrap.", show_default=False)] = "",
     mount: Workspace = None,
+    workspace: WorkspaceMode = None,
     ai: Ai = None,
     task: Annotated[str, typer.Option(help="What it is for; kept with it.", show_default=False)] = "",
     expires: Expires = "",
@@ -57,6 +58,7 @@ def create(
             image=image or None,
             runtime=runtime or None,
             mount=str(mount.absolute()) if mount else None,
+            workspace=workspace.value if workspace else None,
             ai=ai,
             task=task or None,
             expires=ahead(expires, datetime.now(UTC)) if expires else None,

@@ -26,7 +26,9 @@ from bawn.cli import (
     operators,
     output,
     run,
+    snapshots,
     usage,
+    workspaces,
 )
 from bawn.errors import Fault
 
@@ -84,6 +86,9 @@ app.command("why")(containers.why)
 app.command("usage")(usage.usage)
 app.add_typer(egress.app, name="egress")
 app.add_typer(credentials.app, name="credentials")
+app.command("diff")(workspaces.diff)
+app.command("apply")(workspaces.apply)
+app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(files.app, name="files")
 app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")

@@ -18,6 +18,8 @@ from bawn.terms.principal import Container
 
 State = Literal["created", "running", "stopped", "failed", "deleted"]
 
+WorkspaceMode = Literal["live", "copy"]
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -40,6 +42,10 @@ class NewContainer(Struct, frozen=True):
     expires: datetime | None = None
     mount: str = ""
     """Absolute path of the host directory that is its workspace; empty for none."""
+    workspace: WorkspaceMode = "live"
+    """live: the directory itself; copy: a private copy of it."""
+    ephemeral: bool = False
+    """Whether it is deleted, with everything in it, when its work has ended."""
 
 
 class Record(Struct, frozen=True):
@@ -58,6 +64,8 @@ class Record(Struct, frozen=True):
     mount: str
     created: datetime
     expires: datetime | None
+    workspace: WorkspaceMode = "live"
+    ephemeral: bool = False
 
     @property
     def container(self) -> Container:

@@ -141,6 +141,8 @@ class Registry:
             mount=new.mount,
             created=self._clock.now(),
             expires=new.expires,
+            workspace=new.workspace if new.mount else "live",
+            ephemeral=new.ephemeral,
         )
         taken = {record.name for record in self._records.values()}
 

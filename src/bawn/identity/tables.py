@@ -26,6 +26,8 @@ containers = sa.Table(
     sa.Column("mount", sa.Text, nullable=False),
     sa.Column("created", Moment, nullable=False),
     sa.Column("expires", Moment),
+    sa.Column("workspace", sa.String(8), nullable=False, server_default="live"),
+    sa.Column("ephemeral", sa.Boolean, nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 

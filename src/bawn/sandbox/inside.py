@@ -63,12 +63,13 @@ def located(path: object) -> tuple[str, str]:
     raise Fault("sandbox.invalid", f"path must be beneath {' or '.join(FOLDERS)}")
 
 
-def become(uid: int | None) -> None:
+def become(uid: int | None, gid: int | None = None) -> None:
     """Gives up everything but what this user may; None when we are that user already."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     if uid is not None:
+        group = uid if gid is None else gid
         os.setgroups([])
-        os.setresgid(uid, uid, uid)
+        os.setresgid(group, group, group)
         os.setresuid(uid, uid, uid)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # the change of user may have set it

@@ -92,6 +92,12 @@ def open_beneath(folder: int, path: str, flags: int, mode: int = 0, *, same_moun
     return _checked(_libc.syscall(_OPENAT2, folder, name, ctypes.byref(how), ctypes.sizeof(how)), path)
 
 
+def exchange(one: str, other: str) -> None:
+    """renameat2(2): two names change places, at once."""
+    flags = ctypes.c_uint(2)  # RENAME_EXCHANGE
+    _checked(_libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags), one)
+
+
 def detached(fd: int) -> int:
     """A copy of the mount that holds `fd`, not attached anywhere and without the mounts beneath it."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH

@@ -88,6 +88,10 @@ class Spec:
     hostname: str
     workspace: str | None = None
     """An absolute path without symbolic links; None for a container without a folder of the host."""
+    private: bool = False
+    """Whether the box works in a copy of the folder, which is ours, instead of in the folder."""
+    origin: str | None = None
+    """The folder that the copy was made of, once `workspace` is the copy."""
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     allow_soft_limits: bool = False
@@ -102,7 +106,8 @@ class Spec:
             "runtime": self.runtime,
             "image": self.image,
             "hostname": self.hostname,
-            "workspace": self.workspace,
+            "workspace": self.origin or self.workspace,
+            "private": self.private,
             "env": dict(self.env),
             "limits": self.limits.written(),
             "allow_soft_limits": self.allow_soft_limits,
@@ -110,7 +115,19 @@ class Spec:
 
 
 _FIELDS = frozenset(
-    {"uuid", "number", "name", "runtime", "image", "hostname", "workspace", "env", "limits", "allow_soft_limits"}
+    {
+        "uuid",
+        "number",
+        "name",
+        "runtime",
+        "image",
+        "hostname",
+        "workspace",
+        "private",
+        "env",
+        "limits",
+        "allow_soft_limits",
+    }
 )
 _LIMIT_RANGES: dict[str, tuple[float, float]] = {
     "pids": (16, 32768),
@@ -149,6 +166,7 @@ def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
         image=_matching(raw, "image", IMAGE, "must be the name of an image that `bawn images list` shows"),
         hostname=hostname,
         workspace=_workspace(raw.get("workspace"), closed),
+        private=raw.get("private") is True and raw.get("workspace") is not None,
         env=read_env(raw.get("env", {})),
         limits=_limits(raw.get("limits", {})),
         allow_soft_limits=raw.get("allow_soft_limits") is True,

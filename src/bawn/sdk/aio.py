@@ -27,6 +27,8 @@ class AsyncContainers(AsyncNoun):
     stop = Awaited(endpoints.stop_container)
     logs = AsyncIterated(endpoints.container_logs)
     why = Awaited(endpoints.why)
+    diff = Awaited(endpoints.diff_container)
+    apply = Awaited(endpoints.apply_changes)
 
     def __init__(self, sender: AsyncClient) -> None:
         super().__init__(sender)
@@ -45,7 +47,9 @@ class AsyncContainers(AsyncNoun):
         timeout_s: float | None = None,
     ) -> AsyncSession:
         """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
-        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s)
+        command = Command(
+            argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s
+        )
         return await AsyncSession.open(self._place, endpoints.exec_path(ref), command)
 
 
@@ -70,6 +74,13 @@ class AsyncFiles(AsyncNoun):
     ) -> shapes.File:
         """Puts a file there, whole or not at all."""
         return await self._client.upload(endpoints.write_file(ref, path, mode=mode), data)
+
+
+class AsyncSnapshots(AsyncNoun):
+    list = Awaited(endpoints.list_snapshots)
+    create = Awaited(endpoints.create_snapshot)
+    restore = Awaited(endpoints.restore_snapshot)
+    delete = Awaited(endpoints.delete_snapshot)
 
 
 class AsyncKeys(AsyncNoun):
@@ -140,6 +151,7 @@ class AsyncClient:
         )
         self.containers = AsyncContainers(self)
         self.files = AsyncFiles(self)
+        self.snapshots = AsyncSnapshots(self)
         self.keys = AsyncKeys(self)
         self.egress = AsyncEgress(self)
         self.credentials = AsyncCredentials(self)

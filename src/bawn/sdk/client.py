@@ -30,6 +30,8 @@ class Containers(SyncNoun):
     stop = Blocking(endpoints.stop_container)
     logs = Iterated(endpoints.container_logs)
     why = Blocking(endpoints.why)
+    diff = Blocking(endpoints.diff_container)
+    apply = Blocking(endpoints.apply_changes)
 
     def __init__(self, sender: Client) -> None:
         super().__init__(sender)
@@ -48,7 +50,9 @@ class Containers(SyncNoun):
         timeout_s: float | None = None,
     ) -> Session:
         """Starts a command. Iterate the session for its output; `session.code` is its exit code afterwards."""
-        command = Command(argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s)
+        command = Command(
+            argv=[*argv], tty=tty, rows=rows, cols=cols, env=dict(env or {}), cwd=cwd, timeout_s=timeout_s
+        )
         return Session(self._place, endpoints.exec_path(ref), command)
 
 
@@ -71,6 +75,13 @@ class Files(SyncNoun):
     def write(self, ref: str, path: str, data: bytes | Iterable[bytes], *, mode: int | None = None) -> shapes.File:
         """Puts a file there, whole or not at all."""
         return self._client.upload(endpoints.write_file(ref, path, mode=mode), data)
+
+
+class Snapshots(SyncNoun):
+    list = Blocking(endpoints.list_snapshots)
+    create = Blocking(endpoints.create_snapshot)
+    restore = Blocking(endpoints.restore_snapshot)
+    delete = Blocking(endpoints.delete_snapshot)
 
 
 class Keys(SyncNoun):
@@ -141,6 +152,7 @@ class Client:
         )
         self.containers = Containers(self)
         self.files = Files(self)
+        self.snapshots = Snapshots(self)
         self.keys = Keys(self)
         self.egress = Egress(self)
         self.credentials = Credentials(self)

@@ -84,6 +84,8 @@ def create_container(
     task: str | None = None,
     expires: datetime | None = None,
     mount: str | None = None,
+    workspace: str | None = None,
+    ephemeral: bool | None = None,
 ) -> Call[shapes.Container]:
     body = given(
         name=name,
@@ -95,6 +97,8 @@ def create_container(
         task=task,
         expires=expires,
         mount=mount,
+        workspace=workspace,
+        ephemeral=ephemeral,
     )
     return Call("POST", at("containers"), one("container", shapes.Container), body=body)
 
@@ -200,6 +204,38 @@ def read_file(ref: str, path: str) -> Download:
 def write_file(ref: str, path: str, *, mode: int | None = None) -> Upload[shapes.File]:
     params = {"path": path} | ({} if mode is None else {"mode": f"{mode:o}"})
     return Upload(at("containers", ref, "files", "content"), one("file", shapes.File), params)
+
+
+# workspaces and snapshots
+
+
+def diff_container(ref: str) -> Call[list[shapes.Change]]:
+    """What the agent changed in its private copy."""
+    return Call("GET", at("containers", ref, "diff"), many("changes", shapes.Change))
+
+
+def apply_changes(
+    ref: str, paths: Sequence[str] = (), *, seen: Sequence[str] | None = None
+) -> Call[list[shapes.Applied]]:
+    """Brings changes over; all but guarded ones when no path is named. `seen`: the digests of what was looked at."""
+    body = given(paths=list(paths), seen=None if seen is None else list(seen))
+    return Call("POST", at("containers", ref, "apply"), many("applied", shapes.Applied), body=body)
+
+
+def list_snapshots(ref: str) -> Call[list[shapes.Snapshot]]:
+    return Call("GET", at("containers", ref, "snapshots"), many("snapshots", shapes.Snapshot))
+
+
+def create_snapshot(ref: str, *, alias: str | None = None) -> Call[shapes.Snapshot]:
+    return Call("POST", at("containers", ref, "snapshots"), one("snapshot", shapes.Snapshot), body=given(alias=alias))
+
+
+def restore_snapshot(ref: str, name: str) -> Call[shapes.Snapshot]:
+    return Call("PATCH", at("containers", ref, "snapshots", name), one("snapshot", shapes.Snapshot))
+
+
+def delete_snapshot(ref: str, name: str) -> Call[None]:
+    return Call("DELETE", at("containers", ref, "snapshots", name), nothing)
 
 
 # keys

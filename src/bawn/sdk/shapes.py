@@ -32,6 +32,10 @@ class Container:
     """When it is stopped and its right to call models withdrawn."""
     mount: str = ""
     """The directory of the host that is its workspace; empty when it has none."""
+    workspace: str = "live"
+    """live: it works in that directory; copy: in a private copy of it."""
+    ephemeral: bool = False
+    """Whether it is deleted, with everything in it, when its work has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,59 @@ class File:
     modified: datetime
     target: str | None = None
     """Where a link says it leads; nothing here follows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an agent changed in its private copy, against what the copy was made of."""
+
+    path: str
+    status: str
+    """added, removed, modified, mode or replaced (another kind of thing)."""
+    kind: str
+    """file or link."""
+    mode: int | None
+    mode_before: int | None
+    size_bytes: int | None
+    target: str | None
+    """Where a link leads."""
+    target_before: str | None
+    guarded: bool
+    """Whether the host may run or obey it: such a file is brought over only when it is named by itself."""
+    applied: bool
+    """Whether the host has it so already."""
+    conflict: bool
+    """Whether the host's own file changed meanwhile."""
+    digest: str
+    """Of what the agent left there; who looked at it names it to `apply`."""
+    binary: bool
+    diff: str | None
+    """The difference as text; None for what is no text, and for what is too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one change."""
+
+    path: str
+    done: bool
+    status: str = ""
+    reason: str = ""
+    """Why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A container's workspace and home as they were at one moment."""
+
+    name: str
+    """snap-YYYYMMDD-HHMMSS, in UTC."""
+    alias: str
+    created: datetime
+    files: int
+    size_bytes: int
+    sha256: dict[str, str]
+    """Of the list of each part's files, which holds the digest of every file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from bawn.supervisor.executions import Executions, read_command
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
+from bawn.supervisor.snapshots import VERBS, Snapshots
 
 STOP_TIMEOUT_S = 5.0
 
@@ -50,6 +51,7 @@ class Control:
         self.keeper: Keeper | None = None
         self.executions: Executions | None = None
         self.errands: Errands | None = None
+        self.snapshots: Snapshots | None = None
         self._verbs: dict[str, Callable[[Request, Reply], None]] = {
             "hello": self._hello,
             "start": self._start,
@@ -58,6 +60,9 @@ class Control:
             "exec": self._exec,
             "resize": self._resize,
             "files": self._files,
+            "workspace.diff": self._diff,
+            "workspace.apply": self._apply,
+            **dict.fromkeys(VERBS, self._snapshot),
             "signal": self._signal,
             "images.list": self._images_list,
             "images.build": self._images_build,
@@ -158,6 +163,32 @@ class Control:
         if self.errands is None:
             raise Fault("supervisor.unavailable", "the supervisor is not ready")
         self.errands.files(read_uuid(request.get("uuid")), request, reply)
+
+    def _diff(self, request: Request, reply: Reply) -> None:
+        self._compare(request, {"act": "diff"}, reply)
+
+    def _apply(self, request: Request, reply: Reply) -> None:
+        wanted = {name: request.get(name) for name in ("paths", "seen")}
+        for name, value in wanted.items():
+            if not (value is None and name == "seen") and not (
+                isinstance(value, list) and all(isinstance(one, str) for one in value)
+            ):
+                raise Fault("sandbox.invalid", f"{name} must be a list of texts")
+        self._compare(request, {"act": "apply", **wanted}, reply)
+
+    def _compare(self, request: Request, asked: Mapping[str, object], reply: Reply) -> None:
+        keeper, _ = self._rooms()
+        workspaces = keeper.workspaces
+        if self.errands is None or workspaces is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        spec = keeper.held(read_uuid(request.get("uuid"))).spec
+        self.errands.start(lambda: workspaces.compare(spec, asked), reply)
+
+    def _snapshot(self, request: Request, reply: Reply) -> None:
+        if self.snapshots is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        verb = str(request["do"])
+        self.snapshots.act(verb, read_uuid(request.get("uuid")), request, lambda said: reply(said, ()))
 
     def _resize(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))

@@ -7,19 +7,18 @@ process that can be ended, not the supervisor.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from bawn.errors import Fault
 from bawn.sandbox import inside
 from bawn.sandbox.filing import ACTS
-from bawn.sandbox.python import environment, interpreter
 from bawn.sandbox.staging import agent_uid
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.loop import Loop
+from bawn.supervisor.programs import spawn
 
 COUNT_LIMIT = 32
 WRITE_LIMIT = 8 << 30
@@ -101,30 +100,3 @@ class Errands:
         for process in self._running.values():
             process.kill()
             process.wait(_ENDED_AFTER_S)
-
-
-def spawn(
-    module: str, asked: Mapping[str, object], fds: Sequence[int]
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Starts one of our programs with its request and its stream; returns it with the stream's other end."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    request = os.memfd_create("request", os.MFD_CLOEXEC)
-    try:
-        with theirs:
-            os.write(request, json.dumps(asked).encode())
-            argv = [*interpreter(), "-m", module, "--request-fd", str(request), "--stream-fd", str(theirs.fileno())]
-            process = subprocess.Popen(
-                argv,
-                env=environment(),
-                cwd="/",
-                pass_fds=(request, theirs.fileno(), *fds),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-    except OSError:
-        ours.close()
-        raise
-    finally:
-        os.close(request)
-    return process, ours

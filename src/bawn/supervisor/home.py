@@ -34,6 +34,8 @@ class Home:
             "packages": egress,
             "containers": None,
             "images": None,
+            "workspaces": None,
+            "snapshots": None,
         }
         if gateway is not None:
             os.chown(self.path, 0, gateway.gid)

@@ -7,6 +7,7 @@ after the other; closing its doors waits for nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import traceback
@@ -24,6 +25,7 @@ from bawn.sandbox.runtime import Runtime, end_gently, kill_first_process
 from bawn.sandbox.spec import Spec, read
 from bawn.supervisor.held import Held, Records
 from bawn.supervisor.loop import Act, Loop
+from bawn.supervisor.workspaces import Workspaces
 from bawn.terms.door import OPEN_NOW, PLACES
 
 Tell = Callable[[Mapping[str, object], Sequence[int]], None]
@@ -52,6 +54,12 @@ class Keeper:
         self._tell_owner = tell_owner
         self._closed = closed
         """Folders that no container may see."""
+        self.workspaces: Workspaces | None = None
+        """Private copies; None where there are none."""
+        self.before_start: list[Callable[[str], None]] = []
+        """Called in a worker thread before a box is made."""
+        self.on_deleted: list[Callable[[str], None]] = []
+        """Called in a worker thread when all of a container is removed."""
         self._held: dict[str, Held] = {}
         self._work = ThreadPoolExecutor(THREADS, thread_name_prefix="boxes")
         self._queues: dict[str, deque[Act]] = {}
@@ -73,6 +81,20 @@ class Keeper:
             raise Fault("sandbox.not_running", "the container does not run")
         return held.spec, held.box
 
+    def held(self, uuid: str) -> Held:
+        """One that was started some time, running or not."""
+        held = self._held.get(uuid)
+        if held is None:
+            raise Fault("sandbox.not_running", "the container was never started")
+        return held
+
+    def stand_ins(self, uuid: str) -> list[str]:
+        """What was made in the workspace for this box alone, and goes with it."""
+        try:
+            return [str(path) for path in json.loads(self._records.notes(uuid).read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+
     def slowly(self, work: Act) -> None:
         """Runs `work` in a thread, beside everything else."""
         self._work.submit(work)
@@ -83,7 +105,7 @@ class Keeper:
             self._announce(held, owner)
 
     def start(self, raw: object, answer: Answer) -> None:
-        spec = read(raw, closed=self._closed)
+        spec = self._read(raw)
         runtime = self._runtimes[spec.runtime]
         if runtime.lacking():
             raise Fault("sandbox.runtime_missing", runtime.lacking())
@@ -101,7 +123,7 @@ class Keeper:
             )
         refuse_shared(spec, ((other.spec, other.box) for other in self._held.values() if other.lives()))
         held = self._held[spec.uuid] = Held(spec, degraded=_soft(soft))
-        self._in_order(spec.uuid, lambda: self._start_slowly(held, runtime, answer))
+        self.in_order(spec.uuid, lambda: self._start_slowly(held, runtime, answer))
 
     def _start_slowly(self, held: Held, runtime: Runtime, answer: Answer) -> None:
         spec = held.spec
@@ -110,7 +132,12 @@ class Keeper:
         opener = Opener()
         try:
             self._records.write(spec, "created", None)
-            plan = planned(spec.workspace, self._records.notes(spec.uuid))
+            for settle in self.before_start:
+                settle(spec.uuid)
+            if self.workspaces is not None:
+                self.workspaces.prepare_slowly(spec)
+            # Of a private copy nothing reaches the host unseen, so nothing in it has to be covered.
+            plan = planned(None if spec.origin else spec.workspace, self._records.notes(spec.uuid))
             held.masked = plan.masked
             prepared = runtime.prepare(spec, plan)
             box = prepared.box
@@ -118,6 +145,8 @@ class Keeper:
             addresses = [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW]
             opened = opener.open(box, addresses, prepared.noexec)
             runtime.start(prepared)
+            if self.workspaces is not None:
+                self.workspaces.fill_slowly(spec, box)
         except (Fault, OSError) as error:
             fault = (
                 error
@@ -212,7 +241,7 @@ class Keeper:
             self._records.write(held.spec, "stopped", None)
             self._loop.post(lambda: self._gone(held, "its first process ended"))
 
-        self._in_order(held.spec.uuid, clear_slowly)
+        self.in_order(held.spec.uuid, clear_slowly)
 
     def _gone(self, held: Held, reason: str) -> None:
         held.state = "stopped"
@@ -228,7 +257,7 @@ class Keeper:
         self._unwatch(held)
         if held.state == "running":
             held.state = "stopping"
-        self._in_order(uuid, lambda: self._stop_slowly(held, min(timeout_s, STOP_LIMIT_S), delete, answer))
+        self.in_order(uuid, lambda: self._stop_slowly(held, min(timeout_s, STOP_LIMIT_S), delete, answer))
 
     def _stop_slowly(self, held: Held, timeout_s: float, delete: bool, answer: Answer) -> None:
         # In order behind the start, whose posted end may come after this; the record on disk is what it made.
@@ -243,6 +272,8 @@ class Keeper:
             tidy(spec.workspace, self._records.notes(spec.uuid))
             if delete:
                 self._records.remove(spec.uuid)
+                for forget in self.on_deleted:
+                    forget(spec.uuid)
             else:
                 self._records.write(spec, "stopped", None)
         except (Fault, OSError) as error:
@@ -268,7 +299,7 @@ class Keeper:
         for uuid, raw, state, box in self._records.all():
             reason = "the machine or the container's first process ended while Bawn was away"
             try:
-                held = Held(read(raw, closed=self._closed))
+                held = Held(self._read(raw))
                 held.degraded = _soft(self._runtimes[held.spec.runtime].unenforced(held.spec))
             except Fault as fault:
                 if box is not None and box.lives():
@@ -325,7 +356,11 @@ class Keeper:
         if not live:
             answer()
 
-    def _in_order(self, uuid: str, work: Act) -> None:
+    def _read(self, raw: object) -> Spec:
+        spec = read(raw, closed=self._closed)
+        return spec if self.workspaces is None else self.workspaces.placed(spec)
+
+    def in_order(self, uuid: str, work: Act) -> None:
         """Runs `work` in a thread, after all earlier work on the same container."""
         waiting = self._queues.setdefault(uuid, deque())
         waiting.append(work)

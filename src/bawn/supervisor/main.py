@@ -32,7 +32,9 @@ from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
 from bawn.supervisor.processes import Processes, Programs, Setting
+from bawn.supervisor.snapshots import Snapshots
 from bawn.supervisor.users import AUDIT, EGRESS, GATEWAY, system_user
+from bawn.supervisor.workspaces import Workspaces
 
 ANSWER_INTERVAL_S = 0.05
 STARTS = 3
@@ -72,7 +74,12 @@ class Supervisor:
         images.live = self._keeper.live
         self._images = images
         self._executions = Executions(self._loop, self._keeper, runtimes, self._control.tell)
+        workspaces = self._keeper.workspaces = Workspaces(setting.home.path / "workspaces", rootless=rootless)
         self._errands = Errands(self._loop, self._keeper, rootless=rootless)
+        self._snapshots = Snapshots(self._loop, self._keeper, workspaces, setting.home.path / "snapshots")
+        self._keeper.before_start += [self._snapshots.settle]
+        self._keeper.on_deleted += [workspaces.remove, self._snapshots.remove]
+        self._control.snapshots = self._snapshots
         self._control.keeper, self._control.executions = self._keeper, self._executions
         self._control.errands = self._errands
         self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
@@ -90,8 +97,10 @@ class Supervisor:
             signal.signal(number, self._asked_to_end)
         signal.set_wakeup_fd(self._loop.wake_fd, warn_on_full_buffer=False)
         try:
+            self._snapshots.recover()
             for event in self._keeper.adopt():
                 self._control.tell(event)
+            self._snapshots.thaw()
             self._images.sweep()
             self._processes.start()
             self._loop.run()
