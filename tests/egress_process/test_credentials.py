@@ -15,7 +15,7 @@ from tests.egress_process.sites import Remembering, Site
 
 from bawn.egress.credentials import placeholder
 from bawn.egress.policy import Rule
-from bawn.egress.scrub import Scrubber
+from bawn.egress.scrub import Scrubber, Search
 from bawn.errors import Fault
 
 HOST, OTHER = "api.test", "other.test"
@@ -146,6 +146,16 @@ async def test_plain_http_gets_no_value(start: Start) -> None:
     assert bytes(site.got) == b""
 
 
+async def test_another_port_of_the_host_passes_unread_and_gets_no_value(start: Start) -> None:
+    yard, _, _ = await brokered(start)
+    site = await yard.site(HOST, echoes, port=8443)
+    await yard.gateway.rule(ONE, Rule(host=HOST, ports=(8443,)))
+    caller = await yard.connect(f"{HOST}:8443")
+    await caller.writer.start_tls(yard.outside.trusting(), server_hostname=HOST)
+    assert (await caller.send(get(authorization=f"Bearer {MARK}")))[0] == 200
+    assert SECRET.encode() not in bytes(site.got)
+
+
 async def test_what_is_not_required_may_bring_its_own(start: Start) -> None:
     _, site, caller = await brokered(start, require=False)
     assert (await caller.send(get(authorization="Bearer own")))[0] == 200
@@ -212,7 +222,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_every_spelling_is_taken_out_however_it_is_cut(spelling: str, size: int) -> None:
     text = b"before " + SPELLINGS[spelling] + b" after " + SPELLINGS[spelling]
-    scrubber = Scrubber([SECRET.encode()])
+    scrubber = Scrubber(Search([SECRET.encode()]))
     out = b"".join(scrubber.feed(text[at : at + size]) for at in range(0, len(text), size)) + scrubber.rest()
     assert len(out) == len(text)
     assert out.replace(b"*", b"") == b"before  after "
@@ -223,7 +233,7 @@ def test_every_spelling_is_taken_out_however_it_is_cut(spelling: str, size: int)
 @pytest.mark.parametrize("alphabet", [base64.b64encode, base64.urlsafe_b64encode])
 def test_base64_is_found_in_every_alignment(before: int, alphabet: Any) -> None:
     text = alphabet(b"x" * before + SECRET.encode() + b"tail")
-    scrubber = Scrubber([SECRET.encode()])
+    scrubber = Scrubber(Search([SECRET.encode()]))
     out = b"".join(scrubber.feed(bytes([byte])) for byte in text) + scrubber.rest()
     # What is left is too little to tell even two bytes of the value.
     assert out.count(b"*") >= len(SECRET) * 8 // 6 - 2
@@ -232,11 +242,11 @@ def test_base64_is_found_in_every_alignment(before: int, alphabet: Any) -> None:
 
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_what_holds_no_secret_comes_out_as_it_was(text: bytes, size: int) -> None:
-    scrubber = Scrubber([SECRET.encode()])
+    scrubber = Scrubber(Search([SECRET.encode()]))
     out = b"".join(scrubber.feed(text[at : at + size]) for at in range(0, len(text), size)) + scrubber.rest()
     assert out == text
 
 
 def test_a_stream_without_a_beginning_of_the_secret_waits_for_nothing() -> None:
-    scrubber = Scrubber([b"0123456789abcdef"])
+    scrubber = Scrubber(Search([b"0123456789abcdef"]))
     assert scrubber.feed(b"data: hello\n\n") == b"data: hello\n\n"

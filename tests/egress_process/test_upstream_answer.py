@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bawn.egress.scrub import Scrubber
+from bawn.egress.scrub import Scrubber, Search
 from bawn.egress.upstream_answer import BrokenAnswerError, UpstreamAnswer
 
 SECRET = b"0123456789abcdef"
@@ -35,7 +35,7 @@ class Pieces:
 
 
 async def relayed(*pieces: bytes, method: bytes = b"GET") -> tuple[bytes, UpstreamAnswer]:
-    answer, client = UpstreamAnswer(method, Scrubber([SECRET]), plain_body=True), Pieces()
+    answer, client = UpstreamAnswer(method, Scrubber(Search([SECRET])), plain_body=True), Pieces()
     await answer.relay(Pieces(*pieces), client)
     return client.told, answer
 

@@ -17,7 +17,7 @@ import structlog
 from bawn.egress.addresses import Address
 from bawn.egress.channel import Channel
 from bawn.egress.meter import Meter
-from bawn.egress.policy import Allowed, Asked, Policy, Rule, decide
+from bawn.egress.policy import TLS, Allowed, Asked, Policy, Rule, decide
 from bawn.egress.reasons import Denied, answer
 from bawn.egress.walls import Walled, Walls
 from bawn.errors import Fault
@@ -101,7 +101,8 @@ class Conversation:
 
     def must_be_seen(self, asked: Asked, rule: Rule) -> bool:
         """Whether the requests of a tunnel have to be seen, so that its TLS ends here."""
-        return rule.terminated or any(each.host == asked.host for each in self.walled.credentials)
+        brokered = asked.port == TLS and any(each.host == asked.host for each in self.walled.credentials)
+        return rule.terminated or brokered
 
     @property
     def upstream(self) -> Channel:

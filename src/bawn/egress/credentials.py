@@ -27,7 +27,7 @@ from bawn.errors import Fault
 
 MARK = b"bawn-cred-"
 """How every placeholder begins; one that is nobody's here is refused as well."""
-_LONGEST = 4096
+_LONGEST = 2048
 
 Headers = Sequence[tuple[bytes, bytes]]
 

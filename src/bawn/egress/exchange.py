@@ -17,7 +17,7 @@ from bawn.egress.git import PUSH, Repository, judge_push, service
 from bawn.egress.head import Head
 from bawn.egress.inbox import Inbox
 from bawn.egress.meter import Meter
-from bawn.egress.policy import Asked
+from bawn.egress.policy import TLS, Asked
 from bawn.egress.reasons import Denied
 from bawn.egress.scrub import Scrubber
 from bawn.egress.upstream_answer import BrokenAnswerError, UpstreamAnswer
@@ -70,10 +70,11 @@ async def exchange(
 ) -> bool:
     """Whether both sides can go on. Denied when the container can still be told so, else ConnectionError."""
     credentials = talk.walled.credentials
-    here = [each for each in credentials if encrypted and each.host == asked.host]
+    broker = asked.host if encrypted and asked.port == TLS else ""
+    here = [each for each in credentials if each.host == broker]
     dropped = _HOP | _RANGES if here else _HOP
     kept = [(name, value) for name, value in head.headers if name not in dropped and name not in _hop_too(head)]
-    target, headers, used = put_in(credentials, asked.host if encrypted else "", head.path, kept)
+    target, headers, used = put_in(credentials, broker, head.path, kept)
     body = inbox.body(head)
     if head.get(b"expect"):
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -89,7 +90,7 @@ async def exchange(
         upstream.write(_framed(piece, head))
     if whole:
         upstream.write(_end(head))
-    answer = UpstreamAnswer(head.method, Scrubber(each.secret for each in credentials), plain_body=bool(here))
+    answer = UpstreamAnswer(head.method, Scrubber(talk.walled.search), plain_body=bool(here))
     sending = None if whole else asyncio.create_task(_send(upstream, body, astray, head))
     try:
         await _answered(answer, upstream, client, sending)

@@ -53,28 +53,38 @@ def _either_case(byte: int) -> Letter:
     return tuple({bytes([byte]), bytes([byte]).upper()})
 
 
-class Scrubber:
-    """Takes the forms of some secrets out of one stream of bytes."""
+class Search:
+    """What is looked for; made once for the secrets of a container."""
 
-    __slots__ = ("_first", "_forms", "_held", "_longest", "_pattern", "found")
+    __slots__ = ("first", "forms", "longest", "pattern")
 
-    def __init__(self, secrets: Iterable[bytes]) -> None:
-        self._forms = tuple(form for secret in secrets for form in forms(secret))
-        self._pattern = re.compile(
+    def __init__(self, secrets: Iterable[bytes] = ()) -> None:
+        self.forms = tuple(form for secret in secrets for form in forms(secret))
+        self.pattern = re.compile(
             b"|".join(
-                b"".join(b"(?:" + b"|".join(map(re.escape, letter)) + b")" for letter in form) for form in self._forms
+                b"".join(b"(?:" + b"|".join(map(re.escape, letter)) + b")" for letter in form) for form in self.forms
             )
             or b"(?!)"
         )
-        self._first = frozenset(way[0] for form in self._forms for way in form[0])
-        self._longest = max((sum(max(map(len, letter)) for letter in form) for form in self._forms), default=0)
+        self.first = frozenset(way[0] for form in self.forms for way in form[0])
+        """Bytes with which a form can begin."""
+        self.longest = max((sum(max(map(len, letter)) for letter in form) for form in self.forms), default=0)
+
+
+class Scrubber:
+    """Takes what is looked for out of one stream of bytes."""
+
+    __slots__ = ("_held", "_search", "found")
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
         self._held = b""
         self.found = 0
         """How often something was taken out."""
 
     def feed(self, data: bytes) -> bytes:
         """What may go on now."""
-        if not self._forms:
+        if not self._search.forms:
             return data
         data = self._taken_out(self._held + data)
         cut = self._possible_beginning(data)
@@ -88,16 +98,17 @@ class Scrubber:
 
     def whole(self, data: bytes) -> bytes:
         """One piece that stands for itself, such as a header."""
-        return self._taken_out(data) if self._forms else data
+        return self._taken_out(data) if self._search.forms else data
 
     def _taken_out(self, data: bytes) -> bytes:
-        data, count = self._pattern.subn(lambda match: b"*" * len(match[0]), data)
+        data, count = self._search.pattern.subn(lambda match: b"*" * len(match[0]), data)
         self.found += count
         return data
 
     def _possible_beginning(self, data: bytes) -> int:
-        for at in range(max(0, len(data) - self._longest), len(data)):
-            if data[at] in self._first and any(_may_begin(form, data[at:]) for form in self._forms):
+        search = self._search
+        for at in range(max(0, len(data) - search.longest), len(data)):
+            if data[at] in search.first and any(_may_begin(form, data[at:]) for form in search.forms):
                 return at
         return len(data)
 

@@ -21,6 +21,7 @@ from bawn.egress.dial import LOOKUPS, Way
 from bawn.egress.meter import Spent
 from bawn.egress.policy import Policy
 from bawn.egress.recorder import Recorder, Thinned
+from bawn.egress.scrub import Search
 from bawn.errors import Fault
 
 
@@ -59,6 +60,8 @@ class Walled:
     refusals: Thinned
     policy: Policy | None = None
     credentials: tuple[Brokered, ...] = ()
+    search: Search = field(default_factory=Search)
+    """Their values, as they are looked for in answers."""
     lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKUPS))
     uses: Uses = field(default_factory=Uses)
     spent: dict[str, Spent] = field(default_factory=dict)
@@ -129,13 +132,17 @@ class Walls:
         walled = self._walled.get(uuid)
         if walled is not None:
             walled.policy = None
-            walled.credentials = ()
+            walled.credentials, walled.search = (), Search()
             for each in tuple(walled.standing):
                 each.cut()
 
     def entrust(self, uuid: str, said: object) -> None:
         """The values of a container, all of them. Fault `egress.policy_invalid`."""
-        self.of(uuid).credentials = brokered(uuid, said)
+        walled = self.of(uuid)
+        credentials = brokered(uuid, said)
+        if credentials != walled.credentials:  # said with every policy, and a search costs milliseconds to make
+            walled.credentials = credentials
+            walled.search = Search(each.secret for each in credentials)
 
     def remove(self, uuid: str) -> None:
         self.revoke(uuid)
@@ -147,7 +154,7 @@ class Walls:
         """The gateway is gone: nothing that it said opens anything from now on."""
         for walled in self._walled.values():
             walled.policy = None
-            walled.credentials = ()
+            walled.credentials, walled.search = (), Search()
 
     def cut_unspoken(self) -> None:
         """Cut what stands open for containers of which no gateway has spoken since."""
