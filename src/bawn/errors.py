@@ -130,6 +130,38 @@ KINDS: dict[str, Kind] = {
             "Nothing leaves while it cannot be decided and recorded; see `bawn status`.",
             retry=True,
         ),
+        # what is installed by the packages door
+        Kind("packages.malformed", _C, 400, "Use pip or npm with the mirror's address, which the environment holds."),
+        Kind(
+            "packages.not_found",
+            _C,
+            404,
+            "Look whether the name and the version are right; only wheels are served to pip.",
+        ),
+        Kind("packages.not_allowed", _C, 403, "Ask the operator to run `bawn egress allow`, with @pip or @npm."),
+        Kind(
+            "packages.not_approved",
+            _C,
+            403,
+            "Use an approved package, or ask the operator to add this one to `packages.allow`.",
+        ),
+        Kind("packages.young", _C, 403, "Ask for an older version."),
+        Kind(
+            "packages.not_locked",
+            _C,
+            403,
+            "Install from the lock file with hashes, or ask the operator for another mode.",
+        ),
+        Kind("packages.malware", _C, 403, "Do not use it; look for where its name came from."),
+        Kind("packages.hostile", _C, 403, "Do not use it; the operator sees what was found with `bawn egress log`."),
+        Kind(
+            "packages.changed",
+            _C,
+            403,
+            "Do not use it; the operator has to look why the same name stands for other bytes.",
+        ),
+        Kind("packages.upstream", _U, 502, "Try again; the operator sees whether the registry answers.", retry=True),
+        Kind("packages.unavailable", _B, 503, "Try again; the operator sees why with `bawn status`.", retry=True),
         # the operator's own surface
         Kind("api.unauthenticated", _C, 401, "Use the unix socket, or a personal token from `bawn operators token`."),
         Kind("api.forbidden", _C, 403, "Ask an admin for the role that this needs."),

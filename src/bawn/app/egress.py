@@ -56,6 +56,8 @@ class EgressDesk:
         self.authority = ""
         """The proxy's certificate authority of this boot, PEM; empty while there is no proxy."""
         self.on_authority: Callable[[], None] = lambda: None
+        self.on_presets: Callable[[str], None] = lambda uuid: None
+        """Told the container whose grants changed: a preset may be among them."""
         line.on_connected = self.tell_all
         line.on_event = self._heard
         registry.watch(self.changed)
@@ -166,6 +168,7 @@ class EgressDesk:
         await self._record(Event("egress.granted", container=record.uuid, principal=label(by), detail=facts))
         grant = await self._grants.add(record.uuid, rule, by.person)
         self.changed(record.uuid)
+        self.on_presets(record.uuid)
         return shapes.EgressRule(rule, f"granted by {grant.person}", grant.id, grant.created)
 
     async def disallow(self, ref: str, id_: int, by: Operator) -> None:
@@ -174,6 +177,7 @@ class EgressDesk:
             gone = await self._grants.remove(record.uuid, id_)
         finally:
             self.changed(record.uuid)
+            self.on_presets(record.uuid)
         facts = (("rule", gone.rule),)
         await self._record(Event("egress.withdrawn", container=record.uuid, principal=label(by), detail=facts))
 

@@ -49,6 +49,14 @@ class Files:
             file = _file(await talk.heard())
             yield file, talk.data(file.size_bytes)
 
+    async def peek(self, record: Record, path: str, limit_bytes: int) -> bytes:
+        """A file for ourselves, at most so long. Fault when there is none."""
+        async with await self._begin(record, "read", path) as talk:
+            file = _file(await talk.heard())
+            if file.size_bytes > limit_bytes:
+                raise Fault("files.failed", f"The file {quoted(path)} is too long.")
+            return b"".join([piece async for piece in talk.data(file.size_bytes)])
+
     async def write(
         self, ref: str, path: str, data: AsyncIterator[bytes], mode: int | None, by: Operator
     ) -> shapes.File:

@@ -79,6 +79,8 @@ class Lifecycle:
         self.authority = ""
         """The egress proxy's certificate authority of this boot, PEM."""
         self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
+        self.on_started: Callable[[Record], Awaitable[None]] = _nothing
+        """Told of a box that stands, before a command of anybody's runs in it."""
 
     def connect(self, boxes: Line) -> None:
         self._boxes = boxes
@@ -146,6 +148,7 @@ class Lifecycle:
                 raise
             running = await self._registry.update(record.uuid, state="running")
             await self._furnish(running)
+            await self.on_started(running)
             return running
 
     async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
@@ -393,8 +396,8 @@ class Lifecycle:
         )
 
 
-async def _nothing(uuid: str) -> None:
-    """What is done for a deleted container when nobody asked for anything."""
+async def _nothing(about: object) -> None:
+    """What is done when nobody asked for anything."""
 
 
 def _word(value: bool) -> str:

@@ -23,6 +23,7 @@ from bawn.errors import Fault, quoted
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
+from bawn.packages.settings import Packages
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
@@ -58,6 +59,7 @@ class Configuration(Section):
     timeouts: Timeouts = Field(default_factory=Timeouts)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     egress: Egress = Field(default_factory=Egress)
+    packages: Packages = Field(default_factory=Packages)
     audit: Audit = Field(default_factory=Audit)
     api: Api = Field(default_factory=Api)
     boxes: Boxes = Field(default_factory=Boxes)
@@ -102,6 +104,7 @@ def _with_profile(own: Configuration) -> Configuration:
         timeouts=own.timeouts,
         guardrails=own.guardrails,
         egress=own.egress if "egress" in said else base.egress,
+        packages=own.packages,
         audit=own.audit,
         api=own.api,
         boxes=own.boxes,

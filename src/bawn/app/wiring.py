@@ -26,6 +26,7 @@ from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.lifecycle import Lifecycle
 from bawn.app.owner_line import OwnerLine
+from bawn.app.packages import PackagesDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
 from bawn.app.told import Told
@@ -156,7 +157,18 @@ class Yard:
         self.credentials.on_change = self.egress.tell_all
         self.egress.on_authority = self._authority_changed
         self.lifecycle.on_owner = self._owner_came
-        self.lifecycle.on_deleted = self.grants.forget
+        self.lifecycle.on_deleted = self._forget
+        self.files = Files(self.registry, lambda: self.boxes, self.recorder)
+        self.packages = PackagesDesk(
+            configuration.packages,
+            self.registry,
+            self.egress.presets,
+            self.files,
+            self.packages_line,
+            handed.home / "state" / "locks",
+        )
+        self.egress.on_presets = self.packages.changed
+        self.lifecycle.on_started = self.packages.started
         self.boxes = Line(
             handed.control, self.lifecycle.heard, self._supervisor_gone, "supervisor", "supervisor.unavailable"
         )
@@ -169,7 +181,7 @@ class Yard:
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
-            files=Files(self.registry, lambda: self.boxes, self.recorder),
+            files=self.files,
             workspaces=Workspaces(self.registry, self.lifecycle, self.recorder),
             keys=Keys(self.vault, self.recorder),
             egress=self.egress,
@@ -201,6 +213,7 @@ class Yard:
         works = self._works(configuration)
         self.configuration = configuration
         self.gateway.works = works
+        self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
@@ -255,6 +268,10 @@ class Yard:
         self.status.owners[name] = int(body.get("pid", 0))
         {"egress": self.egress_line, "packages": self.packages_line}[name].connect(end)
 
+    async def _forget(self, uuid: str) -> None:
+        self.packages.forget(uuid)
+        await self.grants.forget(uuid)
+
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
         self.lifecycle.background(self.lifecycle.trust_anew())
@@ -268,6 +285,8 @@ class Yard:
             troubles.append(f"Nothing is let through, because nothing can be recorded: {self.recorder.unavailable}.")
         if not self.egress.connected:
             troubles.append("The egress proxy does not answer: nothing but model calls leaves the containers.")
+        if not self.packages.connected:
+            troubles.append("The package mirror does not answer: nothing can be installed in the containers.")
         if self._lost_records:
             troubles.append(f"{self._lost_records} calls ended without their settlement on record.")
         if self.configuration.audit.durability is Durability.RELAXED:

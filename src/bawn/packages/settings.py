@@ -1,0 +1,34 @@
+"""What the operator may say about packages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from bawn.config.section import Section
+
+
+class Mode(StrEnum):
+    OPEN = "open"
+    LOCKED = "locked"
+
+
+class Packages(Section):
+    """What containers may install, once `@pip` or `@npm` opens the packages door for them."""
+
+    mode: Mode = Field(
+        default=Mode.OPEN,
+        description="`open`: what is visible, its hash kept for the project. `locked`: what the project's lock file names.",
+    )
+    cooldown_days: float = Field(default=7, ge=0, le=3650, description="Versions younger than this are not visible.")
+    trust_undated: bool = Field(
+        default=False, description="Whether versions are visible of which the registry does not say how old they are."
+    )
+    allow: tuple[str, ...] | None = Field(default=None, description="Only these names; none said means every name.")
+    advisories: str | None = Field(
+        default=None, description="A folder or zip of OSV files; what they call malware (`MAL-…`) is refused."
+    )
+    disk_bytes: int = Field(
+        default=20 * 2**30, ge=2**20, description="Size of the cache; the longest unused goes first."
+    )
