@@ -24,7 +24,7 @@ from bawn.sandbox import furnishing, guarding, python, seccomp
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.bundle import HOST_FILES, HOST_FOLDERS, INIT, READ_ONLY, init_program
 from bawn.sandbox.cgroup import Cgroups
-from bawn.sandbox.executing import join, memory_file
+from bawn.sandbox.executing import Joiners, memory_file
 from bawn.sandbox.guarding import Cover, Plan
 from bawn.sandbox.images import HOST, Images
 from bawn.sandbox.runtime import (
@@ -45,9 +45,10 @@ TIMEOUT_S = 20.0
 class Bubblewrap:
     name = "bubblewrap"
 
-    def __init__(self, images: Images, cgroups: Cgroups, *, rootless: bool) -> None:
+    def __init__(self, images: Images, cgroups: Cgroups, joiners: Joiners, *, rootless: bool) -> None:
         self._images = images
         self._cgroups = cgroups
+        self._joiners = joiners
         self._rootless = rootless
         self._program = shutil.which("bwrap", path=python.SYSTEM_PATH)
         self._monitors: dict[str, subprocess.Popen[bytes]] = {}
@@ -191,7 +192,7 @@ class Bubblewrap:
 
     def execute(self, spec: Spec, box: Attested, command: Command) -> Running:
         with self._cgroups.doors(spec.uuid) as groups:
-            return join(spec, box, command, groups)
+            return self._joiners.join(spec, box, command, groups)
 
     def signal(self, box: Attested, running: Running, number: int) -> None:
         if running.channel is not None:

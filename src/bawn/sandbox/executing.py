@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 
 from bawn.errors import Fault
@@ -22,11 +23,55 @@ from bawn.sandbox.spec import Spec
 TIMEOUT_S = 20.0
 
 
-def join(spec: Spec, box: Attested, command: Command, groups: Sequence[int]) -> Running:
-    """Runs the command in the box; `groups` are descriptors by which it enters the box's control groups."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pipes = None if command.tty else Pipes()
-    with theirs, box.namespaces(*JOINED, "user") as namespaces:
+class Joiners:
+    """Runs commands in boxes. One `joining` always waits, loaded, for the next command."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: _Joiner | None = None
+
+    def join(self, spec: Spec, box: Attested, command: Command, groups: Sequence[int]) -> Running:
+        """Runs the command in the box; `groups` are descriptors by which it enters the box's control groups."""
+        with self._lock:
+            joiner, self._waiting = self._waiting, None
+        if joiner is None or joiner.process.poll() is not None:
+            joiner = _Joiner()
+        try:
+            return joiner.run(spec, box, command, groups)
+        finally:
+            self._refill()
+
+    def _refill(self) -> None:
+        with self._lock:
+            if self._waiting is None:
+                self._waiting = _Joiner()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._waiting is not None:
+                self._waiting.end()
+            self._waiting = None
+
+
+class _Joiner:
+    """One process of `joining`."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [*python.interpreter(), "-m", "bawn.sandbox.joining", str(theirs.fileno())],
+                env=python.environment(),
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def run(self, spec: Spec, box: Attested, command: Command, groups: Sequence[int]) -> Running:
+        pipes = None if command.tty else Pipes()
         joining = Joining(
             argv=list(command.argv),
             env=furnishing.environment(spec, command.env, tty=command.tty),
@@ -36,40 +81,38 @@ def join(spec: Spec, box: Attested, command: Command, groups: Sequence[int]) -> 
             cols=command.cols,
             pids=spec.limits.pids,
             open_files=spec.limits.open_files,
-            namespaces=namespaces,
-            groups=list(groups),
-            channel=theirs.fileno(),
+            namespaces=[],
+            groups=[],
         )
-        request = memory_file(joining.written())
+        null, request = os.open(os.devnull, os.O_RDWR), memory_file(joining.written())
+        answer, fds, cause = b"", list[int](), ""
         try:
-            process = subprocess.Popen(
-                joining.command(request),
-                env=python.environment(),
-                cwd="/",
-                pass_fds=(request, theirs.fileno(), *namespaces, *groups),
-                stdin=pipes.theirs[0] if pipes else subprocess.DEVNULL,
-                stdout=pipes.theirs[1] if pipes else subprocess.DEVNULL,
-                stderr=pipes.theirs[2] if pipes else subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            with box.namespaces(*JOINED, "user") as namespaces:
+                used = pipes.theirs if pipes else [null, null, null]
+                self._ours.settimeout(TIMEOUT_S)
+                socket.send_fds(self._ours, [b"."], [*used, request, *namespaces, *groups])
+                if pipes:
+                    pipes.close_theirs()
+                answer, fds, _, _ = socket.recv_fds(self._ours, 4096, 2)
+        except (OSError, Fault) as error:
+            cause = str(error)
         finally:
             os.close(request)
+            os.close(null)
+        said = json.loads(answer or b"{}")
+        if not said.get("ok"):
+            self.end()
             if pipes:
                 pipes.close_theirs()
-    ours.settimeout(TIMEOUT_S)
-    try:
-        answer, fds, _, _ = socket.recv_fds(ours, 4096, 2)
-    except TimeoutError:
-        answer, fds = b"", []
-    said = json.loads(answer or b"{}")
-    if not said.get("ok"):
-        ours.close()
-        process.kill()
-        process.wait()
-        if pipes:
-            pipes.close_ours()
-        raise Fault("sandbox.start_failed", "the command could not be started", cause=str(said.get("cause", "")))
-    return Running(process, pipes.ours if pipes else fds[:1], ours, terminal=None if pipes else fds[1])
+                pipes.close_ours()
+            why = str(said.get("cause", cause))
+            raise Fault("sandbox.start_failed", "the command could not be started", cause=why)
+        return Running(self.process, pipes.ours if pipes else fds[:1], self._ours, terminal=None if pipes else fds[1])
+
+    def end(self) -> None:
+        self._ours.close()
+        self.process.kill()
+        self.process.wait()
 
 
 class Pipes:
@@ -81,8 +124,8 @@ class Pipes:
         self.ours = [stdin[1], stdout[0], stderr[0]]
 
     def close_theirs(self) -> None:
-        for fd in self.theirs:
-            os.close(fd)
+        while self.theirs:
+            os.close(self.theirs.pop())
 
     def close_ours(self) -> None:
         for fd in self.ours:

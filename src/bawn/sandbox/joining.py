@@ -26,12 +26,11 @@ import struct
 import sys
 import termios
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bawn.sandbox import kernel, seccomp
 from bawn.sandbox.netns import join_owner
-from bawn.sandbox.python import interpreter
 from bawn.sandbox.staging import AGENT
 
 JOINED = ("net", "uts", "ipc", "cgroup", "pid", "mnt")
@@ -58,11 +57,6 @@ class Joining:
     """Descriptors in the order of JOINED, then `user`."""
     groups: list[int]
     """Descriptors of `cgroup.procs`: the command enters these groups, the warder stays outside."""
-    channel: int
-
-    def command(self, request_fd: int) -> list[str]:
-        # The request goes by a descriptor: argv can be read by everybody on the host.
-        return [*interpreter(), "-m", "bawn.sandbox.joining", str(request_fd)]
 
     def written(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -172,14 +166,29 @@ def watch(child: int, channel: socket.socket) -> int:
             os.killpg(child, int(told))
 
 
+def awaited(channel: socket.socket) -> Joining:
+    """What is to be run. This program is started before anybody asks for it, since loading it takes longer than all it
+    does; when the supervisor is gone, it ends. The request comes by a descriptor: argv can be read by all on the host."""
+    told, fds, _, _ = socket.recv_fds(channel, 16, 64)
+    if not told:
+        os._exit(0)
+    stdin, stdout, stderr, request, *others = fds
+    for number, fd in enumerate((stdin, stdout, stderr)):
+        os.dup2(fd, number)
+        os.close(fd)
+    with open(request, "rb") as file:  # noqa: PTH123 - a descriptor
+        file.seek(0)
+        asked = Joining(**json.loads(file.read()))
+    inside = len(JOINED) + 1
+    return replace(asked, namespaces=others[:inside], groups=others[inside:])
+
+
 def main() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    with open(int(sys.argv[1]), "rb") as request:  # noqa: PTH123 - a descriptor
-        request.seek(0)
-        asked = Joining(**json.loads(request.read()))
-    channel = socket.socket(fileno=asked.channel)
-    null = os.open("/dev/null", os.O_RDWR)
+    channel = socket.socket(fileno=int(sys.argv[1]))
     filter_ = seccomp.program() if seccomp.known() else None
+    asked = awaited(channel)
+    null = os.open("/dev/null", os.O_RDWR)
     code = NOT_EXECUTABLE
     try:
         with contextlib.suppress(PermissionError):

@@ -22,9 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bawn.errors import Fault
-from bawn.sandbox import bundle, executing, furnishing, python, seccomp
+from bawn.sandbox import bundle, furnishing, python, seccomp
 from bawn.sandbox.attested import Attested
 from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.executing import Joiners
 from bawn.sandbox.guarding import Plan
 from bawn.sandbox.images import HOST, Images
 from bawn.sandbox.runtime import (
@@ -52,6 +53,7 @@ class Podman:
         images: Images,
         folder: Path,
         cgroups: Cgroups,
+        joiners: Joiners,
         *,
         rootless: bool,
         program: str = "",
@@ -60,6 +62,7 @@ class Podman:
         self._images = images
         self._folder = folder
         self._cgroups = cgroups
+        self._joiners = joiners
         self._rootless = rootless
         self._allowed = allow_vulnerable_runc
         found = (program,) if program else ("crun", "runc")
@@ -139,7 +142,7 @@ class Podman:
 
     def execute(self, spec: Spec, box: Attested, command: Command) -> Running:
         with self._cgroups.doors(spec.uuid) as groups:
-            return executing.join(spec, box, command, groups)
+            return self._joiners.join(spec, box, command, groups)
 
     def signal(self, box: Attested, running: Running, number: int) -> None:
         if running.channel is not None:

@@ -19,6 +19,7 @@ from types import FrameType
 from bawn.errors import Fault
 from bawn.sandbox.bubblewrap import Bubblewrap
 from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.executing import Joiners
 from bawn.sandbox.gvisor import Gvisor
 from bawn.sandbox.images import Images
 from bawn.sandbox.podman import FLAG, Podman
@@ -46,18 +47,20 @@ class Supervisor:
         self._setting = setting
         self._loop = Loop()
         images = Images(setting.home.path / "images")
+        self._joiners = Joiners()
         cgroups, containers = Cgroups(), setting.home.path / "containers"
         oci = Podman(
             images,
             containers,
             cgroups,
+            self._joiners,
             rootless=rootless,
             program=setting.oci_runtime,
             allow_vulnerable_runc=setting.allow_vulnerable_runc,
         )
         runtimes: dict[str, Runtime] = {
             "podman": oci,
-            "bubblewrap": Bubblewrap(images, cgroups, rootless=rootless),
+            "bubblewrap": Bubblewrap(images, cgroups, self._joiners, rootless=rootless),
             "runsc": Gvisor(images, containers, cgroups, rootless=rootless),
         }
         self._control = Control(
@@ -110,6 +113,7 @@ class Supervisor:
             self._processes.stop()
             self._errands.close()
             self._keeper.leave()
+            self._joiners.close()
             self._loop.close()
         return self._failed_starts < STARTS
 
