@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Protocol, cast
 
 _HELD_BYTES = 64 * 1024
 """Bytes that a channel reads ahead of whoever reads from it."""
 _WRITE_HIGH, _WRITE_LOW = 256 * 1024, 64 * 1024
+
+_SCRATCH = memoryview(bytearray(256 * 1024))
+"""What is read lies here until it was written or kept, which is before anything else is read: one for all channels."""
 
 Count = Callable[[int], bool]
 """Told how many bytes came; false when they were too many."""
@@ -38,9 +42,9 @@ class Stream(Protocol):
     def abort(self) -> None: ...
 
 
-class Channel(asyncio.Protocol):
+class Channel(asyncio.BufferedProtocol):
     __slots__ = (
-        "_count", "_drained", "_ended", "_far", "_held", "_on_lost", "_on_made", "_paused", "_read", "_secure", "_source",
+        "_count", "_drained", "_ended", "_far", "_fd", "_held", "_on_lost", "_on_made", "_paused", "_read", "_secure", "_source",
         "_stopped", "_transport", "_wrote_end", "lost",
     )  # fmt: skip
 
@@ -54,6 +58,8 @@ class Channel(asyncio.Protocol):
         self._source: Channel | None = None
         """Where what is written here comes from."""
         self._count: Count | None = None
+        self._fd = -1
+        """Of a connection without TLS, to write to without a copy."""
         self._on_lost = on_lost
         self._on_made = on_made
         self._paused = False
@@ -101,6 +107,22 @@ class Channel(asyncio.Protocol):
         if self._transport is not None and not self.lost and data:
             self._transport.write(data)
 
+    def pass_on(self, data: memoryview) -> None:
+        """Writes at once what the kernel takes, and copies only the rest: `data` is used again as soon as this returns."""
+        transport = self._transport
+        if transport is None or self.lost or self._wrote_end or transport.is_closing():
+            return
+        if self._fd >= 0 and transport.get_write_buffer_size() == 0:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                transport.abort()
+                return
+        if data:
+            transport.write(bytes(data))
+
     async def drain(self) -> None:
         while self._paused and not self.lost:
             self._drained = asyncio.get_running_loop().create_future()
@@ -128,7 +150,7 @@ class Channel(asyncio.Protocol):
         self._count = count
         held, self._held = bytes(self._held), bytearray()
         if held:
-            self.data_received(held)
+            self._came(memoryview(held))
         if self.lost:
             far.abort()
         elif self._ended:
@@ -156,22 +178,18 @@ class Channel(asyncio.Protocol):
         # A cast: uvloop's transports are none of asyncio's classes, though they do the same.
         self._transport = cast("asyncio.Transport", transport)
         self._secure = transport.get_extra_info("ssl_object") is not None
+        if not self._secure:
+            self._fd = transport.get_extra_info("socket").fileno()
         self._transport.set_write_buffer_limits(_WRITE_HIGH, _WRITE_LOW)
         if self._on_made is not None:
             on_made, self._on_made = self._on_made, None
             on_made()
 
-    def data_received(self, data: bytes) -> None:
-        far = self._far
-        if far is not None:
-            assert self._count is not None
-            if self._count(len(data)):
-                far.write(data)
-            return
-        self._held += data
-        if len(self._held) >= _HELD_BYTES:
-            self.stop()
-        self._wake()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _SCRATCH
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._came(_SCRATCH[:nbytes])
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -209,6 +227,18 @@ class Channel(asyncio.Protocol):
             self._source.go_on()
 
     # inside
+
+    def _came(self, data: memoryview) -> None:
+        far = self._far
+        if far is not None:
+            assert self._count is not None
+            if self._count(len(data)):
+                far.pass_on(data)
+            return
+        self._held += data
+        if len(self._held) >= _HELD_BYTES:
+            self.stop()
+        self._wake()
 
     def _wake(self) -> None:
         if self._read is not None and not self._read.done():
