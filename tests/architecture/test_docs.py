@@ -144,9 +144,17 @@ def test_no_line_names_a_configuration_key_that_is_gone() -> None:
     assert named == set(keys(Configuration))
 
 
+def flat(values: dict[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
 @pytest.mark.parametrize("key", ["limits", "timeouts", "guardrails", "audit", "api", "boxes", "allow"])
 def test_documented_defaults_are_those_of_the_model(key: str) -> None:
-    plain = Configuration().model_dump(mode="json")[key]
+    plain = dict(flat(Configuration().model_dump(mode="json")[key]))
     told = {row[0].strip("`"): row[1].strip("`") for row in rows("configuration.md")}
     for name, value in plain.items():
         shown = {None: "none", True: "true", False: "false"}.get(value) if not isinstance(value, list) else str(value)

@@ -74,6 +74,8 @@ class Lifecycle:
         self._turns: dict[str, asyncio.Lock] = {}
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
+        self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
+        """The limits of a container that starts now, and whether they may be soft."""
         self.on_owner: Callable[[dict[str, Any], socket.socket], None] = lambda body, end: end.close()
         """Told when a process of other doors came: its name and pid, and our end of the line to it."""
         self.authority = ""
@@ -378,7 +380,7 @@ class Lifecycle:
             "private": record.workspace == "copy",
             "env": self._environment(record),
             "hostname": record.name,
-            "limits": {},
+            **self.limits(),
         }
 
     def _turn(self, uuid: str) -> asyncio.Lock:

@@ -36,6 +36,23 @@ class Profile(StrEnum):
 class Runtime(StrEnum):
     PODMAN = "podman"
     BUBBLEWRAP = "bubblewrap"
+    RUNSC = "runsc"
+
+
+class BoxLimits(Section):
+    """How much of the machine a container may take. What is set here must hold: where it cannot, the start is refused."""
+
+    pids: int | None = Field(default=None, ge=16, le=32768, description="Processes; empty: 512.")
+    memory_bytes: int | None = Field(
+        default=None, ge=32 << 20, description="Memory with all scratch folders; empty: 4 GiB, where that can be held."
+    )
+    cpus: float | None = Field(default=None, ge=0.05, le=4096, description="Processors' time; empty: as there is.")
+    scratch_bytes: int | None = Field(
+        default=None, ge=1 << 20, description="/tmp, /dev/shm and the home, each; empty: 2 GiB."
+    )
+
+    def asked(self) -> dict[str, int | float]:
+        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class Boxes(Section):
@@ -43,6 +60,10 @@ class Boxes(Section):
 
     runtime: Runtime | None = Field(default=None, description="Empty: podman where it works, else bubblewrap.")
     image: str = Field(default="agent", description="The image that `bawn images build` makes, or `host`.")
+    limits: BoxLimits = Field(default_factory=BoxLimits)
+    allow_soft_limits: bool = Field(
+        default=False, description="Whether containers start though a limit cannot be held; the status then says so."
+    )
 
 
 class Configuration(Section):

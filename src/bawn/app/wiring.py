@@ -178,6 +178,7 @@ class Yard:
         self.status.troubles = self._troubles
         images = Images(lambda: self.boxes, self.recorder)
         self.lifecycle.on_image_progress = images.progressed
+        self.lifecycle.limits = self._limits
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
@@ -237,6 +238,10 @@ class Yard:
                 self._running,
             ),
         )
+
+    def _limits(self) -> dict[str, Any]:
+        boxes = self.configuration.boxes
+        return {"limits": boxes.limits.asked(), "allow_soft_limits": boxes.allow_soft_limits}
 
     def _box_defaults(self) -> tuple[str, str]:
         boxes = self.configuration.boxes

@@ -45,6 +45,9 @@ def up(
     script: Annotated[
         Path | None, typer.Option(help="What the scripted model plays.", exists=True, dir_okay=False)
     ] = None,
+    allow_vulnerable_runc: Annotated[
+        bool, typer.Option("--allow-vulnerable-runc", help="Use a runc from which ways out of containers are known.")
+    ] = False,
 ) -> None:
     """Start Bawn: the supervisor, the gateway and the audit writer.
 
@@ -57,6 +60,7 @@ def up(
         argv += ["--admin-uid", os.environ["SUDO_UID"]]
     if script:
         argv += ["--script", str(script.absolute())]
+    argv += ["--allow-vulnerable-runc"] if allow_vulnerable_runc else []
     if detach:
         log = home() / "bawn.log"
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
