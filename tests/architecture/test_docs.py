@@ -144,7 +144,7 @@ def test_no_line_names_a_configuration_key_that_is_gone() -> None:
     assert named == set(keys(Configuration))
 
 
-def flat(values: dict[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+def flat(values: dict[str, typing.Any], before: str = "") -> Iterator[tuple[str, typing.Any]]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{before}{name}.")
