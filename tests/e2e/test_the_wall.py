@@ -37,7 +37,7 @@ def test_there_is_no_key_and_nothing_of_the_operators_environment(
         assert base64.b64encode(each.encode()).decode() not in everything
     keys = {value for name, value in found["environment"].items() if name.endswith(("_KEY", "_TOKEN", "_SECRET"))}
     assert keys == {dev.token}
-    assert len(found["environments"]) >= 2  # it could read some, and what it read is in `everything`
+    assert found["environments"]  # its own; what it read of others', if it could, is in `everything`
     assert found["sockets"] == []
 
 
