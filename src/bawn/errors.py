@@ -200,6 +200,7 @@ KINDS: dict[str, Kind] = {
         Kind("workspace.changed", _C, 409, "Look again with `bawn diff`, then bring it over."),
         Kind("snapshots.no_space", _O, 507, "Free some space, or delete snapshots with `bawn snapshots delete`."),
         Kind("snapshots.broken", _O, 500, "Take another snapshot; this one's data is not what it was."),
+        Kind("ports.closed", _C, 409, "Start the server inside, on 127.0.0.1 or 0.0.0.0, and look at its port."),
         Kind("sandbox.door_taken", _B, 500, "The container is stopped; start it again."),
         Kind("supervisor.unavailable", _B, 503, "Look whether `bawn up` still runs.", retry=True),
         Kind("daemon.unreachable", _O, 503, "Start it with `bawn up`."),

@@ -61,7 +61,9 @@ async def test_another_container_of_the_same_name_has_no_grants(client: httpx.As
     assert len(await rules(client)) == 2
 
 
-@pytest.mark.parametrize("rule", ["10.0.0.1:443", "*", "*.org:443", "https://example.org/", "example.org:0", "a b", "[::1]:443"])
+@pytest.mark.parametrize(
+    "rule", ["10.0.0.1:443", "*", "*.org:443", "https://example.org/", "example.org:0", "a b", "[::1]:443"]
+)
 async def test_a_rule_that_means_nothing_is_refused_with_words(client: httpx.AsyncClient, dev: str, rule: str) -> None:
     answer = await client.post("/containers/dev/egress", json={"rule": rule})
     assert answer.status_code == 422

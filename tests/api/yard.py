@@ -30,6 +30,7 @@ from bawn.errors import Fault
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
+from bawn.identity.shares import Shares
 from bawn.lines.line import Line
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
@@ -350,6 +351,25 @@ class NoWorkspaces:
         raise Fault("sandbox.not_running", "There is no box.")
 
 
+class NoPorts:
+    """Ports need boxes."""
+
+    async def connect(self, ref: str, port: int, by: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(sock=await self.dial(ref, port, by))
+
+    async def dial(self, ref: str, port: int, by: str) -> socket.socket:
+        raise Fault("ports.closed", "There is no box.")
+
+    def shares(self, ref: str) -> Sequence[shapes.Share]:
+        return []
+
+    async def share(self, ref: str, port: int, expires: datetime | None, by: Operator) -> shapes.IssuedShare:
+        raise Fault("api.conflict", "There is no public host.")
+
+    async def revoke(self, ref: str, share_id: str, by: Operator) -> None:
+        raise Fault("api.not_found", "There is no such link.")
+
+
 def unreachable() -> Line:
     raise Fault("supervisor.unavailable", "There is no supervisor.")
 
@@ -380,6 +400,9 @@ class Yard:
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
             workspaces=NoWorkspaces(),
+            ports=NoPorts(),
+            links=Shares(self.store, self.registry, self.clock),
+            public_hosts=frozenset(),
             keys=self.vault,
             egress=self.egress,
             credentials=Purse(),

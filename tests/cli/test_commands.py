@@ -71,7 +71,7 @@ async def test_ai_is_switched_off_and_on(bawn: Bawn, yard: Yard) -> None:
 
 async def test_run_creates_starts_runs_and_ends_with_the_command_s_code(bawn: Bawn, yard: Yard, tmp_path: Path) -> None:
     done = await bawn(
-        "run", "--name", "dev", "--mount", str(tmp_path), "--task", "tidy up", "--expires", "99999d",
+        "run", "--name", "dev", "--mount", str(tmp_path), "--workspace", "live", "--task", "tidy up", "--expires", "99999d",
         "--", "sh", "-c", "cat; echo err >&2; exit 9", stdin=b"through a pipe",
     )  # fmt: skip
     assert done == Done(9, "through a pipe", "err\n")

@@ -19,8 +19,9 @@ from starlette.types import ASGIApp
 
 from bawn.api import peers
 from bawn.api.app import build
-from bawn.api.security import guarded
+from bawn.api.security import Unbroken, guarded
 from bawn.api.services import Services
+from bawn.api.sharing import ByHost, Sharing
 from bawn.errors import Fault, quoted
 from bawn.sdk.frames import MAX_FRAME_BYTES
 
@@ -121,6 +122,10 @@ class ManagementServer:
         guard = guarded(
             app, operators=services.operators, recorder=services.recorder, hosts=hosts, trust_peer=trust_peer
         )
+        # Links are for those whom a tunnel brings, and a tunnel ends at the loopback port.
+        public = services.public_hosts - hosts
+        if public and not trust_peer:
+            guard = ByHost(guard, Unbroken(Sharing(services.links, services.ports)), public)
         config = uvicorn.Config(
             guard,
             http=peers.Http,

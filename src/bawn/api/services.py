@@ -6,6 +6,8 @@ wants it, so that the record can name the person.
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bawn.identity.operators import Operators
 from bawn.identity.record import NewContainer, Record
+from bawn.identity.shares import Shares
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command, Data
 from bawn.terms.event import Event
@@ -138,6 +141,25 @@ class Workspaces(Protocol):
         """Deletes one."""
 
 
+class Ports(Protocol):
+    """Ports inside containers, on their own loopback."""
+
+    async def connect(self, ref: str, port: int, by: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One connection, on record before it is made. `by`: who asks, as records write it."""
+
+    async def dial(self, ref: str, port: int, by: str) -> socket.socket:
+        """The same as a socket."""
+
+    def shares(self, ref: str) -> Sequence[shapes.Share]:
+        """The links to a container that still open something."""
+
+    async def share(self, ref: str, port: int, expires: datetime | None, by: Operator) -> shapes.IssuedShare:
+        """A new link with a token of its own."""
+
+    async def revoke(self, ref: str, share_id: str, by: Operator) -> None:
+        """The link opens nothing any more, and what came by it is cut."""
+
+
 class Keys(Protocol):
     async def list(self) -> Sequence[shapes.Key]:
         """All, without secrets."""
@@ -238,6 +260,10 @@ class Services:
     lifecycle: Lifecycle
     files: Files
     workspaces: Workspaces
+    ports: Ports
+    links: Shares
+    public_hosts: frozenset[str]
+    """Names under which an operator's tunnel brings requests for links."""
     keys: Keys
     egress: Egress
     credentials: Credentials

@@ -27,6 +27,7 @@ from bawn.app.files import Files
 from bawn.app.lifecycle import Lifecycle
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
+from bawn.app.ports import Ports
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
 from bawn.app.settings import Configuration
 from bawn.app.told import Told
@@ -58,6 +59,7 @@ from bawn.identity.expiry import Expiry
 from bawn.identity.operators import Operators
 from bawn.identity.record import Record
 from bawn.identity.registry import Registry
+from bawn.identity.shares import Shares
 from bawn.lines.line import Line
 from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
@@ -107,6 +109,7 @@ class Yard:
         )
         self.vault = Vault(self.store, master, self.clock, self.redactor.learn)
         self.registry = Registry(self.store, self.clock, server=socket.gethostname())
+        self.shares = Shares(self.store, self.registry, self.clock)
         self.operators = Operators(self.store, self.clock)
         self.books = Books(self.store)
         self.owners = ResourceOwners(self.store)
@@ -184,6 +187,17 @@ class Yard:
             lifecycle=self.lifecycle,
             files=self.files,
             workspaces=Workspaces(self.registry, self.lifecycle, self.recorder),
+            ports=Ports(
+                self.registry,
+                self.lifecycle,
+                self.recorder,
+                self.shares,
+                self.clock,
+                lambda: self.configuration.api.public_hosts,
+                self.redactor.learn,
+            ),
+            links=self.shares,
+            public_hosts=frozenset(configuration.api.public_hosts),
             keys=Keys(self.vault, self.recorder),
             egress=self.egress,
             credentials=self.credentials,
@@ -203,6 +217,7 @@ class Yard:
         """Everything kept from before, into memory; the record first, since the rest may have to be recorded."""
         await self.recorder.start()
         await self.registry.load()
+        await self.shares.load()
         await self.operators.load()
         await self.operators.ensure_first(*self.handed.first_admins)
         await self.owners.load()

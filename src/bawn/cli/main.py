@@ -25,6 +25,7 @@ from bawn.cli import (
     keys,
     operators,
     output,
+    ports,
     run,
     snapshots,
     usage,
@@ -90,6 +91,7 @@ app.command("diff")(workspaces.diff)
 app.command("apply")(workspaces.apply)
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(files.app, name="files")
+app.add_typer(ports.app, name="ports")
 app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")
 app.add_typer(images.app, name="images")

@@ -38,6 +38,19 @@ sa.Index(
     sqlite_where=containers.c.state != "deleted",
 )
 
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("container_uuid", sa.String(36), nullable=False, index=True),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("person", sa.String(32), nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("expires", Moment, nullable=False),
+    sa.Column("revoked", Moment),
+)
+
 operators = sa.Table(
     "operators",
     metadata,

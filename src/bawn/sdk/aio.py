@@ -13,6 +13,7 @@ from bawn.sdk.call import AsyncIterated, AsyncNoun, Awaited, Call, Download, Str
 from bawn.sdk.client import TIMEOUT, unreachable
 from bawn.sdk.frames import Command
 from bawn.sdk.session import AsyncSession
+from bawn.sdk.tunnel import AsyncTunnel
 
 T = TypeVar("T")
 
@@ -81,6 +82,20 @@ class AsyncSnapshots(AsyncNoun):
     create = Awaited(endpoints.create_snapshot)
     restore = Awaited(endpoints.restore_snapshot)
     delete = Awaited(endpoints.delete_snapshot)
+
+
+class AsyncPorts(AsyncNoun):
+    shares = Awaited(endpoints.list_shares)
+    share = Awaited(endpoints.create_share)
+    revoke = Awaited(endpoints.revoke_share)
+
+    def __init__(self, sender: AsyncClient) -> None:
+        super().__init__(sender)
+        self._place = sender.place
+
+    async def connect(self, ref: str, port: int) -> AsyncTunnel:
+        """One connection to a port inside; write bytes, iterate for what comes back."""
+        return await AsyncTunnel.open(self._place, endpoints.port_path(ref, port))
 
 
 class AsyncKeys(AsyncNoun):
@@ -152,6 +167,7 @@ class AsyncClient:
         self.containers = AsyncContainers(self)
         self.files = AsyncFiles(self)
         self.snapshots = AsyncSnapshots(self)
+        self.ports = AsyncPorts(self)
         self.keys = AsyncKeys(self)
         self.egress = AsyncEgress(self)
         self.credentials = AsyncCredentials(self)

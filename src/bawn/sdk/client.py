@@ -13,6 +13,7 @@ from bawn.sdk import endpoints, place, shapes
 from bawn.sdk.call import Blocking, Call, Download, Iterated, Stream, SyncNoun, Upload, read_json
 from bawn.sdk.frames import Command
 from bawn.sdk.session import Session
+from bawn.sdk.tunnel import Tunnel
 
 T = TypeVar("T")
 
@@ -84,6 +85,20 @@ class Snapshots(SyncNoun):
     delete = Blocking(endpoints.delete_snapshot)
 
 
+class Ports(SyncNoun):
+    shares = Blocking(endpoints.list_shares)
+    share = Blocking(endpoints.create_share)
+    revoke = Blocking(endpoints.revoke_share)
+
+    def __init__(self, sender: Client) -> None:
+        super().__init__(sender)
+        self._place = sender.place
+
+    def connect(self, ref: str, port: int) -> Tunnel:
+        """One connection to a port inside; write bytes, iterate for what comes back."""
+        return Tunnel(self._place, endpoints.port_path(ref, port))
+
+
 class Keys(SyncNoun):
     list = Blocking(endpoints.list_keys)
     add = Blocking(endpoints.add_key)
@@ -153,6 +168,7 @@ class Client:
         self.containers = Containers(self)
         self.files = Files(self)
         self.snapshots = Snapshots(self)
+        self.ports = Ports(self)
         self.keys = Keys(self)
         self.egress = Egress(self)
         self.credentials = Credentials(self)

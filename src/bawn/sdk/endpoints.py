@@ -238,6 +238,27 @@ def delete_snapshot(ref: str, name: str) -> Call[None]:
     return Call("DELETE", at("containers", ref, "snapshots", name), nothing)
 
 
+# ports
+
+
+def port_path(ref: str, port: int) -> str:
+    return at("containers", ref, "ports", str(port))
+
+
+def list_shares(ref: str) -> Call[list[shapes.Share]]:
+    return Call("GET", at("containers", ref, "shares"), many("shares", shapes.Share))
+
+
+def create_share(ref: str, port: int, *, expires: datetime | None = None) -> Call[shapes.IssuedShare]:
+    """Without `expires`: a day."""
+    body = given(port=port, expires=expires)
+    return Call("POST", at("containers", ref, "shares"), one("issued", shapes.IssuedShare), body=body)
+
+
+def revoke_share(ref: str, share_id: str) -> Call[None]:
+    return Call("DELETE", at("containers", ref, "shares", share_id), nothing)
+
+
 # keys
 
 

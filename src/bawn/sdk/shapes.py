@@ -108,6 +108,28 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A link to a port of a container, without its token."""
+
+    id: str
+    port: int
+    person: str
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedShare:
+    """A new link with its token, which is shown this once."""
+
+    share: Share
+    path: str
+    """Beneath the public host, token included."""
+    urls: tuple[str, ...]
+    """The same at every configured public host."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One refusal of a container's call, as `bawn why` tells it."""
 

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from bawn.errors import Fault, quoted
+from bawn.sandbox.dialing import dial
 from bawn.sandbox.images import Images
 from bawn.sandbox.runtime import Runtime
 from bawn.sandbox.spec import read_uuid
@@ -60,6 +62,7 @@ class Control:
             "exec": self._exec,
             "resize": self._resize,
             "files": self._files,
+            "dial": self._dial,
             "workspace.diff": self._diff,
             "workspace.apply": self._apply,
             **dict.fromkeys(VERBS, self._snapshot),
@@ -163,6 +166,32 @@ class Control:
         if self.errands is None:
             raise Fault("supervisor.unavailable", "the supervisor is not ready")
         self.errands.files(read_uuid(request.get("uuid")), request, reply)
+
+    def _dial(self, request: Request, reply: Reply) -> None:
+        port = request.get("port")
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+            raise Fault("sandbox.invalid", "port must be an integer from 1 to 65535")
+        keeper, _ = self._rooms()
+        _spec, box = keeper.running(read_uuid(request.get("uuid")))
+
+        def answer(said: Fault | socket.socket) -> None:
+            if isinstance(said, Fault):
+                reply(said, ())
+                return
+            with said:
+                reply({}, [said.fileno()])
+
+        def dial_slowly() -> None:
+            said: Fault | socket.socket
+            try:
+                said = dial(box, port)
+            except Fault as fault:
+                said = fault
+            except OSError as error:
+                said = Fault("ports.closed", "the container cannot be reached", cause=str(error))
+            self._loop.post(lambda: answer(said))
+
+        keeper.slowly(dial_slowly)
 
     def _diff(self, request: Request, reply: Reply) -> None:
         self._compare(request, {"act": "diff"}, reply)
