@@ -20,7 +20,7 @@ from bawn.packages.contents import look_into_tarball, look_into_wheel
 from bawn.packages.names import NPM, PIP
 from bawn.packages.pins import Pins
 from bawn.packages.pip_index import Listed
-from bawn.packages.policy import OPEN, Advisories, Policy, Version, judge, may_ask, visible
+from bawn.packages.policy import OPEN, Advisories, Policy, Version, judge, may_ask, nothing_left, visible
 from bawn.packages.reasons import Refused
 from bawn.packages.shelf import Shelf
 from bawn.packages.upstream import Upstream, local_path
@@ -68,7 +68,10 @@ class Mirror:
     async def pip_page(self, policy: Policy | None, project: str, *, as_json: bool) -> bytes:
         allowed = may_ask(policy, PIP, project)
         now = self.now()
-        listed = [each for each in await self._wheels(project) if visible(allowed, each.version, now)]
+        wheels = await self._wheels(project)
+        listed = [each for each in wheels if visible(allowed, each.version, now)]
+        if not listed:
+            raise nothing_left(allowed, project)
         return (pip_index.written_json if as_json else pip_index.written_html)(project, listed)
 
     async def pip_file(self, policy: Policy | None, project: str, filename: str) -> Path:
@@ -117,9 +120,18 @@ class Mirror:
         allowed = may_ask(policy, NPM, package)
         document = await self._document(package)
         now = self.now()
-        return await asyncio.to_thread(
-            npm_index.shown, document, package, self._origin, lambda each: visible(allowed, each, now), short=short
-        )
+        seen: list[str] = []
+
+        def may_see(version: Version) -> bool:
+            if visible(allowed, version, now):
+                seen.append(version.version)
+                return True
+            return False
+
+        page = await asyncio.to_thread(npm_index.shown, document, package, self._origin, may_see, short=short)
+        if document["versions"] and not seen:
+            raise nothing_left(allowed, package)
+        return page
 
     async def npm_file(self, policy: Policy | None, package: str, version: str) -> Path:
         allowed = may_ask(policy, NPM, package)

@@ -82,6 +82,15 @@ def visible(policy: Policy, version: Version, now: float) -> bool:
     return policy.mode != LOCKED or not version.hashes or any(each in policy.locks for each in version.hashes)
 
 
+def nothing_left(policy: Policy, package: str) -> Refused:
+    """Why a package that exists shows no version: said, since an empty page says nothing."""
+    if policy.mode == LOCKED:
+        sentence = f"No version of {package} is named by a hash in the project's lock file."
+        return Refused("packages.not_locked", sentence, name=package)
+    sentence = f"Every version of {package} is younger than {policy.cooldown_days:g} days, or of unknown age."
+    return Refused("packages.young", sentence, name=package)
+
+
 def judge(policy: Policy, version: Version, now: float, advisories: Advisories) -> None:
     """Refused for what may not be installed, though somebody asks for exactly it."""
     about = {"name": version.package, "version": version.version}
