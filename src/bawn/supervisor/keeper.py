@@ -157,6 +157,8 @@ class Keeper:
                 listener.close()
             if box is not None:
                 _remove(runtime, spec.uuid, box)
+            else:
+                runtime.delete(spec.uuid)  # what there was before it failed, a control group for one
             tidy(spec.workspace, self._records.notes(spec.uuid))
             self._records.write(spec, "failed", None)
             self._loop.post(lambda: self._failed(held, fault, answer))
