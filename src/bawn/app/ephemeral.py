@@ -43,8 +43,8 @@ class Ephemeral:
             if record.ephemeral:
                 await self._end(record.uuid)
 
-    def began(self, record: Record, ended: Awaitable[object]) -> None:
-        """A command runs in it."""
+    def began(self, record: Record, ended: Callable[[], Awaitable[object]]) -> None:
+        """A command runs in it; `ended` waits for its end."""
         if record.ephemeral:
             self._busy[record.uuid] += 1
             self._start(self._linger(record.uuid, ended))
@@ -53,9 +53,9 @@ class Ephemeral:
         for task in tuple(self._tasks):
             task.cancel()
 
-    async def _linger(self, uuid: str, ended: Awaitable[object]) -> None:
+    async def _linger(self, uuid: str, ended: Callable[[], Awaitable[object]]) -> None:
         try:
-            await ended
+            await ended()
         finally:
             self._busy[uuid] -= 1
         await asyncio.sleep(self._linger_s)

@@ -72,6 +72,7 @@ class Lifecycle:
         self._early_exits: dict[str, dict[str, Any]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Lock] = {}
+        self._furnishing: dict[str, asyncio.Task[None]] = {}
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
@@ -149,8 +150,9 @@ class Lifecycle:
                 await self._registry.update(record.uuid, state="failed")
                 raise
             running = await self._registry.update(record.uuid, state="running")
-            await self._furnish(running)
-            await self.on_started(running)
+            # Goes on while the operator's next request is on its way; the first command waits for it.
+            furnishing = self._furnishing[record.uuid] = asyncio.create_task(self._furnish(running))
+            furnishing.add_done_callback(lambda _: self._furnishing.pop(record.uuid, None))
             return running
 
     async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
@@ -224,6 +226,8 @@ class Lifecycle:
         record = self._registry.get(ref)
         if record.state != "running":
             raise Fault("sandbox.not_running", f"The container {quoted(record.name)} is {record.state}.")
+        if (furnishing := self._furnishing.get(record.uuid)) is not None:
+            await asyncio.wait((furnishing,))
         await self._record("container.exec", record, by, command=command.argv[0], words=str(len(command.argv)))
         started = await self.boxes.ask(
             "exec",
@@ -237,7 +241,7 @@ class Lifecycle:
         )
         running = RunningCommand(self.boxes, started, command, lambda data: self._logs.append(record.uuid, data))
         self._follow(running)
-        self.ephemeral.began(record, running.wait())
+        self.ephemeral.began(record, running.wait)
         return running
 
     # after a restart, and what the supervisor tells
@@ -288,6 +292,7 @@ class Lifecycle:
         """Put what agents look for into the home of a fresh box; one without a shell does without."""
         files = [word for pair in agent_files(record.name).items() for word in pair]
         await self._do_inside(record, f"{TRUST}; shift; {WRITE_FILES}", self.authority, *files)
+        await self.on_started(record)
 
     async def trust_anew(self) -> None:
         """The proxy has another certificate authority: every running box learns it."""
