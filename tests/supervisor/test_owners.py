@@ -88,4 +88,4 @@ def test_an_owner_is_told_when_the_doors_of_a_box_close(yard: Yard) -> None:
 
 def test_only_the_mirror_is_told_the_registries_of_the_host(yard: Yard) -> None:
     assert told(yard, "egress")["told"] is None
-    assert set(told(yard, "packages")["told"]) <= {"pip", "npm"}
+    assert set(told(yard, "packages")["told"]) <= {"pip", "npm", "proxies"}
