@@ -30,7 +30,7 @@ async def test_a_container_has_the_documented_shape(client: httpx.AsyncClient) -
     container = made.json()["data"]["container"]
     assert set(container) == {
         "id", "number", "name", "project", "server", "ai", "state",
-        "image", "runtime", "task", "created", "expires", "mount", "workspace", "ephemeral",
+        "image", "runtime", "task", "created", "expires", "mount", "workspace", "ephemeral", "attestation",
     }  # fmt: skip
     assert (container["number"], container["ai"], container["created"]) == (1, False, "2030-01-01T12:00:00Z")
     assert (await client.get("/containers")).json() == {"data": {"containers": [container]}}

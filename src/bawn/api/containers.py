@@ -77,6 +77,7 @@ def shown(record: Record) -> shapes.Container:
         mount=record.mount,
         workspace=record.workspace,
         ephemeral=record.ephemeral,
+        attestation="weak" if record.runtime == "attached" else "full",
     )
 
 

@@ -36,6 +36,8 @@ from bawn.terms.principal import Operator, label
 
 _log = structlog.get_logger("bawn.lifecycle")
 
+ATTACHED = "attached"
+"""The runtime of a container that somebody else started; its `image` is the name it has there."""
 _FURNISH_S = 10.0
 _COPYING_S = 900.0
 
@@ -143,16 +145,20 @@ class Lifecycle:
                 return record
             await self._record("container.starting", record, by)
             try:
-                await self.boxes.ask("start", spec=self._spec(record))
+                if record.runtime == ATTACHED:
+                    await self.boxes.ask("attach", uuid=record.uuid, target=record.image)
+                else:
+                    await self.boxes.ask("start", spec=self._spec(record))
                 await self._doors_open()
             except Fault:
                 self._doors.close(record.uuid)
                 await self._registry.update(record.uuid, state="failed")
                 raise
             running = await self._registry.update(record.uuid, state="running")
-            # Goes on while the operator's next request is on its way; the first command waits for it.
-            furnishing = self._furnishing[record.uuid] = asyncio.create_task(self._furnish(running))
-            furnishing.add_done_callback(lambda _: self._furnishing.pop(record.uuid, None))
+            if record.runtime != ATTACHED:
+                # Goes on while the operator's next request is on its way; the first command waits for it.
+                furnishing = self._furnishing[record.uuid] = asyncio.create_task(self._furnish(running))
+                furnishing.add_done_callback(lambda _: self._furnishing.pop(record.uuid, None))
             return running
 
     async def stop(self, ref: str, by: Operator, timeout_s: float) -> Record:
@@ -224,6 +230,10 @@ class Lifecycle:
 
     async def exec(self, ref: str, command: Command, by: Operator) -> Running:
         record = self._registry.get(ref)
+        if record.runtime == ATTACHED:
+            raise Fault(
+                "sandbox.invalid", f"{record.name} is attached: Bawn holds a door in it and runs nothing in it."
+            )
         if record.state != "running":
             raise Fault("sandbox.not_running", f"The container {quoted(record.name)} is {record.state}.")
         if (furnishing := self._furnishing.get(record.uuid)) is not None:

@@ -24,7 +24,7 @@ from bawn.app.container_log import ContainerLogs
 from bawn.app.credentials import Credentials
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
-from bawn.app.lifecycle import Lifecycle
+from bawn.app.lifecycle import ATTACHED, Lifecycle
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
@@ -311,6 +311,11 @@ class Yard:
             troubles.append(f"{self._lost_records} calls ended without their settlement on record.")
         if self.configuration.audit.durability is Durability.RELAXED:
             troubles.append("audit.durability is relaxed: a power cut can lose the last records.")
+        troubles += [
+            f"{record.name} is attached: its attestation is weak, and what else it reaches is not walled."
+            for record in self.registry.list()
+            if record.runtime == ATTACHED and record.state == "running"
+        ]
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
         return troubles

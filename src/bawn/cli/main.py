@@ -14,6 +14,7 @@ import typer
 
 from bawn import __version__
 from bawn.cli import (
+    attach,
     audit,
     config,
     containers,
@@ -87,6 +88,7 @@ app.command("why")(containers.why)
 app.command("usage")(usage.usage)
 app.add_typer(egress.app, name="egress")
 app.add_typer(credentials.app, name="credentials")
+app.command()(attach.attach)
 app.command("diff")(workspaces.diff)
 app.command("apply")(workspaces.apply)
 app.add_typer(snapshots.app, name="snapshots")

@@ -36,6 +36,8 @@ class Container:
     """live: it works in that directory; copy: in a private copy of it."""
     ephemeral: bool = False
     """Whether it is deleted, with everything in it, when its work has ended."""
+    attestation: str = "full"
+    """weak: somebody else started it; Bawn knows its door and not what else it reaches."""
 
 
 @dataclass(frozen=True, slots=True)

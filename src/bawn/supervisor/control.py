@@ -14,6 +14,7 @@ from bawn.sandbox.dialing import dial
 from bawn.sandbox.images import Images
 from bawn.sandbox.runtime import Runtime
 from bawn.sandbox.spec import read_uuid
+from bawn.supervisor.attachments import Attachments
 from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions, read_command
 from bawn.supervisor.keeper import Keeper
@@ -54,6 +55,7 @@ class Control:
         self.executions: Executions | None = None
         self.errands: Errands | None = None
         self.snapshots: Snapshots | None = None
+        self.attachments: Attachments | None = None
         self._verbs: dict[str, Callable[[Request, Reply], None]] = {
             "hello": self._hello,
             "start": self._start,
@@ -63,6 +65,7 @@ class Control:
             "resize": self._resize,
             "files": self._files,
             "dial": self._dial,
+            "attach": self._attach,
             "workspace.diff": self._diff,
             "workspace.apply": self._apply,
             **dict.fromkeys(VERBS, self._snapshot),
@@ -132,7 +135,7 @@ class Control:
         keeper, _executions = self._rooms()
         reply(
             {
-                "containers": keeper.containers(),
+                "containers": [*keeper.containers(), *(self.attachments.told() if self.attachments else ())],
                 "runtimes": {name: runtime.lacking() or "ready" for name, runtime in self._runtimes.items()},
                 "rootless": self._rootless,
                 "degraded": self.degraded(),
@@ -142,6 +145,8 @@ class Control:
         )
         self._greeted = True
         keeper.announce_doors("gateway")
+        if self.attachments is not None:
+            self.attachments.announce()
         unheard, self._unheard = self._unheard, []
         for event in unheard:
             self.tell(event)
@@ -154,9 +159,11 @@ class Control:
         timeout = request.get("timeout_s", STOP_TIMEOUT_S)
         if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0:
             raise Fault("sandbox.invalid", "timeout_s must be a number of seconds")
+        self._detach(read_uuid(request.get("uuid")))
         self._rooms()[0].stop(read_uuid(request.get("uuid")), timeout, lambda said: reply(said, ()))
 
     def _delete(self, request: Request, reply: Reply) -> None:
+        self._detach(read_uuid(request.get("uuid")))
         self._rooms()[0].stop(read_uuid(request.get("uuid")), 0, lambda said: reply(said, ()), delete=True)
 
     def _exec(self, request: Request, reply: Reply) -> None:
@@ -166,6 +173,16 @@ class Control:
         if self.errands is None:
             raise Fault("supervisor.unavailable", "the supervisor is not ready")
         self.errands.files(read_uuid(request.get("uuid")), request, reply)
+
+    def _attach(self, request: Request, reply: Reply) -> None:
+        if self.attachments is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        uuid = read_uuid(request.get("uuid"))
+        self.attachments.attach(uuid, request.get("target"), lambda said: reply(said, ()))
+
+    def _detach(self, uuid: str) -> None:
+        if self.attachments is not None:
+            self.attachments.detach(uuid)
 
     def _dial(self, request: Request, reply: Reply) -> None:
         port = request.get("port")

@@ -24,6 +24,7 @@ from bawn.sandbox.gvisor import Gvisor
 from bawn.sandbox.images import Images
 from bawn.sandbox.podman import FLAG, Podman
 from bawn.sandbox.runtime import Runtime
+from bawn.supervisor.attachments import Attachments
 from bawn.supervisor.control import Control
 from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions
@@ -83,6 +84,8 @@ class Supervisor:
         self._keeper.before_start += [self._snapshots.settle]
         self._keeper.on_deleted += [workspaces.remove, self._snapshots.remove]
         self._control.snapshots = self._snapshots
+        self._attachments = Attachments(self._loop, self._keeper, self._control.tell, rootless=rootless)
+        self._control.attachments = self._attachments
         self._control.keeper, self._control.executions = self._keeper, self._executions
         self._control.errands = self._errands
         self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
@@ -112,6 +115,7 @@ class Supervisor:
             self._control.connect(None)
             self._processes.stop()
             self._errands.close()
+            self._attachments.close()
             self._keeper.leave()
             self._joiners.close()
             self._loop.close()
