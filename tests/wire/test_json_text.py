@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bawn.errors import Fault
-from bawn.wire.json_text import NotPlain, read_object, read_plain, written
+from bawn.wire.json_text import NotPlain, read_carefully, read_object, read_plain, written
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(st.characters(exclude_categories=["Cs"])),
@@ -95,3 +96,28 @@ def test_keys_may_stand_once(keys: list[str]) -> None:
         assert len(set(keys)) < len(keys) or any("\ud800" <= c <= "\udfff" for key in keys for c in key)
     else:
         assert len(set(keys)) == len(keys)
+
+
+TOKENS = (
+    *"{}[],: \n", '"a"', '"b"', '"\\u0061"', '"\\""', '"\\\\"', '"{:\\"' + ':"', '":"', '"\\ud83d\\ude00"', '"\\ud800"', '"ä"',
+    "1", "-0", "1.5e-7", "1e400", "18446744073709551616", "123456789012345678901234567890", "true", "null", "NaN",
+)  # fmt: skip
+
+
+def reading(read: Callable[[bytes], Any], data: bytes) -> str:
+    try:
+        return repr(read(data))
+    except NotPlain as error:
+        return str(error)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.sampled_from(TOKENS), max_size=12).map(lambda tokens: "".join(tokens).encode())
+    | st.lists(st.tuples(st.sampled_from(TOKENS), st.sampled_from(TOKENS)), max_size=3).map(
+        lambda pairs: ("{" + ",".join(":".join(pair) for pair in pairs) + "}").encode()
+    )
+    | st.binary(max_size=20)
+)
+def test_the_quick_reader_and_the_careful_one_never_differ(data: bytes) -> None:
+    assert reading(read_plain, data) == reading(read_carefully, data)

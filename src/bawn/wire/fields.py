@@ -44,9 +44,13 @@ def objects(body: dict[str, Any], name: str, *, needed: bool = False) -> list[di
     value = body.get(name)
     if value is None and not needed:
         return []
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value) or (needed and not value):
-        raise invalid(name, "a list of objects" + (" that is not empty" if needed else ""))
-    return value
+    if isinstance(value, list) and (value or not needed):
+        for each in value:
+            if not isinstance(each, dict):
+                break
+        else:
+            return value
+    raise invalid(name, "a list of objects" + (" that is not empty" if needed else ""))
 
 
 def invalid(name: str, expected: str) -> Fault:

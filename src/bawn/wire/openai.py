@@ -56,6 +56,9 @@ HOSTED_FIELDS = {
 HOSTED_ENDINGS = (":online",)
 """Ends of model names by which a provider searches the web (OpenRouter)."""
 
+_NO_TOOLS = CHAT_FIELDS - {"tools", "functions"}
+"""A request with these fields only has no tool of any kind, and no field that is unknown."""
+
 _ERROR_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
     413: "invalid_request_error", 415: "invalid_request_error", 429: "rate_limit_error",
@@ -69,15 +72,21 @@ class OpenAIChat:
         if endpoint is Endpoint.EMBEDDINGS:
             if not isinstance(read.get("input"), str | list) or too_deep(read["input"], body):
                 raise fields.invalid("input", "a text or a list")
-            unknown = tuple(unknown_fields(read, EMBEDDING_FIELDS, {}))
-            return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=unknown)
+            strange = tuple(unknown_fields(read, EMBEDDING_FIELDS, {}))
+            return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=strange)
         messages = fields.objects(read, "messages", needed=True)
         found = Found()
         sweep(messages, "messages", found)
-        sweep(read.get("prediction"), "prediction", found)
+        if "prediction" in read:
+            sweep(read["prediction"], "prediction", found)
         if too_deep(read, body):
             raise Fault("request.malformed_json", "The body is nested too deep.")
-        tools, hosted, unknown_types = _tools(read, found)
+        tools: tuple[str, ...] = ()
+        hosted: tuple[HostedTool, ...] = ()
+        unknown: tuple[str, ...] = ()
+        if found.tools or not _NO_TOOLS.issuperset(read) or model.endswith(HOSTED_ENDINGS):
+            tools, hosted, unknown_types = _tools(read, found)
+            unknown = (*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS))
         return Exchange(
             wire=WireName.OPENAI,
             endpoint=endpoint,
@@ -86,7 +95,7 @@ class OpenAIChat:
             body=body,
             tools=tools,
             hosted_tools=hosted,
-            unknown_tools=(*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS)),
+            unknown_tools=unknown,
             fetches=tuple(found.fetches),
             resources=tuple(found.resources),
             max_output_tokens=_most(read),
@@ -144,8 +153,8 @@ class OpenAIChat:
 
 def _most(read: dict[str, Any]) -> int | None:
     """The larger of the two fields: which of them a server heeds when both are given, we cannot know."""
-    given = [fields.count(read, name) for name in ("max_completion_tokens", "max_tokens")]
-    return max((most for most in given if most is not None), default=None)
+    most, older = fields.count(read, "max_completion_tokens"), fields.count(read, "max_tokens")
+    return older if most is None else most if older is None else max(most, older)
 
 
 def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[HostedTool, ...], tuple[str, ...]]:

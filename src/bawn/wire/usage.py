@@ -45,5 +45,7 @@ def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
 
 
 def _count(read: Any, name: str) -> int | None:
-    value = read.get(name) if isinstance(read, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if type(read) is not dict:
+        return None
+    value = read.get(name)
+    return value if type(value) is int and value >= 0 else None

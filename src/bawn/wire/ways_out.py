@@ -60,45 +60,71 @@ class Found(Struct):
     """Tools that stand within messages, with their place."""
 
 
+_Place = tuple["_Place | None", str | int]
+"""Where a value stands: what it stands in, and its name or number there. Written out only for what is found."""
+_Pending = tuple[Any, _Place, str, str, int]
+"""A value, its place, the key above it, the type of the block that it is in, its depth."""
+
+
 def sweep(value: Any, path: str, found: Found) -> None:
     """Look through content, at most `MAX_DEPTH` deep, for URLs, tools, and objects kept at the provider."""
-    pending: list[tuple[Any, str, str, str, int]] = [(value, path, "content", "", 0)]
+    if isinstance(value, str):
+        _text(value, (None, path), "content", "", found)
+        return
+    pending: list[_Pending] = [(value, (None, path), "content", "", 0)]
     while pending:
         each, where, key, kind, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise Fault("request.malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
-        if isinstance(each, str):
-            _text(each, where, key, kind, found)
-        elif isinstance(each, list):
+        if isinstance(each, list):
             # The texts of a list are of the kind that its key says.
-            pending.extend((item, f"{where}[{index}]", key, kind, depth + 1) for index, item in enumerate(each))
+            for index, item in enumerate(each):
+                if isinstance(item, str):
+                    if key not in TEXT_KEYS:
+                        _text(item, (where, index), key, kind, found)
+                elif isinstance(item, list | dict):
+                    pending.append((item, (where, index), key, kind, depth + 1))
         elif isinstance(each, dict):
             if key in TOOL_KEYS:
-                found.tools.append((where, each))
-                continue
-            named = each.get("type")
-            kind = named if isinstance(named, str) else ""
-            if key == "audio" and isinstance(each.get("id"), str):
-                # An assistant's earlier sound is named by its id alone (chat completions).
-                found.resources.append(each["id"])
-            for name, item in each.items():
-                if isinstance(item, str):
-                    _text(item, f"{where}.{name}", name, kind, found)
-                elif isinstance(item, list | dict) and not _is_aside(kind, name):
-                    pending.append((item, f"{where}.{name}", name, kind, depth + 1))
+                found.tools.append((_written(where), each))
+            else:
+                _object(each, where, key, depth, pending, found)
 
 
-def _text(text: str, where: str, key: str, kind: str, found: Found) -> None:
+def _object(each: dict[str, Any], where: _Place, key: str, depth: int, pending: list[_Pending], found: Found) -> None:
+    named = each.get("type")
+    kind = named if isinstance(named, str) else ""
+    if key == "audio" and isinstance(each.get("id"), str):
+        # An assistant's earlier sound is named by its id alone (chat completions).
+        found.resources.append(each["id"])
+    for name, item in each.items():
+        if isinstance(item, str):
+            if name not in TEXT_KEYS:
+                _text(item, (where, name), name, kind, found)
+        elif isinstance(item, list | dict) and not _is_aside(kind, name):
+            pending.append((item, (where, name), name, kind, depth + 1))
+
+
+def _text(text: str, where: _Place, key: str, kind: str, found: Found) -> None:
     if key in TEXT_KEYS or key in NOT_FETCHED.get(kind, ()):
         return
     folded = key.lower()
     if folded.endswith(URL_ENDINGS):
         if not text.startswith("data:"):
-            found.fetches.append(Fetch(where, text))
+            found.fetches.append(Fetch(_written(where), text))
     elif folded.endswith(RESOURCE_ENDINGS):
         found.resources.append(text)
     elif _ADDRESS.match(text):
-        found.fetches.append(Fetch(where, text))
+        found.fetches.append(Fetch(_written(where), text))
+
+
+def _written(where: _Place) -> str:
+    steps: list[str] = []
+    place: _Place | None = where
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def _is_aside(kind: str, key: str) -> bool:
