@@ -123,6 +123,7 @@ def _play(stage: Stage, workspace: Path, options: argparse.Namespace) -> None:
     _agent(stage, workspace, model, box)
     _no_key(stage)
     _no_network(stage)
+    _no_way_out(stage)
     _no_other_token(stage, box)
     _revoked(stage)
     _recorded(stage)
@@ -197,6 +198,15 @@ for host, port in (("198.51.100.7", 443), ("169.254.169.254", 80), ("10.0.0.1", 
 raise SystemExit(reached)
 """
 
+_EGRESS = """\
+import os, sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://example.com/", timeout=20)
+except urllib.error.HTTPError as refusal:
+    print(refusal.code, refusal.read().decode().strip())
+    sys.exit(0 if refusal.headers["x-bawn-reason"] == "egress.not_allowed" else 1)
+sys.exit(1)
+"""
 _ASK = """
 import sys, json, urllib.request, urllib.error
 request = urllib.request.Request(
@@ -247,6 +257,13 @@ def _no_key(stage: Stage) -> None:
 def _no_network(stage: Stage) -> None:
     stage.step("Try the network from inside")
     stage.check(_inside(stage, _NETWORK) == 0, "nothing is reached: there is no route, and no name but the doors'")
+
+
+def _no_way_out(stage: Stage) -> None:
+    stage.step("Ask the egress door for a place that nobody allowed")
+    stage.check(_inside(stage, _EGRESS) == 0, "it says no, why, and that another way is pointless")
+    code, text = stage.bawn("egress", "suggest", NAME)
+    stage.check(code == 0 and "example.com" in text, "the operator sees what would allow it; nothing is allowed by itself")
 
 
 def _no_other_token(stage: Stage, box: list[str]) -> None:

@@ -55,12 +55,8 @@ Advisories = Mapping[tuple[str, str], Mapping[str, str]]
 def may_ask(policy: Policy | None, ecosystem: str, package: str) -> Policy:
     """Refused unless this container may install this package at all."""
     if policy is None or ecosystem not in policy.ecosystems:
-        who = policy.name if policy is not None else "this one"
-        raise Refused(
-            "packages.not_allowed",
-            f"The container {who} may not install packages with {ecosystem}.",
-            name=package,
-        )
+        who = f"The container {policy.name}" if policy is not None else "This container"
+        raise Refused("packages.not_allowed", f"{who} may not install packages with {ecosystem}.", name=package)
     if policy.allow is not None and package not in policy.allow:
         raise Refused("packages.not_approved", f"{package} is not among the approved packages.", name=package)
     return policy
