@@ -162,7 +162,9 @@ def _agent(stage: Stage, workspace: Path, model: str, box: list[str]) -> None:
     # The environment of every container names the default model; the demo names the one that it chose.
     settings = agent_environment(NAME, 0, model=model, wire=wire)["OPENCODE_CONFIG_CONTENT"]
     agent = ["env", f"OPENCODE_CONFIG_CONTENT={settings}", "opencode", "run", PROMPT]
-    code, _ = stage.bawn("run", "--name", NAME, "--mount", str(workspace), "--workspace", "live", "--task", PROMPT, *box, "--", *agent)
+    code, _ = stage.bawn(
+        "run", "--name", NAME, "--mount", str(workspace), "--workspace", "live", "--task", PROMPT, *box, "--", *agent
+    )
     stage.check(code == 0, "the agent came to its end")
     after = (workspace / "tally" / "mean.py").read_text()
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=0):
@@ -263,7 +265,9 @@ def _no_way_out(stage: Stage) -> None:
     stage.step("Ask the egress door for a place that nobody allowed")
     stage.check(_inside(stage, _EGRESS) == 0, "it says no, why, and that another way is pointless")
     code, text = stage.bawn("egress", "suggest", NAME)
-    stage.check(code == 0 and "example.com" in text, "the operator sees what would allow it; nothing is allowed by itself")
+    stage.check(
+        code == 0 and "example.com" in text, "the operator sees what would allow it; nothing is allowed by itself"
+    )
 
 
 def _no_other_token(stage: Stage, box: list[str]) -> None:
