@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bawn.audit.records import LINE_LIMIT, Record, line_of, read_line, record_of, sealed, timestamp
+from bawn.store.tables import moment_text
 from bawn.terms.event import Event
+from bawn.terms.stamp import Stamps
 
 NOON = datetime(2026, 4, 23, 10, 15, tzinfo=UTC)
 
@@ -98,3 +100,15 @@ def test_times_are_written_in_utc_and_naive_ones_refused() -> None:
     assert timestamp(datetime(2026, 1, 1, 3, tzinfo=timezone(timedelta(hours=3)))) == "2026-01-01T00:00:00.000Z"
     with pytest.raises(ValueError, match="time zone"):
         timestamp(datetime(2026, 1, 1))  # noqa: DTZ001 - the very thing that is refused
+
+
+@given(st.lists(st.timedeltas(timedelta(0), timedelta(days=4000)), max_size=8), st.integers(-12, 12))
+def test_moments_are_written_one_after_another_as_each_is_alone(since: list[timedelta], zone: int) -> None:
+    stamps = Stamps()
+    for moment in [(NOON + each).astimezone(timezone(timedelta(hours=zone))) for each in since]:
+        assert stamps.milliseconds(moment) == timestamp(moment)
+        assert stamps.microseconds(moment) == moment_text(moment)
+        later = moment + timedelta(microseconds=7)
+        assert stamps.milliseconds(later) == timestamp(later)
+    with pytest.raises(ValueError, match="time zone"):
+        stamps.milliseconds(datetime(2026, 1, 1))  # noqa: DTZ001 - the very thing that is refused

@@ -139,3 +139,19 @@ def test_text_without_a_beginning_of_a_value_flows_on_at_once() -> None:
 
 def test_a_scrubber_that_knows_nothing_passes_everything() -> None:
     assert Redactor().scrubber().feed(b"anything") == b"anything"
+
+
+def test_what_was_clean_is_looked_through_again_once_another_value_is_known() -> None:
+    redactor = Redactor()
+    assert redactor.clean(("chat/completions", "a harmless text"))
+    assert redactor.clean(("a harmless text",))
+    redactor.learn(["harmless text"])
+    assert not redactor.clean(("chat/completions", "a harmless text"))
+
+
+def test_a_text_is_clean_exactly_when_nothing_may_have_to_be_taken_out() -> None:
+    redactor = Redactor()
+    redactor.learn(["0123456789abcdef"])
+    assert redactor.clean(("call_00000000000000001", "call_00000000000000002"))
+    assert not redactor.clean(("call_00000000000000001", "call_70123456789abcdef"))
+    assert not redactor.clean(("", "sk-ant-0123456789abcdef"))

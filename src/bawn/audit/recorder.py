@@ -22,12 +22,13 @@ import structlog
 
 from bawn.audit import packets
 from bawn.audit.packets import TailRequest
-from bawn.audit.records import changed, fitting, record_of, whole
+from bawn.audit.records import LINE_LIMIT, changed, fitting, record_at, texts_of, whole
 from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
 from bawn.errors import Fault
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
+from bawn.terms.stamp import Stamps
 
 QUEUE_RECORDS = 65_536
 QUEUE_BYTES = 32 * 2**20
@@ -61,6 +62,7 @@ class Recorder:
         self._sock: socket.socket | None = sock
         self._redactor = redactor
         self._clock = clock
+        self._stamps = Stamps()
         self._queue_records = queue_records
         self._queue_bytes = queue_bytes
         self._ack_timeout_s = ack_timeout_s
@@ -185,20 +187,21 @@ class Recorder:
     # into the queue and out of it
 
     def _put(self, event: Event) -> str:
-        if self.pending >= self._queue_records or self._bytes >= self._queue_bytes:
+        pending = len(self._unsent) + len(self._unacked)
+        if pending >= self._queue_records or self._bytes >= self._queue_bytes:
             raise Fault("audit.unavailable", "The queue of events to be recorded is full.", cause=self._trouble)
         if self._closed:
             raise self._fault()
         number = self._last + 1
         id_ = f"{self._prefix}{number:08x}"
-        record = record_of(event, id_, self._clock.now())
-        line = whole(record)
-        if self._redactor.suspects(line.decode()):
+        record = record_at(event, id_, self._stamps.milliseconds(self._clock.now()))
+        if not self._redactor.clean(texts_of(event)):
             record = changed(record, self._redactor.text)
-            line = whole(record)
         # Cut last: half a secret is not recognised any more.
-        line = fitting(record, line)
-        if not self.pending:
+        line = whole(record)
+        if len(line) > LINE_LIMIT:
+            line = fitting(record, line)
+        if not pending:
             self._progress = self._loop.time()
         self._last = number
         self._unsent.append(line)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -59,8 +60,13 @@ _decode = msgspec.json.Decoder(Record).decode
 
 def record_of(event: Event, id: str, now: datetime) -> Record:  # noqa: A002 - it is the field's name
     """The record of an event. ValueError for a time without a time zone."""
+    return record_at(event, id, timestamp(now))
+
+
+def record_at(event: Event, id: str, stamp: str) -> Record:  # noqa: A002 - it is the field's name
+    """The record of an event, whose time is written as a record has it."""
     return Record(
-        timestamp(now),
+        stamp,
         event.event,
         event.endpoint,
         event.method,
@@ -79,6 +85,24 @@ def record_of(event: Event, id: str, now: datetime) -> Record:  # noqa: A002 - i
         event.provider,
         _detail(event.detail) if event.detail else {},
     )
+
+
+def texts_of(event: Event) -> tuple[str, ...]:
+    """All texts of an event: where a secret could stand in its record."""
+    texts = (
+        event.event,
+        event.endpoint,
+        event.method,
+        event.api_key_name,
+        event.model,
+        event.principal,
+        event.container,
+        event.call,
+        event.code,
+        event.cause,
+        event.provider,
+    )
+    return (*texts, *chain.from_iterable(event.detail)) if event.detail else texts
 
 
 def line_of(record: Record) -> bytes:

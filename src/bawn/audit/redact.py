@@ -21,6 +21,8 @@ from urllib.parse import quote, quote_plus
 VALUE_MARK = "[redacted]"
 SHORTEST_VALUE = 8
 """Shorter values are not learnt: taking out every `key1` would destroy more than it hides."""
+CLEAN_TEXTS, CLEAN_LENGTH = 512, 128
+"""How many texts are remembered as clean, and how long ones."""
 
 # A form: its name in the mark, letters that every text of this form has, and the pattern. The part to take
 # out is the group `secret` where there is one, else the whole.
@@ -51,6 +53,7 @@ _FORMS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
 )  # fmt: skip
 
 
+_CALL_ID = re.compile("call_[0-9a-f]{1,40}")
 _LETTERS = tuple(sorted({letters for _, letters, _ in _FORMS}))
 
 
@@ -60,6 +63,8 @@ class Redactor:
     def __init__(self) -> None:
         self._values: tuple[str, ...] = ()
         self._bytes: tuple[bytes, ...] = ()
+        self._clean: set[str] = set()
+        """Texts in which there was nothing to take out; of no use any more once another value is learnt."""
 
     def learn(self, values: Iterable[str]) -> None:
         """These values, in all their forms, from now on."""
@@ -70,6 +75,7 @@ class Redactor:
         # Longest first, so that a value which contains another goes as a whole.
         self._values = tuple(sorted(known, key=lambda value: (-len(value), value)))
         self._bytes = tuple(value.encode("utf-8", "surrogatepass") for value in self._values)
+        self._clean.clear()
 
     def text(self, text: str) -> str:
         """The text without the values and without anything of a known form."""
@@ -84,6 +90,18 @@ class Redactor:
     def suspects(self, encoded: str) -> bool:
         """Whether there may be something to take out, also when the text is encoded as JSON."""
         return any(map(encoded.__contains__, self._values)) or any(map(encoded.__contains__, _LETTERS))
+
+    def clean(self, texts: tuple[str, ...]) -> bool:
+        """Whether there is surely nothing to take out of any of these texts; most of them come with every record."""
+        new = [text for text in texts if text not in self._clean]
+        for text in new:
+            # The one text that is new in most records is the id of a call; no form can be spelled with its letters.
+            if any(map(text.__contains__, self._values)) if _CALL_ID.fullmatch(text) else self.suspects(text):
+                return False
+        if len(self._clean) > CLEAN_TEXTS:
+            self._clean.clear()
+        self._clean.update(text for text in new if len(text) <= CLEAN_LENGTH)
+        return True
 
     def bytes(self, data: bytes) -> bytes:
         """A provider's answer without the learnt values; forms stay, a model may well explain what a key looks like."""
