@@ -23,7 +23,9 @@ class EgressRule(Section):
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(default=(443,), description="Ports there.")
     methods: tuple[Method, ...] = Field(default=(), description="HTTP methods; none named means all.")
     paths: tuple[str, ...] = Field(default=(), description="Beginnings of paths; none named means all.")
-    bytes: int | None = Field(default=None, ge=1, description="Bytes that a container may send there while the proxy runs.")
+    bytes: int | None = Field(
+        default=None, ge=1, description="Bytes that a container may send there while the proxy runs."
+    )
     seconds: float | None = Field(default=None, gt=0, description="How long one connection may last.")
     credential: Name | None = Field(default=None, description="A value of `egress.credentials` that is put in here.")
     git: str | None = Field(
@@ -43,7 +45,9 @@ class Credential(Section):
     header: HeaderName | None = Field(default=None, description="The header in which it is sent.")
     query: QueryName | None = Field(default=None, description="The query parameter in which it is sent.")
     containers: tuple[str, ...] = Field(default=(), description="Names of the containers that may use it.")
-    uses: int | None = Field(default=None, ge=1, description="Requests for which each container may use it while the proxy runs.")
+    uses: int | None = Field(
+        default=None, ge=1, description="Requests for which each container may use it while the proxy runs."
+    )
     require: bool = Field(
         default=True, description="Whether a request there that brings a value of its own is refused."
     )
