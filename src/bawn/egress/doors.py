@@ -63,7 +63,7 @@ class Doors:
             self._sweeper.cancel()
             self._sweeper = None
 
-    def _accept(self, walled: Walled) -> asyncio.Protocol:
+    def _accept(self, walled: Walled) -> asyncio.BaseProtocol:
         return Conversation(self._walls, walled, talk).client
 
     async def _sweep(self) -> None:
