@@ -152,6 +152,12 @@ KINDS: dict[str, Kind] = {
             403,
             "Install from the lock file with hashes, or ask the operator for another mode.",
         ),
+        Kind(
+            "packages.starts_code",
+            _C,
+            403,
+            "Use another version, or ask the operator to name the package in `packages.code_at_start`.",
+        ),
         Kind("packages.malware", _C, 403, "Do not use it; look for where its name came from."),
         Kind("packages.hostile", _C, 403, "Do not use it; the operator sees what was found with `bawn egress log`."),
         Kind(

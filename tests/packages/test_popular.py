@@ -15,13 +15,14 @@ import pytest
 from tests.packages.conftest import ONE
 from tests.packages.test_npm import needs_npm
 
-from bawn.packages.__main__ import registries_of, upstream_of
 from bawn.packages.door import Doors
 from bawn.packages.mirror import Mirror
-from bawn.packages.pins import Pins
+from bawn.packages.names import NPM, PIP
 from bawn.packages.policy import Policy, Version
 from bawn.packages.reasons import Refused
+from bawn.packages.registries import npm_access, pip_access, registries_of
 from bawn.packages.shelf import Shelf
+from bawn.packages.upstream import Upstream
 
 PYTHON = (
     "requests", "urllib3", "idna", "certifi", "charset-normalizer", "setuptools", "six", "python-dateutil", "pyyaml", "numpy",
@@ -44,7 +45,7 @@ class Market:
 async def market(tmp_path: Path) -> AsyncIterator[Market]:
     asked = [sys.executable, "-m", "bawn.sandbox.registries"]
     said = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout)
-    registries, upstream = registries_of(said), upstream_of(said)
+    registries, upstreams = registries_of(said), {PIP: Upstream(pip_access(said)), NPM: Upstream(npm_access(said))}
     served: list[Version] = []
     refusals: list[Refused] = []
 
@@ -54,13 +55,14 @@ async def market(tmp_path: Path) -> AsyncIterator[Market]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     kept = tmp_path / "kept"
-    mirror = Mirror(upstream, registries, Shelf(kept, 1 << 34), Pins(kept), record, f"http://127.0.0.1:{port}")
+    mirror = Mirror(upstreams, registries, kept, Shelf(kept, 1 << 34), record, f"http://127.0.0.1:{port}")
     policy = Policy(uuid=ONE, name="dev", ecosystems=frozenset({"pip", "npm"}))
     doors = Doors(mirror, lambda uuid: policy, lambda uuid, refused: refusals.append(refused))
     await doors.open(ONE, listener)
     yield Market(port, served, refusals)
     doors.shut()
-    await upstream.close()
+    for upstream in upstreams.values():
+        await upstream.close()
     await asyncio.sleep(0.01)
 
 

@@ -25,7 +25,7 @@ def answer_door(door: socket.socket, text: str) -> None:
 def answer_gateway(pair: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while pair.recv(1 << 16):
-            told = None if registries is None else json.loads(os.pread(registries, 1 << 20, 0))
+            told = None if registries is None else sorted(json.loads(os.pread(registries, 8 << 20, 0)))
             pair.send(json.dumps({"pid": os.getpid(), "uid": os.getuid(), "closed": closed, "told": told}).encode())
 
 

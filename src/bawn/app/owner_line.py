@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -43,10 +43,10 @@ class OwnerLine:
         self._line.open()
         self.on_connected()
 
-    def send(self, body: dict[str, Any]) -> None:
-        """Tells something; nobody there: it will be told when somebody comes."""
+    def send(self, body: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Tells something; nobody there: it will be told when somebody comes. `descriptors` stay the caller's."""
         if self._line is not None:
-            self._line.send(body)
+            self._line.send(body, descriptors)
 
     def close(self) -> None:
         if self._line is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,9 +20,8 @@ from bawn.errors import Fault
 from bawn.identity.record import Record
 from bawn.identity.registry import Registry
 from bawn.packages.locks import NAMES, hashes
-from bawn.packages.names import NPM, PIP, pip_name
+from bawn.packages.names import NPM, PIP, written
 from bawn.packages.policy import LOCKED, Policy
-from bawn.packages.reasons import Refused
 from bawn.packages.settings import Mode, Packages
 
 _log = structlog.get_logger("bawn.app.packages")
@@ -64,7 +63,12 @@ class PackagesDesk:
 
     def tell_all(self) -> None:
         self._line.send(
-            {"event": "settings", "disk_bytes": self._settings.disk_bytes, "advisories": self._settings.advisories}
+            {
+                "event": "settings",
+                "disk_bytes": self._settings.disk_bytes,
+                "advisories": self._settings.advisories,
+                "advisories_all": self._settings.advisories_all,
+            }
         )
         for record in self._registry.list():
             self.changed(record.uuid)
@@ -75,7 +79,11 @@ class PackagesDesk:
         if policy is None:
             self._line.send({"event": "revoked", "uuid": uuid})
         else:
-            self._line.send({"event": "policy", "uuid": uuid, "policy": msgspec.to_builtins(policy)})
+            # In memory beside the packet: a lock file names thousands of hashes, more than a packet holds.
+            with os.fdopen(os.memfd_create("policy", os.MFD_CLOEXEC), "w+b") as said:
+                said.write(msgspec.json.encode(policy))
+                said.seek(0)
+                self._line.send({"event": "policy", "uuid": uuid}, [said.fileno()])
 
     async def started(self, record: Record) -> None:
         """Reads the lock files of a container in which nothing has run yet."""
@@ -113,7 +121,9 @@ class PackagesDesk:
             mode=LOCKED if locked else settings.mode.value,
             cooldown_days=settings.cooldown_days,
             trust_undated=settings.trust_undated,
-            allow=None if settings.allow is None else frozenset(map(_plain, settings.allow)),
+            allow=None if settings.allow is None else _names(settings.allow),
+            cooldown_exempt=_names(settings.cooldown_exempt),
+            code_at_start=_names(settings.code_at_start),
             locks=self._locks(uuid) if locked else frozenset(),
         )
 
@@ -133,9 +143,5 @@ class PackagesDesk:
         return self._folder / f"{uuid}.json"
 
 
-def _plain(name: str) -> str:
-    """An approved name in the form in which it is compared: both ecosystems' where it can be either's."""
-    try:
-        return name if name.startswith("@") else pip_name(name)
-    except Refused:
-        return name
+def _names(said: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*map(written, said))

@@ -16,14 +16,14 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvloop
 
 from bawn.packages.door import Doors
 from bawn.packages.link import Link, SupervisorLine
-from bawn.packages.mirror import Mirror, Registries
-from bawn.packages.pins import Pins
+from bawn.packages.mirror import Mirror
+from bawn.packages.names import NPM, PIP
+from bawn.packages.registries import npm_access, pip_access, registries_of
 from bawn.packages.shelf import Shelf
 from bawn.packages.upstream import Upstream
 from bawn.terms.door import PLACES, DoorKind
@@ -52,23 +52,6 @@ def main() -> int:
     return 0
 
 
-def registries_of(said: dict[str, Any]) -> Registries:
-    pip, npm = said.get("pip") or {}, said.get("npm") or {}
-    indexes = [pip.get("index"), *(pip.get("extra") or ())]
-    return Registries(
-        pip=tuple(each for each in indexes if each),
-        pip_folders=tuple(pip.get("find_links") or ()),
-        npm=str(npm.get("registry") or ""),
-    )
-
-
-def upstream_of(said: dict[str, Any]) -> Upstream:
-    pip, npm = said.get("pip") or {}, said.get("npm") or {}
-    host = urlsplit(str(npm.get("registry") or "")).hostname
-    bearer = {host: str(npm["token"])} if host and npm.get("token") else {}
-    return Upstream(pip.get("cert") or npm.get("cafile"), bearer, said.get("proxies") or {})
-
-
 async def serve(line: socket.socket, folder: Path, said: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -77,16 +60,17 @@ async def serve(line: socket.socket, folder: Path, said: dict[str, Any]) -> None
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     shelf = Shelf(folder, _DISK_BYTES)
     link = Link(shelf)
-    upstream = upstream_of(said)
+    upstreams = {PIP: Upstream(pip_access(said)), NPM: Upstream(npm_access(said))}
     origin = f"http://{PLACES[DoorKind.PACKAGES].hostname}"
-    link.mirror = Mirror(upstream, registries_of(said), shelf, Pins(folder), link.record, origin)
+    link.mirror = Mirror(upstreams, registries_of(said), folder, shelf, link.record, origin)
     link.doors = Doors(link.mirror, link.standing, link.refused)
     supervisor = SupervisorLine(line, link.doors, link, ended.set)
     supervisor.open()
     await ended.wait()
     link.doors.shut()
     supervisor.close()
-    await upstream.close()
+    for upstream in upstreams.values():
+        await upstream.close()
 
 
 if __name__ == "__main__":

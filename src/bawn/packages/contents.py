@@ -1,99 +1,94 @@
 """What is in a package's file, looked at before anybody installs it.
 
-A wheel is only unpacked, but Python runs two things of it at its very next start: lines in `.pth` files that begin with
-`import`, and the modules `sitecustomize` and `usercustomize`. That is how stolen packages have run without being imported. A
-file of known content may do so; nothing else. Members that leave their folder, come twice, are links where none belong, or swell
-beyond reason refuse the file whole.
+Members that leave their folder, come twice, are links where none belong, stand in the archive only for some readers, or
+swell beyond reason refuse the file whole. What a wheel would have Python run unasked is found here, and judged
+elsewhere, since an operator may approve it for a package.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
+import gzip
 import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from bawn.packages.reasons import Refused
+from bawn.packages.startup import startup
+from bawn.packages.zip_order import ambiguity
+
+Look = Callable[[Path, str], str]
+"""Of a file and the package that it is of: what of it would run unasked, as the rest of a sentence. Refused
+`packages.hostile`; blocks while it reads."""
 
 _MEMBERS = 200_000
 _WHOLE = 16 * 2**30
 """Bytes of everything in it, unpacked."""
 _RATIO = 500
-_PTH_LIMIT = 256 * 1024
-_STARTS = re.compile(rb"^\s*import[ \t]", re.MULTILINE)
-_MODULES = frozenset({"sitecustomize", "usercustomize"})
-
-KNOWN: frozenset[str] = frozenset(
-    {
-        # setuptools' distutils-precedence.pth, the same for years
-        "2638ce9e2500e572a5e0de7faed6661eb569d1b696fcba07b0dd223da5f5d224",
-    }
-)
-"""sha256 of `.pth` files that may run at start."""
+_PIECE = 1 << 20
 
 
-def look_into_wheel(path: Path) -> None:
-    """Refused `packages.hostile`; blocks while it reads."""
+def look_into_wheel(path: Path, package: str) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             _sound([(each.filename, each.file_size) for each in members], path)
             for each in members:
                 if each.flag_bits & 1:
                     raise _hostile("a member is encrypted")
-                kind = each.external_attr >> 16
-                if stat.S_ISLNK(kind):
-                    raise _hostile(f"{each.filename} is a link")
-                _startup(archive, each)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
+                if stat.S_ISLNK(each.external_attr >> 16):
+                    raise _hostile(f"{each.filename[:80]} is a link")
+            if why := ambiguity(archive, file):
+                raise _hostile(why)
+            return startup(archive, package)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
         raise _hostile("it is no whole zip file") from error
 
 
-def _startup(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    parts = [part for part in PurePosixPath(member.filename).parts if part]
-    # What lies in name.data/purelib or platlib lands where the root lands.
-    if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in ("purelib", "platlib"):
-        parts = parts[2:]
-    if not parts:
-        return
-    if parts[0].partition(".")[0].lower() in _MODULES:
-        raise _hostile(f"{member.filename} would run at every start of Python")
-    if len(parts) > 1 or not parts[0].lower().endswith(".pth"):
-        return
-    if member.file_size > _PTH_LIMIT:
-        raise _hostile(f"{member.filename} is too long for what it is")
-    content = archive.read(member)
-    text = content.decode("utf-8", "replace").encode()
-    if (_STARTS.search(content) or _STARTS.search(text)) and hashlib.sha256(content).hexdigest() not in KNOWN:
-        raise _hostile(f"{member.filename} would run code at every start of Python")
-
-
-def look_into_tarball(path: Path) -> None:
-    """Refused `packages.hostile`; blocks while it reads."""
+def look_into_tarball(path: Path, _package: str) -> str:
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as archive:
             seen: list[tuple[str, int]] = []
-            whole = 0
+            files: set[str] = set()
+            whole, most = 0, _most(path)
             for member in archive:
-                if not (member.isreg() or member.isdir()):
+                # Some packers write a file that they meet twice as a link to the first; it stays within the package.
+                within = member.islnk() and member.linkname in files
+                if not (within or member.isdir() or (member.isreg() and not member.issparse())):
                     raise _hostile(f"{member.name[:80]} is neither file nor folder")
+                files.add(member.name)
                 whole += member.size
                 seen.append((member.name, member.size))
-                if len(seen) > _MEMBERS or whole > _WHOLE:
+                if len(seen) > _MEMBERS or whole > most:
                     raise _hostile("it is too large when unpacked")
             _sound(seen, path, twice=True)
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+            _ended(unpacked, archive.offset, most)
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
         raise _hostile("it is no whole tar file") from error
+    return ""
+
+
+def _ended(file: gzip.GzipFile, offset: int, most: int) -> None:
+    """One reader stops at a damaged header where the next one goes on: nothing may follow the last member."""
+    file.seek(offset)
+    size = 0
+    while piece := file.read(_PIECE):
+        size += len(piece)
+        if piece.strip(b"\0") or size > most:
+            raise _hostile("something follows its last member")
+
+
+def _most(path: Path) -> int:
+    """Bytes that a file of this size may hold, unpacked."""
+    return min(_WHOLE, max(path.stat().st_size, 1 << 20) * _RATIO)
 
 
 def _sound(members: list[tuple[str, int]], path: Path, *, twice: bool = False) -> None:
     if len(members) > _MEMBERS:
         raise _hostile("it has too many members")
-    whole = sum(size for _, size in members)
-    if whole > _WHOLE or whole > max(path.stat().st_size, 1 << 20) * _RATIO:
+    if sum(size for _, size in members) > _most(path):
         raise _hostile("it is too large when unpacked")
     names: set[str] = set()
     for name, _ in members:

@@ -7,18 +7,22 @@ means anything here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
+import structlog
+
 from bawn.packages import npm_index, pip_index
-from bawn.packages.mirror import Mirror
-from bawn.packages.names import npm_name, pip_name, version_text
+from bawn.packages.mirror import Mirror, Shown
+from bawn.packages.names import npm_name, npm_tarball, pip_name
 from bawn.packages.policy import Policy
 from bawn.packages.reasons import Refused
+
+_log = structlog.get_logger("bawn.packages")
 
 HEAD_LIMIT = 16 * 1024
 _HEAD_S = 15.0
@@ -26,9 +30,11 @@ _IDLE_S = 60.0
 _CONNECTIONS = 128
 """Of one container."""
 _PIECE = 256 * 1024
+_TAKE_S = 120.0
+"""One who takes nothing for so long is gone."""
 _TARGET = re.compile(r"/[!-~]{0,1000}\Z")
 
-Body = bytes | Path
+Body = Shown | BinaryIO
 Standing = Callable[[str], Policy | None]
 """What holds for a container now."""
 Tell = Callable[[str, Refused], None]
@@ -91,35 +97,52 @@ class Doors:
         """Whether the connection goes on."""
         try:
             method, target, headers, goes_on = _read(head)
-            kind, body = await self._found(uuid, target, headers.get("accept", ""))
+            kind, body = await self._found(uuid, target, headers)
         except Refused as refused:
             self._tell(uuid, refused)
-            words = refused.words().encode() + b"\n"
-            _write_head(writer, refused.kind.status, "text/plain; charset=utf-8", len(words), refused, last=True)
-            writer.write(words)
-            await writer.drain()
+            await _refuse(writer, refused)
             return False
-        size = len(body) if isinstance(body, bytes) else body.stat().st_size
-        _write_head(writer, 200, kind, size, None, last=not goes_on)
-        if method == "GET":
-            await _write(writer, body)
-        await writer.drain()
+        except OSError as error:
+            _log.error("packages.disk", error=type(error).__name__, errno=error.errno)
+            await _refuse(writer, Refused("packages.unavailable", "The disk of the mirror is out of order."))
+            return False
+        if isinstance(body, Shown):
+            _write_head(writer, 200, kind, len(body.body), None, last=not goes_on, stale=body.stale)
+            writer.write(body.body if method == "GET" else b"")
+            await _taken(writer)
+            return goes_on
+        with body:
+            _write_head(writer, 200, kind, os.fstat(body.fileno()).st_size, None, last=not goes_on)
+            while method == "GET" and (piece := await asyncio.to_thread(body.read, _PIECE)):
+                writer.write(piece)
+                await _taken(writer)
         return goes_on
 
-    async def _found(self, uuid: str, target: str, accept: str) -> tuple[str, Body]:
+    async def _found(self, uuid: str, target: str, headers: dict[str, str]) -> tuple[str, Body]:
         """Media type and content of what a path means."""
         policy = self._standing(uuid)
+        accept = headers.get("accept", "")
         parts = target.partition("?")[0].split("/")[1:]
         match parts:
             case ["pypi", "simple", name, ""] | ["pypi", "simple", name]:
                 as_json = pip_index.JSON in accept
-                page = await self._mirror.pip_page(policy, pip_name(unquote(name)), as_json=as_json)
+                project = pip_name(unquote(name))
+                try:
+                    page = await self._mirror.pip_page(policy, project, as_json=as_json)
+                except Refused as refused:
+                    if not as_json or not _of_pip(headers) or refused.code == "packages.not_found":
+                        raise
+                    # pip shows nobody why it was refused a page: it is told in a way that it shows.
+                    self._tell(uuid, refused)
+                    page = Shown(pip_index.written_refusal(project, refused))
                 return pip_index.JSON if as_json else pip_index.HTML, page
+            case ["pypi", "files", name, filename] if filename.endswith(".whl.metadata"):
+                wheel = unquote(filename.removesuffix(".metadata"))
+                return _BYTES, Shown(await self._mirror.pip_metadata(policy, pip_name(unquote(name)), wheel))
             case ["pypi", "files", name, filename]:
                 return _BYTES, await self._mirror.pip_file(policy, pip_name(unquote(name)), unquote(filename))
-            case ["npm", "-", "files", *name, last] if last.endswith(".tgz") and 0 < len(name) < 3:
-                package, version = npm_name(unquote("/".join(name))), version_text(unquote(last.removesuffix(".tgz")))
-                return _BYTES, await self._mirror.npm_file(policy, package, version)
+            case ["npm", *path] if (tarball := npm_tarball([unquote(part) for part in path])) is not None:
+                return _BYTES, await self._mirror.npm_file(policy, *tarball)
             case ["npm", *name] if 0 < len(name) < 3 and name[0] != "-":
                 short = npm_index.SHORT in accept
                 page = await self._mirror.npm_page(policy, npm_name(unquote("/".join(name))), short=short)
@@ -147,24 +170,39 @@ def _read(head: bytes) -> tuple[str, str, dict[str, str], bool]:
 
 
 def _write_head(
-    writer: asyncio.StreamWriter, status: int, kind: str, size: int, refused: Refused | None, *, last: bool
+    writer: asyncio.StreamWriter,
+    status: int,
+    kind: str,
+    size: int,
+    refused: Refused | None,
+    *,
+    last: bool,
+    stale: bool = False,
 ) -> None:
     # npm shows the reason phrase, pip the body.
     phrase = "OK" if refused is None else refused.words().encode("ascii", "replace").decode()[:400]
     lines = [f"HTTP/1.1 {status} {phrase}", f"content-type: {kind}", f"content-length: {size}"]
     if refused is not None:
         lines += [f"x-bawn-reason: {refused.code}", "cache-control: no-store"]
+    if stale:
+        lines += ['warning: 110 - "Response is Stale"', "x-bawn-stale: 1"]
     if last:
         lines.append("connection: close")
     writer.write("\r\n".join((*lines, "", "")).encode("ascii", "replace"))
 
 
-async def _write(writer: asyncio.StreamWriter, body: Body) -> None:
-    if isinstance(body, bytes):
-        writer.write(body)
-        return
-    with contextlib.ExitStack() as closing:
-        file = closing.enter_context(await asyncio.to_thread(body.open, "rb"))
-        while piece := await asyncio.to_thread(file.read, _PIECE):
-            writer.write(piece)
-            await writer.drain()
+async def _refuse(writer: asyncio.StreamWriter, refused: Refused) -> None:
+    words = refused.words().encode() + b"\n"
+    _write_head(writer, refused.kind.status, "text/plain; charset=utf-8", len(words), refused, last=True)
+    writer.write(words)
+    await _taken(writer)
+
+
+async def _taken(writer: asyncio.StreamWriter) -> None:
+    async with asyncio.timeout(_TAKE_S):
+        await writer.drain()
+
+
+def _of_pip(headers: dict[str, str]) -> bool:
+    """Whether pip asks. It decides how a refusal is worded, and nothing else."""
+    return headers.get("user-agent", "").startswith("pip/")

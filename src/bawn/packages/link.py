@@ -6,26 +6,28 @@ A policy becomes valid whole or not at all. Without a gateway nothing is served,
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import structlog
 
 from bawn.errors import Fault
 from bawn.lines.line import Line, Packet
-from bawn.packages.advisories import load
+from bawn.packages.advisories import Advisories
 from bawn.packages.door import Doors
 from bawn.packages.mirror import Mirror
 from bawn.packages.policy import Policy, Version
 from bawn.packages.reasons import Refused
+from bawn.packages.renewal import Renewal
 from bawn.packages.shelf import Shelf
 from bawn.terms.event import Event
 
 _log = structlog.get_logger("bawn.packages")
 
 _RECORD_S = 10.0
+_POLICY_LIMIT = 64 * 2**20
 _TOLD = 64
 """Refusals under way to the record at once; more are not told, so that nobody fills the disk with them."""
 
@@ -38,6 +40,7 @@ class Link:
         self._tasks: set[asyncio.Task[None]] = set()
         self.doors: Doors | None = None
         self.mirror: Mirror | None = None
+        self._renewal = Renewal(self._know)
 
     def standing(self, uuid: str) -> Policy | None:
         return self._policies.get(uuid)
@@ -51,8 +54,13 @@ class Link:
         self._line.open()
 
     def close(self) -> None:
+        self._renewal.close()
         if self._line is not None:
             self._line.close()
+
+    def _know(self, advisories: Advisories | None) -> None:
+        if self.mirror is not None:
+            self.mirror.advisories = advisories
 
     async def record(self, policy: Policy, version: Version, sha256: str) -> None:
         """Refused `packages.unavailable` unless it is on record."""
@@ -100,49 +108,32 @@ class Link:
         _log.warning("packages.gateway_gone")
 
     def _heard(self, packet: Packet) -> None:
-        packet.close()
         body = packet.body
-        match body:
-            case {"event": "policy", "uuid": str(uuid), "policy": said}:
-                self._rule(uuid, said)
-            case {"event": "revoked", "uuid": str(uuid)}:
+        match body, packet.descriptors:
+            case {"event": "policy", "uuid": str(uuid)}, (descriptor,):
+                with os.fdopen(os.dup(descriptor), "rb") as file:
+                    self._rule(uuid, file.read(_POLICY_LIMIT))
+            case {"event": "revoked", "uuid": str(uuid)}, ():
                 self._policies.pop(uuid, None)
                 if self.doors is not None:
                     self.doors.cut(uuid)
-            case {"event": "settings", "disk_bytes": int(size), "advisories": place}:
+            case {"event": "settings", "disk_bytes": int(size), "advisories": place, "advisories_all": bool(every)}, ():
                 self._shelf.limit_bytes = size
-                self._warn_of(place)
+                self._renewal.watch(None if place is None else str(place), every=every)
             case _:
                 _log.warning("packages.not_understood", event=str(body.get("event"))[:40])
+        packet.close()
 
-    def _rule(self, uuid: str, said: object) -> None:
+    def _rule(self, uuid: str, said: bytes) -> None:
         try:
-            policy = None if said is None else msgspec.convert(said, Policy)
-        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            policy = msgspec.json.decode(said, type=Policy)
+        except (msgspec.DecodeError, ValueError) as error:
             _log.error("packages.policy_invalid", error=str(error))
-            return
+            policy = None
         if policy is None or policy.uuid != uuid:
-            self._policies.pop(uuid, None)
+            self._policies.pop(uuid, None)  # what cannot be read allows nothing
         else:
             self._policies[uuid] = policy
-
-    def _warn_of(self, place: object) -> None:
-        async def read() -> None:
-            try:
-                known = await asyncio.to_thread(load, Path(str(place)))
-            except (OSError, ValueError) as error:
-                _log.error("packages.advisories_unreadable", error=type(error).__name__)
-                return
-            if self.mirror is not None:
-                self.mirror.advisories = known
-                _log.info("packages.advisories", packages=len(known))
-
-        if place:
-            task = asyncio.create_task(read())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        elif self.mirror is not None:
-            self.mirror.advisories = {}
 
 
 class SupervisorLine:

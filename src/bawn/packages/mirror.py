@@ -1,124 +1,186 @@
 """The mirror: what one container is shown, and the files it is given.
 
-Index pages are asked for anew after a few minutes; when the registry does not answer, the last page goes on, since what it
-lists was sound. A file is fetched once however many ask, checked and looked into before its first byte goes anywhere, and on
-record before it goes to a container.
+Index pages are asked for anew after a few minutes. A file is fetched once however many ask, checked and looked into before
+its first byte goes anywhere, judged by what it turned out to be and not by what was said of it, and on record before it
+goes to a container.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bawn.packages import npm_index, pip_index
-from bawn.packages.contents import look_into_tarball, look_into_wheel
+from bawn.packages.advisories import Advisories
+from bawn.packages.contents import Look, look_into_tarball, look_into_wheel
 from bawn.packages.names import NPM, PIP
+from bawn.packages.once import Once
+from bawn.packages.pages import Pages
 from bawn.packages.pins import Pins
 from bawn.packages.pip_index import Listed
-from bawn.packages.policy import OPEN, Advisories, Policy, Version, judge, may_ask, nothing_left, visible
+from bawn.packages.policy import OPEN, Policy, Version, judge, may_ask, nothing_left, visible
 from bawn.packages.reasons import Refused
-from bawn.packages.shelf import Shelf
+from bawn.packages.registries import Registries
+from bawn.packages.shelf import Kept, Shelf
+from bawn.packages.sources import Memory, Reading, read
 from bawn.packages.upstream import Upstream, local_path
 
-T = TypeVar("T")
-
-FRESH_S = 300.0
-_PAGES = 2000
-"""Index pages kept in memory."""
-
-
-class Registries(Struct, frozen=True):
-    """Where this host's own clients ask."""
-
-    pip: tuple[str, ...] = ()
-    """Index addresses, the first one first."""
-    pip_folders: tuple[str, ...] = ()
-    """Folders or pages with files of many packages (`--find-links`)."""
-    npm: str = ""
-
+_METADATA_LIMIT = 4 * 2**20
 
 Record = Callable[[Policy, Version, str], Awaitable[None]]
 """Told of a file that is about to be served, with its sha256; returns when that is on record."""
 
 
+class Shown(Struct, frozen=True):
+    """A page for a container."""
+
+    body: bytes
+    stale: bool = False
+    """Whether the registry did not answer, so that it is made of what it said before."""
+
+
 class Mirror:
     def __init__(
-        self, upstream: Upstream, registries: Registries, shelf: Shelf, pins: Pins, record: Record, origin: str
+        self,
+        upstreams: Mapping[str, Upstream],
+        registries: Registries,
+        folder: Path,
+        shelf: Shelf,
+        record: Record,
+        origin: str,
     ) -> None:
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._registries = registries
         self._shelf = shelf
-        self._pins = pins
+        self._pages = Pages(folder)
+        self._pins = Pins(folder)
         self._record = record
         self._origin = origin
-        self._pages: dict[tuple[str, str], tuple[float, Any]] = {}
-        self._under_way: dict[tuple[str, str], asyncio.Task[Any]] = {}
-        self._on_shelf: dict[tuple[str, str, str], tuple[str, tuple[str, ...]]] = {}
-        """(ecosystem, package, filename) → its sha256 and all its hashes, of files that were fetched."""
-        self.advisories: Advisories = {}
+        self._wheels: Memory[list[Listed]] = Memory()
+        self._documents: Memory[dict[str, Any]] = Memory()
+        self._once = Once()
+        self._kept: dict[str, Kept] = {}
+        """What was found out about files, by their name; only of those that this process looked into itself."""
+        self.advisories: Advisories | None = Advisories()
+        """None while they cannot be read: then nothing is served."""
         self.now: Callable[[], float] = time.time
+
+    def forget(self) -> None:
+        """Asks the registries anew."""
+        self._wheels.clear()
+        self._documents.clear()
 
     # pip
 
-    async def pip_page(self, policy: Policy | None, project: str, *, as_json: bool) -> bytes:
+    async def pip_page(self, policy: Policy | None, project: str, *, as_json: bool) -> Shown:
         allowed = may_ask(policy, PIP, project)
         now = self.now()
-        wheels = await self._wheels(project)
-        listed = [each for each in wheels if visible(allowed, each.version, now)]
+        wheels = await self._listed(allowed, project)
+        listed = [self._known(each) for each in wheels.value if visible(allowed, each.version, now)]
         if not listed:
             raise nothing_left(allowed, project)
-        return (pip_index.written_json if as_json else pip_index.written_html)(project, listed)
+        page = (pip_index.written_json if as_json else pip_index.written_html)(project, listed)
+        return Shown(page, wheels.stale)
 
-    async def pip_file(self, policy: Policy | None, project: str, filename: str) -> Path:
+    async def pip_file(self, policy: Policy | None, project: str, filename: str) -> BinaryIO:
         allowed = may_ask(policy, PIP, project)
-        for each in await self._wheels(project):
+        if pip_index.is_refusal(filename):
+            await self.pip_page(policy, project, as_json=True)  # refused by the reason that still holds
+        return await self._file(allowed, (await self._wheel(allowed, project, filename)).version, look_into_wheel)
+
+    async def pip_metadata(self, policy: Policy | None, project: str, filename: str) -> bytes:
+        """Of a wheel that may be installed: what it needs, without the wheel."""
+        allowed = may_ask(policy, PIP, project)
+        wheel = await self._wheel(allowed, project, filename)
+        if not wheel.metadata:
+            raise Refused("packages.not_found", f"There is no metadata of {filename} alone.", name=project)
+        judge(allowed, self._known(wheel).version, self.now(), self._find)
+        url = f"{wheel.version.url}.metadata"
+        upstream = self._upstreams[PIP]
+
+        async def ask() -> bytes:
+            if (kept := await self._pages.last(url)) is not None and _sha256(kept.body) == wheel.metadata:
+                return kept.body
+            page = await upstream.page(url, "*/*", local=wheel.version.local, limit=_METADATA_LIMIT)
+            if page is None:
+                raise Refused("packages.upstream", f"The registry does not have the metadata of {filename}.")
+            if _sha256(page.body) != wheel.metadata:
+                raise Refused("packages.changed", "The metadata is not that of which the registry gives the hash.")
+            await self._pages.keep(url, page)
+            return page.body
+
+        return await self._once.do(f"metadata {url}", allowed.uuid, ask)
+
+    async def _wheel(self, policy: Policy, project: str, filename: str) -> Listed:
+        for each in (await self._listed(policy, project)).value:
             if each.version.filename == filename:
-                return await self._file(allowed, each.version, look_into_wheel)
+                return each
         raise Refused("packages.not_found", f"There is no wheel {filename}.", name=project)
 
-    async def _wheels(self, project: str) -> Sequence[Listed]:
-        if not self._registries.pip:
+    async def _listed(self, policy: Policy, project: str) -> Reading[list[Listed]]:
+        if not self._registries.pip and not self._registries.pip_folders:
             raise Refused("packages.unavailable", "This host has no pip, so there is no registry to ask.")
-        return await self._page(PIP, project, lambda: self._ask_pip(project))
+        key = f"{PIP} {project}"
+        found = await self._once.do(
+            f"page {key}", policy.uuid, lambda: self._wheels.get(key, lambda: self._ask_pip(project))
+        )
+        if not found.value:
+            raise Refused("packages.not_found", f"There is no package {project} with wheels.", name=project)
+        return found
 
-    async def _ask_pip(self, project: str) -> Sequence[Listed] | None:
+    async def _ask_pip(self, project: str) -> Reading[list[Listed]]:
         found: dict[str, Listed] = {}
+        weight, stale = 0, False
         places = [(f"{index.rstrip('/')}/{project}/", index) for index in self._registries.pip]
         places += [(folder, folder) for folder in self._registries.pip_folders]
         for number, (url, named) in enumerate(places):
             try:
-                answer = await self._upstream.index(url, pip_index.ACCEPT)
+                reading = await self._ask_index(url, named, project)
             except Refused:
                 if number == 0:
                     raise
-                continue  # a further index that is down hides only what it alone has
-            if answer is not None:
-                local = local_path(named) is not None
-                listed = pip_index.read(answer.body, answer.kind, answer.url, project, local=local)
-                if not local and any(each.version.published is None for each in listed):
-                    listed = pip_index.dated(listed, await self._dates(named, project))
-                for each in listed:
+                continue  # as with pip itself, a further index that is down hides only what it alone has
+            if reading is not None:
+                weight, stale = weight + reading.weight, stale or reading.stale
+                for each in reading.value:
                     found.setdefault(each.version.filename, each)
-        return list(found.values()) or None
+        return Reading(list(found.values()), weight, stale)
 
-    async def _dates(self, index: str, project: str) -> dict[str, float]:
-        """When each file was published, from the registry's other document, where the page itself does not say so."""
-        try:
-            answer = await self._upstream.index(pip_index.dates_url(index, project), "application/json")
-        except Refused:
-            return {}  # then its age stays unknown, which is as good as young
-        return {} if answer is None else pip_index.dates(answer.body)
+    async def _ask_index(self, url: str, named: str, project: str) -> Reading[list[Listed]] | None:
+        local, upstream = local_path(named) is not None, self._upstreams[PIP]
+        reading = await read(
+            self._pages, upstream, url, pip_index.ACCEPT,
+            lambda page: pip_index.read(page.body, page.kind, page.url, project, local=local), local=local,
+        )  # fmt: skip
+        if reading is None or local or all(each.version.published is not None for each in reading.value):
+            return reading
+        dates: Reading[dict[str, float]] | None = None
+        with contextlib.suppress(Refused):  # then their age stays unknown, which is as good as young
+            dates_url = pip_index.dates_url(named, project)
+            dates = await read(
+                self._pages, upstream, dates_url, "application/json", lambda page: pip_index.dates(page.body)
+            )
+        if dates is None:
+            return reading
+        return Reading(pip_index.dated(reading.value, dates.value), reading.weight + dates.weight, reading.stale)
+
+    def _known(self, listed: Listed) -> Listed:
+        """With the hashes of a file that is here, where the registry says none."""
+        kept = None if listed.version.hashes else self._kept.get(_name(listed.version))
+        return listed if kept is None else replace(listed, version=replace(listed.version, hashes=kept.hashes))
 
     # npm
 
-    async def npm_page(self, policy: Policy | None, package: str, *, short: bool) -> bytes:
+    async def npm_page(self, policy: Policy | None, package: str, *, short: bool) -> Shown:
         allowed = may_ask(policy, NPM, package)
-        document = await self._document(package)
+        document = await self._document(allowed, package)
         now = self.now()
         seen: list[str] = []
 
@@ -128,88 +190,92 @@ class Mirror:
                 return True
             return False
 
-        page = await asyncio.to_thread(npm_index.shown, document, package, self._origin, may_see, short=short)
-        if document["versions"] and not seen:
+        page = npm_index.shown(document.value, package, self._origin, may_see, short=short)
+        if document.value["versions"] and not seen:
             raise nothing_left(allowed, package)
-        return page
+        return Shown(page, document.stale)
 
-    async def npm_file(self, policy: Policy | None, package: str, version: str) -> Path:
+    async def npm_file(self, policy: Policy | None, package: str, version: str) -> BinaryIO:
         allowed = may_ask(policy, NPM, package)
-        found = npm_index.version_of(await self._document(package), package, version)
+        found = npm_index.version_of((await self._document(allowed, package)).value, package, version)
         if found is None or not found.hashes:
             raise Refused("packages.not_found", f"There is no {package} {version}.", name=package, version=version)
         return await self._file(allowed, found, look_into_tarball)
 
-    async def _document(self, package: str) -> dict[str, Any]:
-        if not self._registries.npm:
+    async def _document(self, policy: Policy, package: str) -> Reading[dict[str, Any]]:
+        registry = self._registries.npm_scopes.get(package.partition("/")[0], self._registries.npm)
+        if not registry:
             raise Refused("packages.unavailable", "This host has no npm, so there is no registry to ask.")
-        document: dict[str, Any] = await self._page(NPM, package, lambda: self._ask_npm(package))
-        return document
+        key, url = f"{NPM} {package}", f"{registry.rstrip('/')}/{package.replace('/', '%2f')}"
 
-    async def _ask_npm(self, package: str) -> dict[str, Any] | None:
-        url = f"{self._registries.npm.rstrip('/')}/{package.replace('/', '%2f')}"
-        answer = await self._upstream.index(url, npm_index.FULL)
-        return None if answer is None else await asyncio.to_thread(npm_index.read, answer.body, package)
+        async def ask() -> Reading[dict[str, Any]]:
+            found = await read(
+                self._pages, self._upstreams[NPM], url, npm_index.FULL, lambda page: npm_index.read(page.body, package)
+            )
+            return Reading({}) if found is None else found
+
+        document = await self._once.do(f"page {key}", policy.uuid, lambda: self._documents.get(key, ask))
+        if not document.value:
+            raise Refused("packages.not_found", f"There is no package {package}.", name=package)
+        return document
 
     # both
 
-    async def _page(self, ecosystem: str, package: str, ask: Callable[[], Awaitable[T | None]]) -> T:
-        key = (ecosystem, package)
-        held = self._pages.get(key)
-        if held is not None and self.now() - held[0] < FRESH_S:
-            page: T | None = held[1]
-        else:
-            try:
-                page = await self._once(("page", f"{ecosystem} {package}"), ask)
-            except Refused as refused:
-                if held is None or refused.code != "packages.upstream":
-                    raise
-                page = held[1]
-            else:
-                if len(self._pages) >= _PAGES:
-                    self._pages.pop(next(iter(self._pages)))
-                self._pages[key] = (self.now(), page)
-        if page is None:
-            raise Refused("packages.not_found", f"There is no package {package}.", name=package)
-        return page
+    def _find(self, ecosystem: str, package: str, version: str) -> str | None:
+        if self.advisories is None:
+            raise Refused("packages.unavailable", "The advisories cannot be read, so nothing is served.")
+        return self.advisories.find(ecosystem, package, version)
 
-    async def _file(self, policy: Policy, version: Version, look: Callable[[Path], None]) -> Path:
-        key = (version.ecosystem, version.package, version.filename)
-        sha256, hashes = await self._once(("file", " ".join(key)), lambda: self._on_the_shelf(key, version, look))
-        # Judged by what it is, not by what was said of it.
-        known = Version(
-            version.ecosystem, version.package, version.version, version.filename, version.url, hashes,
-            version.published, version.local,
-        )  # fmt: skip
-        judge(policy, known, self.now(), self.advisories)
-        if policy.mode == OPEN:
-            self._pins.confirm(policy.project, version.ecosystem, f"{version.package}/{version.filename}", sha256)
-        await self._record(policy, version, sha256)
-        return self._shelf.path(sha256)
+    async def _file(self, policy: Policy, version: Version, look: Look) -> BinaryIO:
+        """The file, open and whole, when this container may have it."""
+        if version.hashes:
+            judge(policy, version, self.now(), self._find)  # what is refused by its name alone is not fetched
+        name = _name(version)
+        try:
+            for _ in range(2):
+                kept = await self._once.do(f"file {name}", policy.uuid, lambda: self._on_the_shelf(name, version, look))
+                known = replace(version, hashes=kept.hashes)
+                judge(policy, known, self.now(), self._find, kept.starts)
+                file = await self._shelf.opened(kept.sha256)
+                if file is not None:
+                    return await self._recorded(policy, known, kept, file)
+                self._kept.pop(name, None)
+        except Refused as refused:
+            refused.name, refused.version = version.package, version.version
+            raise
+        except OSError as error:
+            raise Refused("packages.unavailable", "The disk of the mirror does not take or give the file.") from error
+        raise Refused("packages.unavailable", "The file does not stay on the disk of the mirror.")
 
-    async def _on_the_shelf(
-        self, key: tuple[str, str, str], version: Version, look: Callable[[Path], None]
-    ) -> tuple[str, tuple[str, ...]]:
-        held = self._on_shelf.get(key)
-        if (
-            held is not None
-            and (not version.hashes or version.hashes[0] in held[1])
-            and await self._shelf.whole(held[0])
-        ):
-            return held
+    async def _recorded(self, policy: Policy, version: Version, kept: Kept, file: BinaryIO) -> BinaryIO:
+        try:
+            if policy.mode == OPEN:
+                filename = f"{version.package}/{version.filename}"
+                await self._pins.confirm(policy.project, version.ecosystem, filename, kept.sha256)
+            await self._record(policy, version, kept.sha256)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    async def _on_the_shelf(self, name: str, version: Version, look: Look) -> Kept:
+        wanted = set(version.hashes)
+        kept = self._kept.get(name)
+        if kept is not None and wanted <= set(kept.hashes) and self._shelf.has(kept.sha256):
+            return kept
+        package = version.package
         said = next((each.partition(":")[2] for each in version.hashes if each.startswith("sha256:")), None)
-        if said is not None and held is None and await self._shelf.whole(said):
-            self._on_shelf[key] = (said, version.hashes)
-            return self._on_shelf[key]
-        self._on_shelf[key] = await self._shelf.take(self._upstream.file(version.url), version.hashes, look)
-        return self._on_shelf[key]
+        kept = await self._shelf.found(name, said, lambda path: look(path, package))
+        if kept is None or not wanted <= set(kept.hashes):
+            pieces: AsyncIterator[bytes] = self._upstreams[version.ecosystem].file(version.url, local=version.local)
+            kept = await self._shelf.take(name, pieces, version.hashes, lambda path: look(path, package))
+        self._kept[name] = kept
+        return kept
 
-    async def _once(self, key: tuple[str, str], act: Callable[[], Awaitable[T]]) -> T:
-        """One act a key at a time: who comes meanwhile waits for the same."""
-        task = self._under_way.get(key)
-        if task is None:
-            task = self._under_way[key] = asyncio.ensure_future(act())
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        # One who leaves does not take the others' file away.
-        result: T = await asyncio.shield(task)
-        return result
+
+def _name(version: Version) -> str:
+    return f"{version.ecosystem} {version.package} {version.filename}"
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

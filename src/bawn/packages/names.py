@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 
 from bawn.packages.reasons import Refused
 
@@ -36,6 +38,35 @@ def version_text(text: str) -> str:
     if not _VERSION.match(text) or ".." in text:
         raise Refused("packages.not_found", "This is not a version.")
     return text
+
+
+def npm_tarball(parts: Sequence[str]) -> tuple[str, str] | None:
+    """Package and version of the end of a path as registries have it, `[@scope/]name/-/name-version.tgz`; None when it is none.
+
+    Lock files hold such addresses, of whatever registry they were made with, and npm keeps their path.
+    """
+    match list(parts):
+        case [*_, scope, name, "-", last] if scope.startswith("@"):
+            package = f"{scope}/{name}"
+        case [*_, name, "-", last]:
+            package = name
+        case _:
+            return None
+    if not last.startswith(f"{name}-") or not last.endswith(".tgz"):
+        return None
+    return npm_name(package), version_text(last[len(name) + 1 : -len(".tgz")])
+
+
+def written(text: str) -> frozenset[str]:
+    """A name as an operator writes it, as `ecosystem:name`: of both ecosystems, unless `pip:` or `npm:` stands before it."""
+    ecosystem, colon, name = text.strip().partition(":")
+    if not colon or ecosystem not in (PIP, NPM):
+        ecosystem, name = "", text.strip()
+    found = {f"{NPM}:{name}"} if ecosystem != PIP else set()
+    if ecosystem != NPM and not name.startswith("@"):
+        with contextlib.suppress(Refused):
+            found.add(f"{PIP}:{pip_name(name)}")
+    return frozenset(found)
 
 
 def wheel(filename: str, project: str) -> str | None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from bawn.packages.names import NPM
 from bawn.packages.policy import Version
 from bawn.packages.reasons import Refused
+from bawn.packages.versions import key, released
 
 FULL = "application/json"
 SHORT = "application/vnd.npm.install-v1+json"
@@ -27,7 +28,6 @@ _SHORT_FIELDS = frozenset(
      "bundledDependencies", "peerDependencies", "peerDependenciesMeta", "acceptDependencies", "bin", "directories",
      "dist", "engines", "os", "cpu", "libc", "funding", "hasInstallScript", "_hasShrinkwrap"}
 )  # fmt: skip
-_SEMVER = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?\Z")
 
 
 def read(body: bytes, package: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def shown(
         if version is None or not version.hashes or not may_see(version):
             continue
         kept = {key: value for key, value in said.items() if key in _SHORT_FIELDS} if short else dict(said)
-        tarball = f"{origin}/npm/-/files/{quote(package, safe='@')}/{quote(name)}.tgz"
+        tarball = f"{origin}/npm/{package}/-/{quote(version.filename)}"
         kept["dist"] = {**said["dist"], "tarball": tarball}
         if short and _scripts(said):
             kept["hasInstallScript"] = True
@@ -114,18 +114,27 @@ def _scripts(said: dict[str, Any]) -> bool:
 
 
 def _tags(said: object, versions: dict[str, Any]) -> dict[str, str]:
-    tags = {str(tag): str(name) for tag, name in said.items() if name in versions} if isinstance(said, dict) else {}
-    if "latest" not in tags and versions:
-        tags["latest"] = max(versions, key=_order)
+    """Those that still name something. `latest` goes back to what was there before, never on to what its authors hold back."""
+    said = said if isinstance(said, dict) else {}
+    tags = {str(tag): name for tag, name in said.items() if isinstance(name, str) and name in versions}
+    if "latest" not in tags and (found := _latest(said.get("latest"), versions)) is not None:
+        tags["latest"] = found
     return tags
 
 
-def _order(version: str) -> tuple[bool, int, int, int, str]:
-    """Releases above what comes before them; good enough to choose among what is left."""
-    match = _SEMVER.match(version)
-    if match is None:
-        return (False, 0, 0, 0, version)
-    return (match[4] is None, int(match[1]), int(match[2]), int(match[3]), match[4] or "")
+def _latest(hidden: object, versions: dict[str, Any]) -> str | None:
+    top = key(NPM, hidden) if isinstance(hidden, str) else None
+    keys = {name: found for name in versions if (found := key(NPM, name)) is not None}
+    earlier = {name for name in keys if top is None or keys[name] < top}
+    for group in (
+        {name for name in earlier if released(NPM, name) and not versions[name].get("deprecated")},
+        {name for name in earlier if released(NPM, name)},
+        earlier,
+        set(keys),
+    ):
+        if group:
+            return max(group, key=lambda name: keys[name])
+    return None
 
 
 def _moment(text: object) -> float | None:

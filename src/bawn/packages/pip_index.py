@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -23,6 +24,7 @@ JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "text/html"
 ACCEPT = f"{JSON}, {HTML};q=0.5"
 _HASHES = ("sha512", "sha384", "sha256")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 
 
 class Listed(Struct, frozen=True):
@@ -32,6 +34,8 @@ class Listed(Struct, frozen=True):
     requires_python: str = ""
     yanked: bool = False
     size: int | None = None
+    metadata: str = ""
+    """sha256 of the wheel's metadata, when the registry serves that alone (PEP 658)."""
 
 
 def read(body: bytes, kind: str, base: str, project: str, *, local: bool) -> list[Listed]:
@@ -72,6 +76,7 @@ def _from_json(said: dict[str, object], base: str, project: str, local: bool) ->
                 str(file.get("requires-python") or ""),
                 bool(file.get("yanked")),
                 size if isinstance(size, int) else None,
+                _metadata(file.get("core-metadata") or file.get("data-dist-info-metadata")),
             )
         )
     return found
@@ -87,7 +92,14 @@ def _from_link(link: dict[str, str], base: str, project: str, local: bool) -> Li
     kind, equals, digest = parts.fragment.partition("=")
     hashes = (f"{kind}:{digest.lower()}",) if equals and kind in _HASHES else ()
     made = Version(PIP, project, version, name, parts._replace(fragment="").geturl(), hashes, None, local)
-    return Listed(made, link.get("data-requires-python", ""), "data-yanked" in link)
+    metadata = (link.get("data-core-metadata") or link.get("data-dist-info-metadata") or "").partition("=")
+    digest = _metadata({metadata[0]: metadata[2]})
+    return Listed(made, link.get("data-requires-python", ""), "data-yanked" in link, None, digest)
+
+
+def _metadata(said: object) -> str:
+    digest = said.get("sha256") if isinstance(said, dict) else None
+    return digest.lower() if isinstance(digest, str) and _SHA256.match(digest) else ""
 
 
 def dates_url(index: str, project: str) -> str:
@@ -151,6 +163,7 @@ def written_json(project: str, listed: Sequence[Listed]) -> bytes:
             "yanked": each.yanked,
             **({"requires-python": each.requires_python} if each.requires_python else {}),
             **({"size": each.size} if each.size is not None else {}),
+            **({"core-metadata": {"sha256": each.metadata}} if each.metadata else {}),
             **({"upload-time": _text(each.version.published)} if each.version.published is not None else {}),
         }
         for each in listed
@@ -167,9 +180,23 @@ def written_html(project: str, listed: Sequence[Listed]) -> bytes:
         href = _own(each.version) + (f"#{digest.replace(':', '=')}" if digest else "")
         python = f' data-requires-python="{html.escape(each.requires_python)}"' if each.requires_python else ""
         yanked = ' data-yanked=""' if each.yanked else ""
+        yanked += f' data-core-metadata="sha256={each.metadata}"' if each.metadata else ""
         lines.append(f'<a href="{html.escape(href)}"{python}{yanked}>{html.escape(each.version.filename)}</a><br>')
     lines.append("</body></html>")
     return "\n".join(lines).encode()
+
+
+def written_refusal(project: str, refused: Refused) -> bytes:
+    """A page for pip, which prints why a page is refused to nobody: one version that says it, and that is refused as well."""
+    version = f"0+bawn.{refused.code.replace('_', '.')}"
+    filename = f"{project.replace('-', '_')}-{version}-py3-none-any.whl"
+    file = {"filename": filename, "url": f"/pypi/files/{project}/{filename}", "hashes": {}}
+    page = {"meta": {"api-version": "1.1"}, "name": project, "versions": [version], "files": [file]}
+    return json.dumps(page, separators=(",", ":")).encode()
+
+
+def is_refusal(filename: str) -> bool:
+    return "-0+bawn.packages." in filename
 
 
 def _own(version: Version) -> str:

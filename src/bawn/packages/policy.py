@@ -7,11 +7,14 @@ project first used it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from bawn.packages.reasons import Refused
+
+Find = Callable[[str, str, str], str | None]
+"""Of ecosystem, package and version: the id of the advisory that speaks against it."""
 
 DAY_S = 86_400.0
 OPEN, LOCKED = "open", "locked"
@@ -28,6 +31,11 @@ class Policy(Struct, frozen=True):
     cooldown_days: float = 7
     trust_undated: bool = False
     allow: frozenset[str] | None = None
+    """`ecosystem:name`; `npm:@scope/*` for a whole scope. None: every name."""
+    cooldown_exempt: frozenset[str] = frozenset()
+    """As in `allow`: packages whose young versions are visible."""
+    code_at_start: frozenset[str] = frozenset()
+    """As in `allow`: packages of which files may run code at every start of Python."""
     locks: frozenset[str] = frozenset()
     """Hashes that the project's lock files name: `sha256:<hex>`, `sha512:<hex>`, `sha1:<hex>`."""
 
@@ -48,8 +56,10 @@ class Version(Struct, frozen=True):
     """From a folder of the operator's own, whose age means nothing."""
 
 
-Advisories = Mapping[tuple[str, str], Mapping[str, str]]
-"""(ecosystem, package) → version or `*` → the id of what calls it malware."""
+def named(names: frozenset[str], ecosystem: str, package: str) -> bool:
+    """Whether a package is among names that the operator wrote."""
+    scope, slash, _ = package.partition("/")
+    return f"{ecosystem}:{package}" in names or (bool(slash) and f"{ecosystem}:{scope}/*" in names)
 
 
 def may_ask(policy: Policy | None, ecosystem: str, package: str) -> Policy:
@@ -57,14 +67,14 @@ def may_ask(policy: Policy | None, ecosystem: str, package: str) -> Policy:
     if policy is None or ecosystem not in policy.ecosystems:
         who = f"The container {policy.name}" if policy is not None else "This container"
         raise Refused("packages.not_allowed", f"{who} may not install packages with {ecosystem}.", name=package)
-    if policy.allow is not None and package not in policy.allow:
+    if policy.allow is not None and not named(policy.allow, ecosystem, package):
         raise Refused("packages.not_approved", f"{package} is not among the approved packages.", name=package)
     return policy
 
 
 def young(policy: Policy, version: Version, now: float) -> bool:
     """Whether a version is too young to be seen."""
-    if version.local:
+    if version.local or named(policy.cooldown_exempt, version.ecosystem, version.package):
         return False
     if version.published is None:
         return not policy.trust_undated
@@ -87,16 +97,18 @@ def nothing_left(policy: Policy, package: str) -> Refused:
     return Refused("packages.young", sentence, name=package)
 
 
-def judge(policy: Policy, version: Version, now: float, advisories: Advisories) -> None:
-    """Refused for what may not be installed, though somebody asks for exactly it."""
+def judge(policy: Policy, version: Version, now: float, find: Find, starts: str = "") -> None:
+    """Refused for what may not be installed, though somebody asks for exactly it. `starts`: what of it would run unasked."""
     about = {"name": version.package, "version": version.version}
     told = f"{version.package} {version.version}"
-    known = advisories.get((version.ecosystem, version.package), {})
-    if id_ := known.get(version.version) or known.get("*"):
-        raise Refused("packages.malware", f"{told} is known as malware ({id_}).", **about)
+    if id_ := find(version.ecosystem, version.package, version.version):
+        what = "malware" if id_.startswith("MAL-") else "vulnerable"
+        raise Refused("packages.malware", f"{told} is known as {what} ({id_}).", **about)
     if young(policy, version, now):
         raise Refused(
             "packages.young", f"{told} is younger than {policy.cooldown_days:g} days, or of unknown age.", **about
         )
     if policy.mode == LOCKED and not any(each in policy.locks for each in version.hashes):
         raise Refused("packages.not_locked", f"{told} is not named by a hash in the project's lock file.", **about)
+    if starts and not named(policy.code_at_start, version.ecosystem, version.package):
+        raise Refused("packages.starts_code", f"{told} was refused: {starts}.", **about)

@@ -25,9 +25,21 @@ class Packages(Section):
     trust_undated: bool = Field(
         default=False, description="Whether versions are visible of which the registry does not say how old they are."
     )
-    allow: tuple[str, ...] | None = Field(default=None, description="Only these names; none said means every name.")
+    allow: tuple[str, ...] | None = Field(
+        default=None,
+        description="Only these names (`name`, `pip:name`, `npm:name`, `@scope/*`); none said means every name.",
+    )
     advisories: str | None = Field(
         default=None, description="A folder or zip of OSV files; what they call malware (`MAL-…`) is refused."
+    )
+    advisories_all: bool = Field(
+        default=False, description="Whether files that the other advisories speak against are refused as well."
+    )
+    cooldown_exempt: tuple[str, ...] = Field(
+        default=(), description="Packages whose young versions are visible, such as your own."
+    )
+    code_at_start: tuple[str, ...] = Field(
+        default=(), description="Packages whose wheels may run code at every start of Python."
     )
     disk_bytes: int = Field(
         default=20 * 2**30, ge=2**20, description="Size of the cache; the longest unused goes first."
