@@ -137,6 +137,7 @@ class Shop:
     refusals: list[Refused] = field(default_factory=list)
     unable: bool = False
     folder: Path = Path()
+    upstreams: dict[str, Upstream] = field(default_factory=dict)
 
     def allow(self, uuid: str = ONE, **more: Any) -> None:
         more.setdefault("ecosystems", frozenset({"pip", "npm"}))
@@ -201,7 +202,7 @@ async def shop(registry: Registry, tmp_path: Path) -> AsyncIterator[Shop]:
 
     mirror = Mirror(upstreams, registries, tmp_path / "kept", shelf, record, "http://127.0.0.1")
     doors = Doors(mirror, standing, lambda uuid, refused: made.refusals.append(refused))
-    made = Shop(mirror, doors, registry, shelf, folder=tmp_path / "kept")
+    made = Shop(mirror, doors, registry, shelf, folder=tmp_path / "kept", upstreams=upstreams)
     for uuid in (ONE, TWO):
         listener = socket.create_server(("127.0.0.1", 0))
         made.ports[uuid] = listener.getsockname()[1]

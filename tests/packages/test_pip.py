@@ -126,7 +126,9 @@ async def test_a_wheel_that_would_run_or_reach_out_is_refused(
 
 async def test_a_pth_file_that_only_names_a_folder_is_fine(shop: Shop, tmp_path: Path) -> None:
     shop.allow()
-    shop.wheel("tool", ("1.0", OLD), data={"1.0": wheel("tool", "1.0", {"tool.pth": b"tool_lib\n", "tool_lib/more.py": b""})})
+    shop.wheel(
+        "tool", ("1.0", OLD), data={"1.0": wheel("tool", "1.0", {"tool.pth": b"tool_lib\n", "tool_lib/more.py": b""})}
+    )
     code, said = await pip(shop, tmp_path / "lib", "tool")
     assert code == 0, said
 

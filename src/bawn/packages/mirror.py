@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -267,7 +267,7 @@ class Mirror:
         said = next((each.partition(":")[2] for each in version.hashes if each.startswith("sha256:")), None)
         kept = await self._shelf.found(name, said, lambda path: look(path, package))
         if kept is None or not wanted <= set(kept.hashes):
-            pieces: AsyncIterator[bytes] = self._upstreams[version.ecosystem].file(version.url, local=version.local)
+            pieces = self._upstreams[version.ecosystem].file(version.url, local=version.local)
             kept = await self._shelf.take(name, pieces, version.hashes, lambda path: look(path, package))
         self._kept[name] = kept
         return kept

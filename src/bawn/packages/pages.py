@@ -73,10 +73,10 @@ class Pages:
         try:
             first, _, packed = path.read_bytes().partition(b"\n")
             told = json.loads(first)
-            page = Page(zlib.decompress(packed), str(told["kind"]), str(told["url"]))
+            page, digest = Page(zlib.decompress(packed), str(told["kind"]), str(told["url"])), told["sha256"]
         except (FileNotFoundError, ValueError, KeyError, TypeError, zlib.error):
             return None
-        if hashlib.sha256(page.body).hexdigest() != told["sha256"]:
+        if hashlib.sha256(page.body).hexdigest() != digest:
             return None
         os.utime(path)
         return page

@@ -9,12 +9,13 @@ disk is to be smaller.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -101,20 +102,22 @@ class Shelf:
         starts = look(self._files / sha256)
         return Kept(sha256, tuple(f"{kind}:{each.hexdigest()}" for kind, each in hashes.items()), starts)
 
-    async def take(self, name: str, pieces: AsyncIterator[bytes], wanted: Iterable[str], look: Look) -> Kept:
+    async def take(self, name: str, pieces: AsyncGenerator[bytes], wanted: Iterable[str], look: Look) -> Kept:
         """Keeps a file. Refused when it is not what the registry said, or `look` refuses."""
         path = self._coming / secrets.token_hex(16)
         hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in _ALGORITHMS}
         size = 0
         try:
             with path.open("xb") as file:
-                async for piece in pieces:
-                    size += len(piece)
-                    if size > self.limit_bytes:
-                        raise Refused("packages.unavailable", "The file is larger than the whole cache may be.")
-                    for each in hashes.values():
-                        each.update(piece)
-                    await asyncio.to_thread(file.write, piece)
+                # Closed by hand: a generator that is left half-way would keep its connection.
+                async with contextlib.aclosing(pieces):
+                    async for piece in pieces:
+                        size += len(piece)
+                        if size > self.limit_bytes:
+                            raise Refused("packages.unavailable", "The file is larger than the whole cache may be.")
+                        for each in hashes.values():
+                            each.update(piece)
+                        await asyncio.to_thread(file.write, piece)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
             made = tuple(f"{kind}:{each.hexdigest()}" for kind, each in hashes.items())
