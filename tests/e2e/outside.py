@@ -69,8 +69,19 @@ def outside(place: Path) -> Iterator[Outside]:
                 _run("nsenter", "--target", str(pid), "--net", "--", "ip", *words)
         _certificates(place)
         hosts = place / "hosts"
-        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{FAR} {name}\n" for name in NAMES))
-        line = f"mount --bind {hosts} /etc/hosts && mount -t tmpfs none /etc/ssl/certs && cp {place}/ca.pem /etc/ssl/certs/ca-certificates.crt && cp {place}/ca.pem /etc/ssl/certs/$(openssl x509 -hash -noout -in {place}/ca.pem).0 && chmod 755 /etc/ssl/certs"  # noqa: E501 - one shell line
+        # Also with the last dot, by which the proxy asks, so that no search domain makes another name of one.
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{FAR} {name} {name}.\n" for name in NAMES))
+        hosts.chmod(0o644)  # the proxy is another user
+        trusted = "/etc/ssl/certs"
+        line = " && ".join(
+            (
+                f"mount --bind {hosts} /etc/hosts",
+                f"mount -t tmpfs -o mode=755 none {trusted}",
+                f"cp {place}/ca.pem {trusted}/ca-certificates.crt",
+                f"cp {place}/ca.pem {trusted}/$(openssl x509 -hash -noout -in {place}/ca.pem).0",
+                f"chmod a+r {trusted}/*",
+            )
+        )
         _run("nsenter", "--target", str(near), "--mount", "--", "sh", "-c", line)
         record = place / "outside.jsonl"
         argv = ["nsenter", "--target", str(far), "--net", "--", sys.executable, str(SERVER), str(place), str(record)]
