@@ -14,6 +14,10 @@ import httpx
 import pytest
 from tests.packages.conftest import OLD, ONE, Shop, tarball
 
+from bawn.packages.locks import hashes
+from bawn.packages.names import written
+from bawn.sandbox.client_config import client_environment
+
 NOW = "2999-01-01T00:00:00Z"
 
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
@@ -26,9 +30,10 @@ async def npm(shop: Shop, folder: Path, *words: str) -> tuple[int, str]:
         folder / "package.json"
     ).exists() else None
     environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "npm_config_registry": f"{shop.url()}/npm/",
-        "npm_config_ignore_scripts": "true", "npm_config_update_notifier": "false", "npm_config_audit": "false",
-        "npm_config_cache": str(folder / ".cache"),
+        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **client_environment(),
+        "NPM_CONFIG_REGISTRY": f"{shop.url()}/npm/", "NPM_CONFIG_CACHE": str(folder / ".cache"),
+        "NPM_CONFIG_USERCONFIG": "/dev/null", "NPM_CONFIG_AUDIT": "false", "NPM_CONFIG_UPDATE_NOTIFIER": "false",
+        "NPM_CONFIG_FETCH_RETRIES": "0",
     }  # fmt: skip
     done = await asyncio.to_thread(
         subprocess.run,
@@ -152,3 +157,107 @@ async def test_the_hosts_token_goes_to_its_registry_and_never_inside(shop: Shop)
     assert "npm-token-of-the-host" not in answer.text + str(answer.headers)
     assert shop.registry.asked[0][1]["authorization"] == "Bearer npm-token-of-the-host"
     assert ONE in shop.policies
+
+
+# Lock files
+
+
+def locked_elsewhere(shop: Shop, folder: Path, registry: str) -> None:
+    """A project whose lock file was made with another registry, by whose addresses npm asks."""
+    folder.mkdir()
+    names = {"tool": "tool", "other": "@scope/other"}
+    packages: dict[str, object] = {
+        "": {"name": "x", "version": "1.0.0", "dependencies": dict.fromkeys(names.values(), "1.0.0")}
+    }
+    for name in names.values():
+        dist = json.loads(shop.registry.pages[f"/{name}"])["versions"]["1.0.0"]["dist"]
+        resolved = f"{registry}{name}/-/{name.rpartition('/')[2]}-1.0.0.tgz"
+        packages[f"node_modules/{name}"] = {"version": "1.0.0", "resolved": resolved, "integrity": dist["integrity"]}
+    lock = {"name": "x", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": packages}
+    (folder / "package.json").write_text(json.dumps(packages[""]))
+    (folder / "package-lock.json").write_text(json.dumps(lock))
+
+
+@needs_npm
+@pytest.mark.parametrize(
+    "elsewhere", ["https://registry.invalid/", "https://mirror.invalid/repository/all/", "http://10.0.0.1:4873/"]
+)
+async def test_npm_installs_from_a_lock_file_that_was_made_elsewhere(
+    shop: Shop, tmp_path: Path, elsewhere: str
+) -> None:
+    for name in ("tool", "@scope/other", "else"):
+        shop.package(name, ("1.0.0", OLD), ("1.1.0", OLD))
+    locked_elsewhere(shop, tmp_path / "work", elsewhere)
+    shop.allow(mode="locked", locks=hashes((tmp_path / "work/package-lock.json").read_text()))
+    code, said = await npm(shop, tmp_path / "work", "ci")
+    assert code == 0, said
+    assert {(each.package, each.version) for each in shop.served} == {("tool", "1.0.0"), ("@scope/other", "1.0.0")}
+    assert shop.refusals == []
+    code, said = await npm(shop, tmp_path / "more", "install", "else")
+    assert code != 0
+    assert "lock file" in said
+
+
+@needs_npm
+async def test_a_lock_file_that_is_made_inside_binds_nobody_to_the_mirror(shop: Shop, tmp_path: Path) -> None:
+    shop.allow()
+    shop.package("tool", ("1.0.0", OLD))
+    assert (await npm(shop, tmp_path / "work", "install", "tool"))[0] == 0
+    lock = (tmp_path / "work/package-lock.json").read_text()
+    assert "sha512-" in lock
+    assert shop.url() not in lock
+
+
+@needs_npm
+async def test_npm_refuses_a_lock_file_whose_hash_is_of_something_else(shop: Shop, tmp_path: Path) -> None:
+    for name in ("tool", "@scope/other"):
+        shop.package(name, ("1.0.0", OLD))
+    locked_elsewhere(shop, tmp_path / "work", "https://registry.invalid/")
+    locks = hashes((tmp_path / "work/package-lock.json").read_text())
+    shop.package("tool", ("1.0.0", OLD), data={"1.0.0": tarball("tool", "1.0.0", {"description": "changed"})})
+    shop.allow(mode="locked", locks=locks)
+    code, said = await npm(shop, tmp_path / "work", "ci")
+    assert code != 0
+    assert "packages.not_locked" in said
+
+
+@pytest.mark.parametrize(
+    ("tags", "versions", "latest"),
+    [
+        ({"latest": "3.0.0"}, ["1.0.0", "2.0.0"], "2.0.0"),
+        ({"latest": "1.9.1", "next": "2.0.0"}, ["1.9.0", "2.0.0"], "1.9.0"),
+        ({"latest": "2.0.0"}, ["1.0.0", "2.0.0-rc.1"], "1.0.0"),
+        ({"latest": "1.0.0"}, ["2.0.0-rc.1"], "2.0.0-rc.1"),
+        ({}, ["1.10.0", "1.9.0"], "1.10.0"),
+    ],
+)
+async def test_latest_goes_back_and_never_on_to_what_its_authors_hold_back(
+    shop: Shop, tags: dict[str, str], versions: list[str], latest: str
+) -> None:
+    shop.allow()
+    hidden = set(tags.values()) - set(versions)
+    shop.package("tool", *((each, OLD) for each in versions), *((each, NOW) for each in hidden))
+    document = json.loads(shop.registry.pages["/tool"])
+    document["dist-tags"] = tags
+    shop.registry.put("/tool", json.dumps(document).encode(), "application/json")
+    shown = (await get(shop, "/npm/tool")).json()
+    assert shown["dist-tags"]["latest"] == latest
+    assert set(shown["dist-tags"].values()) <= set(shown["versions"])
+
+
+async def test_approved_names_of_npm_are_taken_letter_by_letter(shop: Shop) -> None:
+    for name in ("my.tool", "my-tool", "@own/a"):
+        shop.package(name, ("1.0.0", OLD))
+    shop.allow(allow=written("my.tool") | written("@own/*"))
+    assert (await get(shop, "/npm/my.tool")).status_code == 200
+    assert (await get(shop, "/npm/@own%2fa")).status_code == 200
+    for name in ("my-tool", "@other%2fa"):
+        assert (await get(shop, f"/npm/{name}")).headers["x-bawn-reason"] == "packages.not_approved"
+
+
+async def test_a_package_may_be_exempt_from_the_cooldown(shop: Shop) -> None:
+    shop.package("@own/a", ("1.0.0", NOW))
+    shop.package("tool", ("1.0.0", NOW))
+    shop.allow(cooldown_exempt=written("@own/*"))
+    assert (await get(shop, "/npm/@own%2fa")).status_code == 200
+    assert (await get(shop, "/npm/tool")).headers["x-bawn-reason"] == "packages.young"

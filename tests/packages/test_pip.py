@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.packages.conftest import OLD, ONE, TWO, Shop, sha256, wheel
 
 from bawn.packages.advisories import Advisories, Affected
+from bawn.packages.locks import hashes
+from bawn.packages.names import written
+from bawn.sandbox.client_config import client_environment
 
 NOW = "2999-01-01T00:00:00Z"
 
 
 async def pip(shop: Shop, target: Path, *words: str, uuid: str = ONE) -> tuple[int, str]:
     """The real pip, which knows nothing but the mirror."""
-    argv = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--isolated",
-        "install",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--no-cache-dir",
-    ]
-    argv += ["--index-url", f"{shop.url(uuid)}/pypi/simple/", "--target", str(target), *words]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(target.parent), "PIP_CONFIG_FILE": "/dev/null"}
+    argv = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--target", str(target), *words]
+    environment = {
+        "PATH": "/usr/bin:/bin", "HOME": str(target.parent), "PIP_CONFIG_FILE": "/dev/null", **client_environment(),
+        "PIP_INDEX_URL": f"{shop.url(uuid)}/pypi/simple/", "PIP_RETRIES": "0",
+    }  # fmt: skip
     done = await asyncio.to_thread(
         subprocess.run, argv, capture_output=True, text=True, check=False, env=environment, timeout=60
     )
@@ -264,3 +263,115 @@ async def test_requests_that_no_client_sends_are_refused(shop: Shop, request_: b
     writer.write(request_)
     assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+
+
+# What pip says when it was refused
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "wanted"),
+    [
+        ({"ecosystems": frozenset({"npm"})}, "tool", "bawn egress allow"),
+        ({"allow": frozenset({"pip:other"})}, "tool", "packages.allow"),
+        ({"cooldown_days": 3000.0, "trust_undated": False}, "tool", "younger than 3000 days"),
+        ({"mode": "locked"}, "tool", "lock file"),
+        ({"mode": "locked"}, "tool>=1", "bawn.packages.not.locked"),
+        ({"cooldown_days": 3000.0}, "tool==1.0", "bawn.packages.young"),
+    ],
+)
+async def test_pip_prints_why_a_package_shows_no_version(
+    shop: Shop, tmp_path: Path, more: dict[str, Any], words: str, wanted: str
+) -> None:
+    shop.allow(**more)
+    shop.wheel("tool", ("1.0", "2023-01-01T00:00:00Z"))
+    code, said = await pip(shop, tmp_path / "lib", words)
+    assert code != 0
+    assert wanted in said
+    assert shop.served == []
+
+
+async def test_only_pip_is_told_by_a_version_that_there_is_none(shop: Shop) -> None:
+    shop.allow(mode="locked")
+    shop.wheel("tool", ("1.0", OLD))
+    kind = "application/vnd.pypi.simple.v1+json"
+    assert (await get(shop, "/pypi/simple/tool/", accept=kind)).status_code == 403
+    shop.allow()
+    made_up = "/pypi/files/tool/tool-0+bawn.packages.not.locked-py3-none-any.whl"
+    assert (await get(shop, made_up)).status_code == 404
+
+
+# Metadata alone
+
+
+def with_metadata(shop: Shop, text: bytes, told: bytes | None = None) -> None:
+    shop.wheel("tool", ("1.0", OLD), ("1.1", NOW))
+    page = json.loads(shop.registry.pages["/simple/tool/"])
+    for file in page["files"]:
+        file["core-metadata"] = {"sha256": sha256(text if told is None else told)}
+        shop.registry.put(f"/files/{file['filename']}.metadata", text)
+    shop.registry.put("/simple/tool/", json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+
+
+async def test_metadata_is_served_alone_for_what_may_be_installed(shop: Shop) -> None:
+    shop.allow()
+    text = b"Metadata-Version: 2.1\nName: tool\nVersion: 1.0\n"
+    with_metadata(shop, text)
+    path = "/pypi/files/tool/tool-1.0-py3-none-any.whl.metadata"
+    for _ in range(2):
+        assert (await get(shop, path)).content == text
+    assert shop.registry.count(path.replace("/pypi/files/tool/", "/files/")) == 1
+    assert f'data-core-metadata="sha256={sha256(text)}"' in (await get(shop, "/pypi/simple/tool/")).text
+    young = await get(shop, path.replace("1.0", "1.1"))
+    assert young.headers["x-bawn-reason"] == "packages.young"
+    assert shop.served == []
+
+
+async def test_metadata_that_is_not_what_the_registry_said_is_refused(shop: Shop) -> None:
+    shop.allow()
+    with_metadata(shop, b"Name: tool\n", b"Name: other\n")
+    refused = await get(shop, "/pypi/files/tool/tool-1.0-py3-none-any.whl.metadata")
+    assert refused.headers["x-bawn-reason"] == "packages.changed"
+
+
+@pytest.mark.skipif(
+    tuple(map(int, version("pip").split(".")[:2])) < (23, 1), reason="this pip does not ask for metadata alone"
+)
+async def test_pip_needs_no_wheel_that_it_does_not_install(shop: Shop, tmp_path: Path) -> None:
+    """Of two versions the newer one needs something that is not there."""
+    shop.allow()
+    shop.wheel("tool", ("1.0", OLD), ("2.0", OLD))
+    page = json.loads(shop.registry.pages["/simple/tool/"])
+    for file, needs in zip(page["files"], ("", "Requires-Dist: absent\n"), strict=True):
+        number = file["filename"].split("-")[1]
+        text = f"Metadata-Version: 2.1\nName: tool\nVersion: {number}\n{needs}".encode()
+        file["core-metadata"] = {"sha256": sha256(text)}
+        shop.registry.put(f"/files/{file['filename']}.metadata", text)
+    shop.registry.put("/simple/tool/", json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+    code, said = await pip(shop, tmp_path / "lib", "tool")
+    assert code == 0, said
+    assert "tool-1.0" in said
+
+
+async def test_pip_checks_hashes_of_a_lock_file_by_the_mirror(shop: Shop, tmp_path: Path) -> None:
+    shop.wheel("tool", ("1.0", OLD), ("1.1", OLD))
+    digest = sha256(shop.registry.pages["/files/tool-1.0-py3-none-any.whl"])
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"tool==1.0 \\\n    --hash=sha256:{digest}\n")
+    shop.allow(mode="locked", locks=hashes(lock.read_text()))
+    code, said = await pip(shop, tmp_path / "lib", "--require-hashes", "-r", str(lock))
+    assert code == 0, said
+
+
+async def test_nothing_is_served_while_advisories_cannot_be_read(shop: Shop) -> None:
+    shop.allow()
+    shop.wheel("tool", ("1.0", OLD))
+    shop.mirror.advisories = None
+    refused = await get(shop, "/pypi/files/tool/tool-1.0-py3-none-any.whl")
+    assert refused.headers["x-bawn-reason"] == "packages.unavailable"
+
+
+def test_names_mean_both_ecosystems_unless_they_say_one() -> None:
+    assert written("My.Tool") == {"pip:my-tool", "npm:My.Tool"}
+    assert written("pip:My_Tool") == {"pip:my-tool"}
+    assert written("npm:my.tool") == {"npm:my.tool"}
+    assert written("@own/*") == {"npm:@own/*"}

@@ -8,13 +8,12 @@ Standard library only: the supervisor reads this room.
 
 from __future__ import annotations
 
+from bawn.sandbox.client_config import client_environment
 from bawn.sandbox.furnishing import HOME
 from bawn.terms.door import PLACES, DoorKind
 
 _EGRESS = PLACES[DoorKind.EGRESS]
-_PACKAGES = PLACES[DoorKind.PACKAGES]
 PROXY = f"http://{_EGRESS.hostname}:{_EGRESS.port}"
-_MIRROR = f"http://{_PACKAGES.hostname}"
 
 CA_BUNDLE = f"{HOME}/.bawn/ca.pem"
 """The image's own authorities and the proxy's of this boot, in one file."""
@@ -44,9 +43,5 @@ def egress_environment() -> dict[str, str]:
         "CURL_CA_BUNDLE": CA_BUNDLE,
         "GIT_SSL_CAINFO": CA_BUNDLE,
         "NODE_EXTRA_CA_CERTS": CA_BUNDLE,
-        "PIP_INDEX_URL": f"{_MIRROR}/pypi/simple/",
-        "PIP_TRUSTED_HOST": _PACKAGES.hostname,
-        "PIP_ONLY_BINARY": ":all:",
-        "NPM_CONFIG_REGISTRY": f"{_MIRROR}/npm/",
-        "NPM_CONFIG_IGNORE_SCRIPTS": "true",
+        **client_environment(),
     }
