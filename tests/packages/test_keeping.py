@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ async def test_memory_holds_only_so_much() -> None:
         return Reading(number, 3000)
 
     for number in (1, 2, 1, 3, 1):
-        assert (await memory.get(str(number), lambda number=number: ask(number))).value == number
+        assert (await memory.get(str(number), partial(ask, number))).value == number
     assert asked == [1, 2, 3]
 
 
