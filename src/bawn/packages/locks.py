@@ -11,8 +11,10 @@ import binascii
 import re
 
 NAMES = (
-    "requirements.txt", "requirements.lock", "requirements-dev.txt", "requirements/runtime.txt", "requirements/dev.txt",
-    "pylock.toml", "uv.lock", "poetry.lock", "package-lock.json", "npm-shrinkwrap.json",
+    "requirements.txt", "requirements.lock", "requirements-dev.txt", "requirements-test.txt", "constraints.txt",
+    "requirements/base.txt", "requirements/runtime.txt", "requirements/dev.txt", "requirements/test.txt",
+    "pylock.toml", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock",
+    "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock",
 )  # fmt: skip
 """Beneath the workspace."""
 _HEX = re.compile(r"\b(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\b")
