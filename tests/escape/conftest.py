@@ -11,7 +11,18 @@ from tests.escape.grounds import GROUNDS, Ground, lacking
 from tests.supervisor.yard import Yard, open_yard
 
 
-@pytest.fixture(scope="session", params=GROUNDS, ids=str)
+SHORT = ("crun", "")
+"""The grounds of every run: crun and bubblewrap. With runc and gVisor, which take longer, the long run tries them all."""
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(each, marks=() if each.program in SHORT and each.runtime != "runsc" else pytest.mark.slow)
+        for each in GROUNDS
+    ],
+    ids=str,
+)
 def ground(request: pytest.FixtureRequest) -> Ground:
     found: Ground = request.param
     if not found.ordinary and os.geteuid() != 0:
