@@ -10,7 +10,6 @@ import pytest
 from tests.escape.grounds import GROUNDS, Ground, lacking
 from tests.supervisor.yard import Yard, open_yard
 
-
 SHORT = ("crun", "")
 """The grounds of every run: crun and bubblewrap. With runc and gVisor, which take longer, the long run tries them all."""
 
