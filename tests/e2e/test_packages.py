@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.e2e.installation import Container, Installation, until
@@ -45,6 +48,36 @@ def test_a_container_with_a_task_installs_from_its_lock_file_alone(yard: Install
     try:
         yard.done("egress", "allow", box.name, "@npm")
         refused = box.sh("cd /tmp && npm install minimist")
+        assert refused.code != 0
+        assert "lock" in refused.out + refused.err
+    finally:
+        yard.bawn("containers", "delete", box.name)
+
+
+def test_a_container_with_a_task_installs_what_its_projects_lock_files_name(
+    yard: Installation, runtime: str, workspace: Path
+) -> None:
+    """The lock file is made by this machine's own npm; another is longer than what a line between processes takes at once."""
+    made = shutil.which("npm") and subprocess.run(
+        ["npm", "install", "--package-lock-only", "--omit-lockfile-registry-resolved=false", "minimist"],
+        cwd=workspace, capture_output=True, check=False, timeout=100,
+    )  # fmt: skip
+    if not made or made.returncode:
+        pytest.skip("this machine has no npm, or its registry cannot be reached")
+    assert '"resolved"' in (workspace / "package-lock.json").read_text()
+    many = (f"tool-{number}==1 --hash=sha256:{number:064x}\n" for number in range(5000))
+    (workspace / "requirements.txt").write_text("".join(many))
+    further = ("--task", "install", "--mount", str(workspace), "--workspace", "copy")
+    box = yard.box(f"locked-{runtime}", runtime, "agent", *further)
+    try:
+        for preset in ("@npm", "@pip"):
+            yard.done("egress", "allow", box.name, preset)
+        said = box.sh("cd /workspace && npm ci && node -e 'require(\"minimist\")'")
+        assert said.code == 0, said
+        refused = box.sh("cd /workspace && npm install ms")
+        assert refused.code != 0
+        assert "lock" in refused.out + refused.err
+        refused = box.sh("python3 -m venv ~/venv && ~/venv/bin/pip install six")
         assert refused.code != 0
         assert "lock" in refused.out + refused.err
     finally:
