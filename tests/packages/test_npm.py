@@ -246,12 +246,13 @@ async def test_latest_goes_back_and_never_on_to_what_its_authors_hold_back(
 
 
 async def test_approved_names_of_npm_are_taken_letter_by_letter(shop: Shop) -> None:
-    for name in ("my.tool", "my-tool", "@own/a"):
+    for name in ("my.tool", "my-tool", "JSONTool", "jsontool", "@own/a"):
         shop.package(name, ("1.0.0", OLD))
-    shop.allow(allow=written("my.tool") | written("@own/*"))
+    shop.allow(allow=written("my.tool") | written("@own/*") | written("JSONTool"))
+    assert (await get(shop, "/npm/JSONTool")).status_code == 200
     assert (await get(shop, "/npm/my.tool")).status_code == 200
     assert (await get(shop, "/npm/@own%2fa")).status_code == 200
-    for name in ("my-tool", "@other%2fa"):
+    for name in ("my-tool", "jsontool", "@other%2fa"):
         assert (await get(shop, f"/npm/{name}")).headers["x-bawn-reason"] == "packages.not_approved"
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from tests.packages.conftest import OLD, ONE, TWO, Shop, sha256, wheel
 
 from bawn.packages.advisories import Advisories, Affected
 from bawn.packages.locks import hashes
 from bawn.packages.names import written
+from bawn.packages.settings import Packages
 from bawn.sandbox.client_config import client_environment
 
 NOW = "2999-01-01T00:00:00Z"
@@ -375,3 +377,7 @@ def test_names_mean_both_ecosystems_unless_they_say_one() -> None:
     assert written("pip:My_Tool") == {"pip:my-tool"}
     assert written("npm:my.tool") == {"npm:my.tool"}
     assert written("@own/*") == {"npm:@own/*"}
+    for none in ("", "npm:", "pip:@own/a", "a b", "../x", "npm:../x", "@/*", "@own/*/x"):
+        assert written(none) == frozenset(), none
+        with pytest.raises(ValidationError):
+            Packages(allow=(none,))

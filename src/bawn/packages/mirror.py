@@ -7,6 +7,7 @@ goes to a container.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import time
@@ -33,6 +34,8 @@ from bawn.packages.sources import Memory, Reading, read
 from bawn.packages.upstream import Upstream, local_path
 
 _METADATA_LIMIT = 4 * 2**20
+_FOUND_OUT = 50_000
+"""Files of which it is remembered what was found out about them."""
 
 Record = Callable[[Policy, Version, str], Awaitable[None]]
 """Told of a file that is about to be served, with its sha256; returns when that is on record."""
@@ -190,7 +193,8 @@ class Mirror:
                 return True
             return False
 
-        page = npm_index.shown(document.value, package, self._origin, may_see, short=short)
+        # Beside the loop: documents of thousands of versions take a good part of a second.
+        page = await asyncio.to_thread(npm_index.shown, document.value, package, self._origin, may_see, short=short)
         if document.value["versions"] and not seen:
             raise nothing_left(allowed, package)
         return Shown(page, document.stale)
@@ -269,6 +273,8 @@ class Mirror:
         if kept is None or not wanted <= set(kept.hashes):
             pieces = self._upstreams[version.ecosystem].file(version.url, local=version.local)
             kept = await self._shelf.take(name, pieces, version.hashes, lambda path: look(path, package))
+        if len(self._kept) >= _FOUND_OUT:
+            del self._kept[next(iter(self._kept))]
         self._kept[name] = kept
         return kept
 

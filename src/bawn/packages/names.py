@@ -11,7 +11,9 @@ from bawn.packages.reasons import Refused
 PIP, NPM = "pip", "npm"
 
 _PIP = re.compile(r"[a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?\Z")
-_NPM = re.compile(r"(@[a-z0-9~_-][a-z0-9._~-]{0,100}/)?[a-z0-9~_-][a-zA-Z0-9._~-]{0,150}\Z")
+_NPM = re.compile(r"(@[a-z0-9~_-][a-z0-9._~-]{0,100}/)?[a-zA-Z0-9~_-][a-zA-Z0-9._~-]{0,150}\Z")
+"""Old packages have large letters, which mean another package than small ones."""
+_SCOPE = re.compile(r"@[a-z0-9~_-][a-z0-9._~-]{0,100}/\*\Z")
 _WHEEL = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[A-Za-z0-9.!+_]+)(-[0-9][A-Za-z0-9._]*)?"
     r"-[A-Za-z0-9._]+-[A-Za-z0-9._]+-[A-Za-z0-9._]+\.whl\Z"
@@ -62,7 +64,9 @@ def written(text: str) -> frozenset[str]:
     ecosystem, colon, name = text.strip().partition(":")
     if not colon or ecosystem not in (PIP, NPM):
         ecosystem, name = "", text.strip()
-    found = {f"{NPM}:{name}"} if ecosystem != PIP else set()
+    found = set()
+    if ecosystem != PIP and (_NPM.match(name) or _SCOPE.match(name)):
+        found.add(f"{NPM}:{name}")
     if ecosystem != NPM and not name.startswith("@"):
         with contextlib.suppress(Refused):
             found.add(f"{PIP}:{pip_name(name)}")

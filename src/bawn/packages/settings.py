@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bawn.config.section import Section
+from bawn.packages.names import written
 
 
 class Mode(StrEnum):
@@ -44,3 +45,11 @@ class Packages(Section):
     disk_bytes: int = Field(
         default=20 * 2**30, ge=2**20, description="Size of the cache; the longest unused goes first."
     )
+
+    @field_validator("allow", "cooldown_exempt", "code_at_start")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            if not written(name):
+                raise ValueError("one of these is not the name of a package")
+        return names
