@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-all lint types bench lock clean
+.PHONY: help setup compiled demo test test-all lint types bench lock clean
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -10,6 +10,9 @@ setup: build/setup.stamp ## system packages, .venv from the hash-pinned lock, ba
 build/setup.stamp: scripts/setup requirements/dev.txt pyproject.toml
 	@scripts/setup
 	@mkdir -p build && touch $@
+
+compiled: setup ## the gateway's hot path as machine code, if a source was changed since `make setup`
+	@$(BIN)/python -m bawn.app.compile --needed
 
 demo: setup ## a real agent in a container without a key and without a network
 	@$(BIN)/python demo/run.py
@@ -28,7 +31,7 @@ lint: setup
 types: setup
 	@$(BIN)/mypy
 
-bench: setup ## measure, print the table, write build/bench.json and docs/benchmarks.md
+bench: compiled ## measure, print the table, write build/bench.json and docs/benchmarks.md
 	@$(BIN)/python -m bench.run --docs
 
 lock: ## renew the lock files (needs uv on the PATH)

@@ -131,7 +131,12 @@ async def test_the_bytes_of_the_client_reach_the_provider_but_for_the_model(yard
 
 
 async def test_nothing_of_the_clients_head_passes_but_what_is_listed(yard: Yard, scripted: Path) -> None:
-    headers = {"x-forwarded-for": "1.2.3.4", "cookie": "a=b", "x-evil": "1", "anthropic-beta": "fine-1"}
+    headers = {
+        "x-forwarded-for": "1.2.3.4",
+        "cookie": "a=b",
+        "x-evil": "1",
+        "anthropic-beta": "effort-2025-11-24, files-api-2025-04-14",
+    }
     async with yard.client() as client:
         await client.post("/v1/chat/completions", json=CHAT, headers=headers)
     seen = last_request(scripted)

@@ -2,6 +2,10 @@
 
 import sys
 
-from bawn.app.main import main
+from bawn.app import compiled
 
-sys.exit(main())
+if __name__ == "__main__":
+    compiled.use()
+    from bawn.app.main import main  # after that, since it imports what was built
+
+    sys.exit(main())

@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
-from msgspec import Struct
-
 from bawn.errors import Fault
 from bawn.gateway.call import RawCall
 from bawn.identity.registry import Standing
 from bawn.terms.clock import Clock
 from bawn.terms.door import Door
 from bawn.terms.principal import Container
+from bawn.terms.value import Value
 
 CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key")
 
@@ -30,7 +29,7 @@ class Standings(Protocol):
         """What holds for a container at this moment."""
 
 
-class Admitted(Struct, frozen=True):
+class Admitted(Value, frozen=True):
     """A call whose container is known and may use models. Built here alone."""
 
     raw: RawCall

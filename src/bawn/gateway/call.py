@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 
-from msgspec import Struct
-
 from bawn.terms.door import Door
+from bawn.terms.value import Value
 from bawn.wire import Route
 
 _run = os.urandom(5).hex()
@@ -19,7 +18,7 @@ def new_call_id() -> str:
     return f"call_{_run}{next(_count):08x}"
 
 
-class RawCall(Struct, frozen=True):
+class RawCall(Value, frozen=True):
     """One HTTP request of a door, framed and limited, otherwise as sent."""
 
     id: str

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from bawn.errors import Fault, quoted
 from bawn.gateway.settings import Models, Provider
+from bawn.terms.value import Value
 
 
-class Target(Struct, frozen=True):
+class Target(Value, frozen=True):
     provider: str
     model: str
     """The provider's own name of the model."""

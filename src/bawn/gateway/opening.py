@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from msgspec import Struct
-
 from bawn.gateway.pipeline import Prepared
 from bawn.terms.event import Event
 from bawn.terms.principal import label
+from bawn.terms.value import Value
 
 
 class Recorder(Protocol):
@@ -16,7 +15,7 @@ class Recorder(Protocol):
         """The id of the record, once it is as durable as configured. Fault `audit.unavailable` otherwise."""
 
 
-class Opened(Struct, frozen=True):
+class Opened(Value, frozen=True):
     """A call whose record exists. Built here alone; `upstream.send` takes nothing else."""
 
     prepared: Prepared

@@ -14,22 +14,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from bawn.gateway.admission import Admitted
 from bawn.gateway.catalogue import Target
 from bawn.gateway.permissions import Permissions
 from bawn.terms.exchange import Exchange
 from bawn.terms.frames import Frame
+from bawn.terms.value import Value
 
 
-class Given(Struct, frozen=True):
+class Given(Value, frozen=True):
     """An answer that a stage gives instead of the provider, in the client's wire: JSON, or SSE for a stream."""
 
     data: bytes
 
 
-class Trace(Struct, frozen=True):
+class Trace(Value, frozen=True):
     """What one stage did."""
 
     stage: str
@@ -54,7 +53,7 @@ class Stage(Protocol):
         """A view of the answer, or None when this stage does not look at answers of this exchange."""
 
 
-class Prepared(Struct, frozen=True):
+class Prepared(Value, frozen=True):
     """A call that passed all request stages. Built here alone."""
 
     admitted: Admitted

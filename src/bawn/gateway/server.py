@@ -18,7 +18,6 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from msgspec import Struct
 
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
@@ -42,6 +41,7 @@ from bawn.terms.door import Door
 from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import Container
+from bawn.terms.value import Value
 from bawn.wire import Route, endpoint, wire
 from bawn.wire.interface import StreamReader
 
@@ -51,7 +51,7 @@ _NO_ROUTE = Route(Endpoint.PROBE, None)
 """Of what was no call; such a request is only ever refused."""
 
 
-class Works(Struct, frozen=True):
+class Works(Value, frozen=True):
     """Everything a call needs that follows from the configuration; a call keeps the one it began with."""
 
     limits: Limits

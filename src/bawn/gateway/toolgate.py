@@ -13,31 +13,30 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from msgspec import Struct
-
 from bawn.gateway.opening import Opened, Recorder
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import label
 from bawn.terms.toolcall import ToolCall
+from bawn.terms.value import Value
 
 
-class Cleared(Struct, frozen=True):
+class Cleared(Value, frozen=True):
     """Calls that may go out as they came. Built here alone."""
 
     data: bytes
     record_ids: tuple[str, ...]
 
 
-class Rewritten(Struct, frozen=True):
+class Rewritten(Value, frozen=True):
     """Calls that go out in another form. Built here alone."""
 
     data: bytes
     record_ids: tuple[str, ...]
 
 
-class Withheld(Struct, frozen=True):
+class Withheld(Value, frozen=True):
     """Calls that do not go out, and why. Built here alone."""
 
     decision: Decision

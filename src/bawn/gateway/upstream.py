@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Protocol
 
-from msgspec import Struct
-
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
@@ -23,12 +21,12 @@ from bawn.gateway.providers import Address
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
 from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.value import Value
 from bawn.vault.secret import Secret
 from bawn.wire import wire
+from bawn.wire.anthropic_betas import passed_betas
 
-_PASSED = frozenset(
-    (b"anthropic-version", b"anthropic-beta", b"openai-beta", b"idempotency-key", b"x-stainless-helper-method")
-)
+_PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
 
 
 class Secrets(Protocol):
@@ -52,7 +50,7 @@ def _start(address: Address, endpoint: Endpoint, accepted: bytes) -> bytes:
     )
 
 
-class Request(Struct, frozen=True):
+class Request(Value, frozen=True):
     """What goes out to a provider."""
 
     address: Address
@@ -184,7 +182,9 @@ class Upstream:
         ]
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
-            if name in _PASSED:
+            if name == b"anthropic-beta":
+                value = passed_betas(value, exchange.hosted_tools)
+            if name in _PASSED and value:
                 lines.append(b"%b: %b" % (name, value))
                 versioned = versioned or name == b"anthropic-version"
         if exchange.wire is WireName.ANTHROPIC and not versioned:

@@ -9,13 +9,13 @@ from itertools import chain
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from msgspec import Struct
 
 from bawn.guardrails.batches import Batches
 from bawn.guardrails.settlement import Settlement
 from bawn.guardrails.tables import calls
 from bawn.store.engine import Store
 from bawn.store.tables import Money, moment_text, money_units
+from bawn.terms.value import Value
 
 _Row = tuple[str | int | bool | None, ...]
 """A settlement in the order of the table's columns."""
@@ -24,7 +24,7 @@ LIMIT = 100_000
 """Settlements that may wait for the store."""
 
 
-class UsageRow(Struct, frozen=True):
+class UsageRow(Value, frozen=True):
     """Calls summed up."""
 
     container_uuid: str
@@ -72,7 +72,7 @@ def _write(connection: sa.Connection, rows: list[_Row]) -> None:
         connection.exec_driver_sql(_insert(len(some)), tuple(chain.from_iterable(some)))
 
 
-_ROWS = 100
+_ROWS = 400
 """Rows of one statement. The driver gives the interpreter up once a statement: a statement a row would have
 the event loop's thread and this one hand it to each other a thousand times a second."""
 

@@ -7,7 +7,7 @@ an answer, since clients of this wire ignore them as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from bawn.terms.exchange import Usage
 from bawn.terms.frames import End, Frame
@@ -19,7 +19,7 @@ from bawn.wire.usage import anthropic_usage
 
 
 class MessageStreamReader:
-    __slots__ = ("_ended", "_holding", "_open", "_splitter", "_whole_inputs", "model", "usage")
+    __slots__ = ("_ended", "_handlers", "_holding", "_open", "_splitter", "_whole_inputs", "model", "usage")
 
     def __init__(self) -> None:
         self._splitter = SseSplitter()
@@ -29,6 +29,16 @@ class MessageStreamReader:
         """Content blocks that have started and not stopped; true for tool calls."""
         self._whole_inputs: dict[int, str] = {}
         """Inputs that came with the start of their block; they hold when no pieces follow."""
+        self._handlers: dict[str, Callable[[dict[str, Any], bytes], None]] = {
+            "message_start": self._message_start,
+            "content_block_start": self._block_start,
+            "content_block_delta": self._block_delta,
+            "content_block_stop": self._block_stop,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+            "ping": self._ping,
+            "error": self._error,
+        }
         self.usage: Usage | None = None
         self.model = ""
 
@@ -58,8 +68,8 @@ class MessageStreamReader:
             self._break("A frame of the provider's stream is too long.")
         except NotPlain as error:
             self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as error:
-            self._break(f"The provider's stream is unsound: {error}.")
+        except Unsound as unsound:
+            self._break(f"The provider's stream is unsound: {unsound}.")
         return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:
@@ -73,7 +83,7 @@ class MessageStreamReader:
             raise Unsound("an event has two types")
         handle = self._handlers.get(event["type"])
         if handle is not None:
-            handle(self, event, frame.raw)
+            handle(event, frame.raw)
 
     def _message_start(self, event: dict[str, Any], raw: bytes) -> None:
         message = event.get("message")
@@ -152,17 +162,6 @@ class MessageStreamReader:
     def _break(self, sentence: str, data: bytes = b"") -> None:
         self._ended = True
         self._holding.broken(sentence, data)
-
-    _handlers: ClassVar[dict[str, Callable[[MessageStreamReader, dict[str, Any], bytes], None]]] = {
-        "message_start": _message_start,
-        "content_block_start": _block_start,
-        "content_block_delta": _block_delta,
-        "content_block_stop": _block_stop,
-        "message_delta": _message_delta,
-        "message_stop": _message_stop,
-        "ping": _ping,
-        "error": _error,
-    }
 
 
 def _index(event: dict[str, Any]) -> int:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
-
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
+from bawn.terms.value import Value
 
 
-class Route(Struct, frozen=True):
+class Route(Value, frozen=True):
     endpoint: Endpoint
     wire: WireName | None
     """None where the path alone does not tell it (models, probe)."""

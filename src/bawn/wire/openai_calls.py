@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
+from bawn.terms.value import Value
 from bawn.wire.holding import Unsound
 
 LEGACY = -1
 """The place of `function_call`, which is before all `tool_calls`."""
 
 
-class Piece(Struct, frozen=True):
+class Piece(Value, frozen=True):
     """A call, or what one frame says of it."""
 
     index: int

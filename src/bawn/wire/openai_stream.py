@@ -71,8 +71,8 @@ class ChatStreamReader:
             self._break("A frame of the provider's stream is too long.")
         except NotPlain as error:
             self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as error:
-            self._break(f"The provider's stream is unsound: {error}.")
+        except Unsound as unsound:
+            self._break(f"The provider's stream is unsound: {unsound}.")
         return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:

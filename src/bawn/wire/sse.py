@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
+from bawn.terms.value import Value
 
 MAX_FRAME_BYTES = 8 * 2**20
 
@@ -17,7 +17,7 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _BOM = b"\xef\xbb\xbf"
 
 
-class SseFrame(Struct, frozen=True):
+class SseFrame(Value, frozen=True):
     raw: bytes
     event: bytes
     """The event's name, empty when the frame gives none."""

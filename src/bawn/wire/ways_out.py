@@ -60,8 +60,9 @@ class Found(Struct):
     """Tools that stand within messages, with their place."""
 
 
-_Place = tuple["_Place | None", str | int]
-"""Where a value stands: what it stands in, and its name or number there. Written out only for what is found."""
+_Place = tuple[Any, str | int]
+"""Where a value stands: the place of what it stands in, or None, and its name or number there; written out only
+for what is found."""
 _Pending = tuple[Any, _Place, str, str, int]
 """A value, its place, the key above it, the type of the block that it is in, its depth."""
 
@@ -120,7 +121,7 @@ def _text(text: str, where: _Place, key: str, kind: str, found: Found) -> None:
 
 def _written(where: _Place) -> str:
     steps: list[str] = []
-    place: _Place | None = where
+    place: Any = where
     while place is not None:
         place, step = place
         steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")

@@ -1,0 +1,115 @@
+"""The hot path of the gateway as machine code, when it was built from exactly the sources that stand here.
+
+`python -m bawn.app.compile` has mypyc translate `MODULES`, unchanged, into a folder that is named by the digest of all
+sources of their rooms and of the interpreter. `use` lets the import of these modules find them there. Where
+the folder is missing, because nothing was built, there is no compiler, or a line was changed since, the same
+modules are read as Python and do the same, at half the speed; so what was built can be absent, never stale.
+
+Standard library only, and imported before anything that it is about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+MODULES = (
+    "bawn.app.clock",
+    "bawn.audit.recorder",
+    "bawn.audit.redact",
+    "bawn.gateway.admission",
+    "bawn.gateway.answer",
+    "bawn.gateway.call",
+    "bawn.gateway.catalogue",
+    "bawn.gateway.closing",
+    "bawn.gateway.connection",
+    "bawn.gateway.http1",
+    "bawn.gateway.opening",
+    "bawn.gateway.permissions",
+    "bawn.gateway.pipeline",
+    "bawn.gateway.pool",
+    "bawn.gateway.relay",
+    "bawn.gateway.reply",
+    "bawn.gateway.running",
+    "bawn.gateway.server",
+    "bawn.gateway.toolgate",
+    "bawn.gateway.upstream",
+    "bawn.guardrails.ledger",
+    "bawn.guardrails.prices",
+    "bawn.guardrails.usage",
+    "bawn.terms.stamp",
+    "bawn.wire.anthropic",
+    "bawn.wire.anthropic_calls",
+    "bawn.wire.anthropic_stream",
+    "bawn.wire.endpoints",
+    "bawn.wire.fields",
+    "bawn.wire.holding",
+    "bawn.wire.json_text",
+    "bawn.wire.openai",
+    "bawn.wire.openai_calls",
+    "bawn.wire.openai_stream",
+    "bawn.wire.sse",
+    "bawn.wire.usage",
+    "bawn.wire.ways_out",
+)
+"""What a call runs through. Not among them: modules whose values are read from JSON, since of the types of their
+fields only those that the translator knows would be left."""
+
+GROUP = "bawn_hot"
+"""The name of the library that holds all of them; each module is a shell that takes its part out of it."""
+
+OFF = "BAWN_INTERPRETED"
+"""An environment variable by which what was built is left aside."""
+
+_PACKAGE = Path(__file__).parent.parent
+_ROOMS = ("audit", "config", "gateway", "guardrails", "identity", "store", "terms", "vault", "wire")
+_FILES = ("app/clock.py", "errors.py")
+_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+
+
+def source(module: str) -> Path:
+    return _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def folder() -> Path:
+    """Where what is built from these sources stands, or would."""
+    digest = hashlib.sha256(f"{sys.version} {_SUFFIX} {MODULES}".encode())
+    paths = [path for room in _ROOMS for path in sorted((_PACKAGE / room).rglob("*.py"))]
+    for path in (*(_PACKAGE / name for name in _FILES), *paths):
+        text = path.read_bytes()
+        digest.update(f"\n{path.relative_to(_PACKAGE)} {len(text)}\n".encode() + text)
+    return _PACKAGE / "_compiled" / digest.hexdigest()[:24]
+
+
+def use() -> bool:
+    """From now on these modules are imported as machine code, if that was built; answers whether it was."""
+    if os.environ.get(OFF) or any(module in sys.modules for module in MODULES):
+        return False
+    built = folder()
+    places = {module: built / f"{module}{_SUFFIX}" for module in (*MODULES, f"{GROUP}__mypyc")}
+    if not all(place.is_file() for place in places.values()):
+        return False
+    sys.meta_path.insert(0, _Built(places))
+    return True
+
+
+class _Built:
+    """Finds what was built."""
+
+    def __init__(self, places: Mapping[str, Path]) -> None:
+        self._places = places
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        place = self._places.get(fullname)
+        if place is None:
+            return None
+        return spec_from_file_location(fullname, place, loader=ExtensionFileLoader(fullname, str(place)))

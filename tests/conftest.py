@@ -1,0 +1,10 @@
+"""`BAWN_TEST_COMPILED=1 pytest …` runs the tests against the hot path as machine code (`bawn.app.compiled`)."""
+
+from __future__ import annotations
+
+import os
+
+from bawn.app import compiled
+
+if os.environ.get("BAWN_TEST_COMPILED") and not compiled.use():
+    raise RuntimeError("nothing was built from these sources: python -m bawn.app.compile --needed")
