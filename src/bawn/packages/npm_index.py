@@ -7,14 +7,13 @@ not there. Whether a version has install scripts stays as true as the registry s
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from bawn.packages.moments import moment
 from bawn.packages.names import NPM
 from bawn.packages.policy import Version
 from bawn.packages.reasons import Refused
@@ -48,7 +47,7 @@ def read(body: bytes, package: str) -> dict[str, Any]:
 def version_of(document: dict[str, Any], package: str, version: str) -> Version | None:
     """One version of it; None when it has none by this name."""
     said = document["versions"].get(version)
-    if not isinstance(said, dict) or not isinstance(said.get("dist"), dict):
+    if key(NPM, version) is None or not isinstance(said, dict) or not isinstance(said.get("dist"), dict):
         return None
     dist, times = said["dist"], document.get("time")
     return Version(
@@ -58,7 +57,7 @@ def version_of(document: dict[str, Any], package: str, version: str) -> Version 
         filename=f"{package.rpartition('/')[2]}-{version}.tgz",
         url=str(dist.get("tarball", "")),
         hashes=_hashes(dist),
-        published=_moment(times.get(version)) if isinstance(times, dict) else None,
+        published=moment(times.get(version)) if isinstance(times, dict) else None,
     )
 
 
@@ -98,7 +97,7 @@ def _hashes(dist: dict[str, Any]) -> tuple[str, ...]:
         if dash and kind in _STRENGTH:
             try:
                 found.setdefault(kind, base64.b64decode(digest.partition("?")[0], validate=True).hex())
-            except binascii.Error:
+            except ValueError:
                 continue
     shasum = dist.get("shasum")
     if isinstance(shasum, str) and re.fullmatch(r"[0-9a-fA-F]{40}", shasum):
@@ -135,13 +134,3 @@ def _latest(hidden: object, versions: dict[str, Any]) -> str | None:
         if group:
             return max(group, key=lambda name: keys[name])
     return None
-
-
-def _moment(text: object) -> float | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

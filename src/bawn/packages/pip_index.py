@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bawn.packages.moments import moment
 from bawn.packages.names import PIP, wheel
 from bawn.packages.policy import Version
 from bawn.packages.reasons import Refused
@@ -45,7 +46,7 @@ def read(body: bytes, kind: str, base: str, project: str, *, local: bool) -> lis
             return list(_from_json(json.loads(body), base, project, local))
         page = _Page()
         page.feed(body.decode("utf-8", "replace"))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise Refused("packages.upstream", "The registry's page cannot be read.") from error
     return [found for link in page.links if (found := _from_link(link, base, project, local)) is not None]
 
@@ -66,7 +67,7 @@ def _from_json(said: dict[str, object], base: str, project: str, local: bool) ->
             filename=name,
             url=urljoin(base, str(file["url"])),
             hashes=tuple(f"{kind}:{str(hashes[kind]).lower()}" for kind in _HASHES if hashes.get(kind)),
-            published=_moment(file.get("upload-time")),
+            published=moment(file.get("upload-time")),
             local=local,
         )
         size = file.get("size")
@@ -83,8 +84,10 @@ def _from_json(said: dict[str, object], base: str, project: str, local: bool) ->
 
 
 def _from_link(link: dict[str, str], base: str, project: str, local: bool) -> Listed | None:
-    url = urljoin(base, link["href"])
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(urljoin(base, link["href"]))
+    except ValueError:
+        return None
     name = unquote(parts.path.rpartition("/")[2])
     version = wheel(name, project)
     if version is None:
@@ -114,10 +117,10 @@ def dates(body: bytes) -> dict[str, float]:
         releases = json.loads(body)["releases"]
         for files in releases.values():
             for file in files:
-                moment = _moment(file.get("upload_time_iso_8601"))
-                if moment is not None:
-                    found[str(file["filename"])] = moment
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                published = moment(file.get("upload_time_iso_8601"))
+                if published is not None:
+                    found[str(file["filename"])] = published
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
     return found
 
@@ -130,16 +133,6 @@ def dated(listed: Sequence[Listed], known: Mapping[str, float]) -> list[Listed]:
         else replace(each, version=replace(each.version, published=known.get(each.version.filename)))
         for each in listed
     ]
-
-
-def _moment(text: object) -> float | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class _Page(HTMLParser):
