@@ -98,7 +98,13 @@ async def test_what_the_last_gateway_said_ends_with_it(pair: tuple[Link, Gateway
     assert dict(gateway.recorded[0]["detail"])["sha256"] == "0" * 64
     gateway.line.close()
     await asyncio.sleep(0.05)
+    with pytest.raises(Refused, match="gateway"):
+        link.standing(ONE)
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link.attach(near)
     assert link.standing(ONE) is None
+    far.close()
+    await asyncio.sleep(0.05)
     with pytest.raises(Refused, match="record"):
         await link.record(policy, VERSION, "0" * 64)
 

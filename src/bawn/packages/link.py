@@ -43,6 +43,9 @@ class Link:
         self._renewal = Renewal(self._know)
 
     def standing(self, uuid: str) -> Policy | None:
+        """What holds for a container. Refused `packages.unavailable` while nobody says."""
+        if self._line is None:
+            raise Refused("packages.unavailable", "The gateway is not there, so nothing is allowed.")
         return self._policies.get(uuid)
 
     def attach(self, end: socket.socket) -> None:

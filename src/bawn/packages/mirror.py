@@ -30,7 +30,7 @@ from bawn.packages.policy import OPEN, Policy, Version, judge, may_ask, nothing_
 from bawn.packages.reasons import Refused
 from bawn.packages.registries import Registries
 from bawn.packages.shelf import Kept, Shelf
-from bawn.packages.sources import Memory, Reading, read
+from bawn.packages.sources import Memory, Reading, Sources
 from bawn.packages.upstream import Upstream, local_path
 
 _METADATA_LIMIT = 4 * 2**20
@@ -63,6 +63,7 @@ class Mirror:
         self._registries = registries
         self._shelf = shelf
         self._pages = Pages(folder)
+        self._sources = Sources(self._pages)
         self._pins = Pins(folder)
         self._record = record
         self._origin = origin
@@ -158,8 +159,8 @@ class Mirror:
 
     async def _ask_index(self, url: str, named: str, project: str) -> Reading[list[Listed]] | None:
         local, upstream = local_path(named) is not None, self._upstreams[PIP]
-        reading = await read(
-            self._pages, upstream, url, pip_index.ACCEPT,
+        reading = await self._sources.read(
+            upstream, url, pip_index.ACCEPT,
             lambda page: pip_index.read(page.body, page.kind, page.url, project, local=local), local=local,
         )  # fmt: skip
         if reading is None or local or all(each.version.published is not None for each in reading.value):
@@ -167,8 +168,8 @@ class Mirror:
         dates: Reading[dict[str, float]] | None = None
         with contextlib.suppress(Refused):  # then their age stays unknown, which is as good as young
             dates_url = pip_index.dates_url(named, project)
-            dates = await read(
-                self._pages, upstream, dates_url, "application/json", lambda page: pip_index.dates(page.body)
+            dates = await self._sources.read(
+                upstream, dates_url, "application/json", lambda page: pip_index.dates(page.body)
             )
         if dates is None:
             return reading
@@ -213,8 +214,8 @@ class Mirror:
         key, url = f"{NPM} {package}", f"{registry.rstrip('/')}/{package.replace('/', '%2f')}"
 
         async def ask() -> Reading[dict[str, Any]]:
-            found = await read(
-                self._pages, self._upstreams[NPM], url, npm_index.FULL, lambda page: npm_index.read(page.body, package)
+            found = await self._sources.read(
+                self._upstreams[NPM], url, npm_index.FULL, lambda page: npm_index.read(page.body, package)
             )
             return Reading({}) if found is None else found
 

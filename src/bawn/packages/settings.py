@@ -43,7 +43,7 @@ class Packages(Section):
         default=(), description="Packages whose wheels may run code at every start of Python."
     )
     disk_bytes: int = Field(
-        default=20 * 2**30, ge=2**20, description="Size of the cache; the longest unused goes first."
+        default=20 * 2**30, ge=2**20, description="Size of the files that are kept; the longest unused goes first."
     )
 
     @field_validator("allow", "cooldown_exempt", "code_at_start")

@@ -23,8 +23,10 @@ T = TypeVar("T")
 FRESH_S = 300.0
 STALE_S = 20.0
 """After this a registry that was down is tried again."""
-_WEIGHT = 96 * 2**20
+_WEIGHT = 32 * 2**20
 """Bytes of pages whose readings are kept in memory: a reading takes several times as much."""
+_READ_AT_ONCE = 4
+"""Pages: the largest take hundreds of megabytes while they are read."""
 
 
 class Reading(Struct, Generic[T], frozen=True):
@@ -36,24 +38,33 @@ class Reading(Struct, Generic[T], frozen=True):
     stale: bool = False
 
 
-async def read(
-    pages: Pages, upstream: Upstream, url: str, accept: str, made: Callable[[Page], T], *, local: bool = False
-) -> Reading[T] | None:
-    """What `made` makes of the page; None when the registry has none. Refused when neither it nor an earlier one can be had."""
-    try:
-        page = await upstream.page(url, accept, local=local)
-        if page is None:
-            await pages.forget(url)
-            return None
-        value = await asyncio.to_thread(made, page)
-        if not local:
-            await pages.keep(url, page)
-        return Reading(value, len(page.body))
-    except Refused as refused:
-        earlier = None if refused.code != "packages.upstream" or local else await pages.last(url)
-        if earlier is None:
-            raise
-        return Reading(await asyncio.to_thread(made, earlier), len(earlier.body), stale=True)
+class Sources:
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
+
+    async def read(
+        self, upstream: Upstream, url: str, accept: str, made: Callable[[Page], T], *, local: bool = False
+    ) -> Reading[T] | None:
+        """What `made` makes of the page; None when the registry has none. Refused when neither it nor an earlier one is had."""
+        try:
+            page = await upstream.page(url, accept, local=local)
+            if page is None:
+                await self._pages.forget(url)
+                return None
+            reading = await self._made(page, made, stale=False)
+            if not local:
+                await self._pages.keep(url, page)
+            return reading
+        except Refused as refused:
+            earlier = None if refused.code != "packages.upstream" or local else await self._pages.last(url)
+            if earlier is None:
+                raise
+            return await self._made(earlier, made, stale=True)
+
+    async def _made(self, page: Page, made: Callable[[Page], T], *, stale: bool) -> Reading[T]:
+        async with self._reading:
+            return Reading(await asyncio.to_thread(made, page), len(page.body), stale)
 
 
 class Memory(Generic[T]):
