@@ -248,7 +248,7 @@ def test_passwords_leave_the_addresses_at_once() -> None:
 
 async def test_authorities_that_cannot_be_read_mean_nothing_is_asked(ears: Callable[[Talk], Awaitable[Ear]]) -> None:
     registry = await ears(saying(OK))
-    said = {"pip": {"index": registry.url, "cert": "/root/own.pem", "authorities_unreadable": True}}
+    said = {"pip": {"index": registry.url, "cert": "/absent/own.pem", "authorities_unreadable": True}}
     assert "authorities" in await asked(registry.url, pip_access(said))
     assert registry.heard == []
 
