@@ -75,6 +75,7 @@ class Lifecycle:
         self._opening: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Lock] = {}
         self._furnishing: dict[str, asyncio.Task[None]] = {}
+        self._trusting = asyncio.Lock()
         self._expected_exits: set[str] = set()
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
@@ -301,14 +302,20 @@ class Lifecycle:
     async def _furnish(self, record: Record) -> None:
         """Put what agents look for into the home of a fresh box; one without a shell does without."""
         files = [word for pair in agent_files(record.name).items() for word in pair]
-        await self._do_inside(record, f"{TRUST}; shift; {WRITE_FILES}", self.authority, *files)
+        said = self.authority
+        await self._do_inside(record, f"{TRUST}; shift; {WRITE_FILES}", said, *files)
+        while said != self.authority:  # it grew meanwhile, perhaps because of this very box
+            said = self.authority
+            await self._do_inside(record, TRUST, said)
         await self.on_started(record)
 
     async def trust_anew(self) -> None:
         """The proxy has another certificate authority: every running box learns it."""
-        for record in self._registry.list():
-            if record.state == "running":
-                await self._do_inside(record, TRUST, self.authority)
+        async with self._trusting:  # one after the other, so that no older one is written last
+            for record in self._registry.list():
+                # A box that is being furnished looks for itself, when it has what it began with.
+                if record.state == "running" and record.uuid not in self._furnishing:
+                    await self._do_inside(record, TRUST, self.authority)
 
     async def _do_inside(self, record: Record, script: str, *words: str) -> None:
         argv = ["sh", "-c", script, "sh", *words]

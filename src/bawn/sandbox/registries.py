@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import importlib
 import json
 import netrc
@@ -226,4 +227,7 @@ def _asked(argv: list[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(found()) + "\n")
+    said = json.dumps(found()).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+        while said:
+            said = said[os.write(1, said) :]
