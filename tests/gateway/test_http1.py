@@ -106,6 +106,43 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     assert heard.index(b"one") < heard.index(b"two")
 
 
+HEADS = (b"Content-Length: %d", b"content-length:%d", b"X-A: 1\r\nContent-Length:  %d\r\nX-B: Content-Length: 1", b"")
+BODIES = (b"", b"x", b"0\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\nabc", b"y" * 2000)
+
+
+async def test_a_head_that_is_said_again_means_what_it_meant_alone() -> None:
+    """The short way for a repeated head and the parser's way, for all neighbours, whole and in pieces."""
+    wanted, parts = [], []
+    for first in HEADS:
+        for second in (first, HEADS[0]):
+            for body in BODIES:
+                for line in (first, second, second):
+                    framed = line % len(body) if line else b""
+                    said = post(body if framed else b"", *filter(None, (framed,)))
+                    wanted.append(("POST", b"/x", body if framed else b""))
+                    parts += [said[:-1], said[-1:]] if len(wanted) % 7 == 0 else [said]
+    async with door(Limits(idle_seconds=30)) as (echo, port, _):
+        heard = await say(port, *parts, pause=0.002)
+    assert echo.seen == wanted
+    assert heard.count(b"HTTP/1.1 200 OK") == len(wanted)
+
+
+async def test_a_repeated_head_with_another_length_than_its_body_is_one_request_and_the_next() -> None:
+    one, more = post(b"ab", b"Content-Length: 2"), post(b"abc", b"Content-Length: 3")
+    async with door() as (echo, port, _):
+        await say(port, one, one + more, post(b"a", b"Content-Length: 4"), b"bcd", one, pause=0.02)
+    assert [body for _, _, body in echo.seen] == [b"ab", b"ab", b"abc", b"abcd", b"ab"]
+
+
+async def test_a_repeated_head_takes_from_the_budget_and_from_the_limit_of_a_body() -> None:
+    async with door(Limits(body_bytes=1024)) as (echo, port, _):
+        heard = await say(
+            port, post(b"a", b"Content-Length: 1"), post(b"a" * 2000, b"Content-Length: 2000"), pause=0.02
+        )
+    assert b"http.body_too_large" in heard
+    assert len(echo.seen) == 1
+
+
 REFUSED = {
     "two ways of framing": (post(b"0\r\n\r\n", b"Content-Length: 5", b"Transfer-Encoding: chunked"), b"http.malformed"),
     "two lengths": (post(b"hello", b"Content-Length: 5", b"Content-Length: 6"), b"http.malformed"),

@@ -5,6 +5,10 @@ sources of their rooms and of the interpreter. `use` lets the import of these mo
 the folder is missing, because nothing was built, there is no compiler, or a line was changed since, the same
 modules are read as Python and do the same, at half the speed; so what was built can be absent, never stale.
 
+What the translator does otherwise than Python, found by running all tests over both: keywords of a class are
+lost (`terms/value.py`), a name bound by two `except` has one type, the types of fields are simplified, and a
+slice of bytes must not end before it begins. `BAWN_TEST_COMPILED=1 pytest …` is that run.
+
 Standard library only, and imported before anything that it is about.
 """
 

@@ -4,6 +4,10 @@ This file knows framing and limits and nothing of models. It refuses whatever tw
 differently (RFC 9112 §6.1, §11.2): a body framed in two ways, a second Host, a trailer, an upgrade. After
 any refusal the connection is closed, so that its state is never in doubt. Slow senders are cut by the
 sweep of the listener that owns the connection, which reads `deadline`.
+
+A client says the same head again and again, but for the length of the body. Where a whole request begins and
+ends its head with the bytes of the one before, around another length, it means the same: it is not parsed a
+second time. Whether its caller may call is asked anew each time.
 """
 
 from __future__ import annotations
@@ -83,9 +87,35 @@ class DoorConnection(asyncio.Protocol):
     """One client connection of one door."""
 
     __slots__ = (
-        "_answered", "_begun", "_body", "_body_size", "_budget", "_clock", "_closing", "_head", "_head_bytes",
-        "_header_bytes", "_headers", "_held", "_left", "_limits", "_lost", "_on_drain", "_on_full", "_on_lost",
-        "_parser", "_pipelined_bytes", "_service", "_streaming", "_transport", "_url", "_waiting", "busy",
+        "_answered",
+        "_begun",
+        "_body",
+        "_body_size",
+        "_budget",
+        "_clock",
+        "_closing",
+        "_head",
+        "_head_bytes",
+        "_header_bytes",
+        "_headers",
+        "_held",
+        "_known",
+        "_left",
+        "_limits",
+        "_lost",
+        "_new_heads",
+        "_on_drain",
+        "_on_full",
+        "_on_lost",
+        "_parser",
+        "_pipelined_bytes",
+        "_service",
+        "_streaming",
+        "_transport",
+        "_url",
+        "_waiting",
+        "_whole",
+        "busy",
         "deadline",
     )  # fmt: skip
 
@@ -105,6 +135,10 @@ class DoorConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[tuple[Head, bytes]] = deque()
+        self._known: tuple[bytes, bytes, Head] | None = None
+        """The head of the last request as it was sent, before and behind the digits of its length, and what it means."""
+        self._new_heads = 0
+        self._whole: Head | None = None
         self._pipelined_bytes = 0
         self._answered: Head | None = None
         self._begun = False
@@ -137,6 +171,9 @@ class DoorConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        between = not (self.busy or self._begun or self._waiting)
+        if between and self._known is not None and self._repeated(data, *self._known):
+            return
         if self.busy:
             # Pipelined requests wait; whoever sends without end is not speaking HTTP.
             self._pipelined_bytes += len(data)
@@ -156,6 +193,11 @@ class DoorConnection(asyncio.Protocol):
             self._refuse(error.__context__)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Fault) as error:
             self._refuse(error)
+        else:
+            whole = self._taken()
+            if between and whole is not None and self._new_heads < _NEW_HEADS:
+                self._new_heads += 1
+                self._known = _known(data, whole)
 
     def eof_received(self) -> bool:
         # Clients of model APIs do not half-close; one that stops sending has left.
@@ -233,6 +275,7 @@ class DoorConnection(asyncio.Protocol):
         assert self._head is not None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         head, self._head, self._body = self._head, None, []
+        self._whole = head
         if self.busy or self._waiting:
             self._waiting.append((head, body))
         else:
@@ -300,6 +343,39 @@ class DoorConnection(asyncio.Protocol):
             self.close()
 
     # inside
+
+    def _repeated(self, data: bytes, before: bytes, behind: bytes, head: Head) -> bool:
+        """Begin `data`, if it is one whole request with this head around a length of its own."""
+        if not data.startswith(before):
+            return False
+        begin = len(before)
+        end = data.find(b"\r", begin, begin + _LENGTH_DIGITS + 1)
+        if end == -1 or not data.startswith(behind, end):
+            return False
+        digits = data[begin:end]
+        if not digits.isdigit():
+            return False
+        body = data[end + len(behind) :]
+        if len(body) != int(digits) or len(body) > self._limits.body_bytes:
+            return False
+        fault = self._service.glance(head)
+        try:
+            if fault is None:
+                self._budget.take(len(body))
+        except Fault as full:
+            fault = full
+        if fault is not None:
+            self._head = head
+            self._refuse(fault)
+            return True
+        self._held += len(body)
+        self._begin(head, body)
+        return True
+
+    def _taken(self) -> Head | None:
+        """The head of the request that the parser has ended, once."""
+        whole, self._whole = self._whole, None
+        return whole
 
     def _begin(self, head: Head, body: bytes) -> None:
         self.busy = True
@@ -380,6 +456,19 @@ def _checked(head: Head, version: str, limits: Limits) -> bool:
     return seen.get(b"expect", b"").lower() == b"100-continue"
 
 
+def _known(data: bytes, head: Head) -> tuple[bytes, bytes, Head] | None:
+    """The head at the beginning of `data`, which was parsed as `head`, if a later one can be compared with it."""
+    end = data.find(b"\r\n\r\n") + 4
+    length = _LENGTH.search(data, 0, end)
+    if length is None or len(data) != end + int(length[1]) or any(name == b"expect" for name, _ in head.headers):
+        return None
+    return data[: length.start(1)], data[length.end(1) : end], head
+
+
+_NEW_HEADS = 8
+"""A client whose head is another one each time is not worth remembering for longer."""
+_LENGTH_DIGITS = 9
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength:[ \t]*([0-9]{1,9})(?=\r\n)")
 _ONCE = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"expect", b"connection")
 )

@@ -15,8 +15,10 @@ from bawn.terms.exchange import WireName
 from bawn.terms.frames import End, TextFrame
 from bawn.wire import wire
 
-_PASSED_BACK = frozenset((b"content-type", b"request-id", b"x-request-id", b"retry-after", b"openai-processing-ms"))
-_PASSED_BACK_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
+_PASSED_BACK = frozenset(
+    (b"content-type", b"request-id", b"x-request-id", b"retry-after", b"openai-processing-ms", b"x-should-retry")
+)
+_PASSED_BACK_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-", b"x-bawn-")
 
 
 class Reply:
@@ -73,12 +75,7 @@ class Reply:
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         kept = [
-            (name, value)
-            for name, value in headers
-            if name in _PASSED_BACK
-            or name.startswith(_PASSED_BACK_PREFIXES)
-            or name.startswith(b"x-bawn-")
-            or name == b"x-should-retry"
+            (name, value) for name, value in headers if name in _PASSED_BACK or name.startswith(_PASSED_BACK_PREFIXES)
         ]
         kept.append((b"x-bawn-call", self._call_id.encode("ascii")))
         return kept

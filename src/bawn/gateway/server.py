@@ -85,9 +85,11 @@ class Gateway:
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
-            head.route = endpoint(head.method, head.path)
+            if head.route is None:
+                head.route = endpoint(head.method, head.path)
+                if head.route.endpoint is not Endpoint.PROBE:
+                    head.claim = self._admission.claim(head.headers)
             if head.route.endpoint is not Endpoint.PROBE:
-                head.claim = self._admission.claim(head.headers)
                 self._admission.check(door, head.claim)
         except Fault as fault:
             return fault
