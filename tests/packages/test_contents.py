@@ -50,6 +50,7 @@ def starts(tmp_path: Path, files: dict[str, bytes], package: str = "tool") -> st
         {"tool.pth": b"\xef\xbb\xbfimport os\n"},
         {"tool.pth": b"x\x0cimport os\n", "x/a.py": b""},
         {"tool.pth": b"x\xc2\x85import os\n", "x/a.py": b""},
+        {"tool.pth": b"x\x85import os\n", "x/a.py": b""},
         {"tool.pth": b"import\tos"},
         {"TOOL.PTH": b"import os"},
         {"tool.pth": NAMESPACE + b";__import__('tool')\n"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -140,6 +141,22 @@ async def test_a_file_that_is_not_what_the_registry_said_is_refused(shop: Shop) 
     shop.registry.put("/files/tool-1.0-py3-none-any.whl", wheel("tool", "1.0", {"more.py": b"1"}))
     answer = await get(shop, "/pypi/files/tool/tool-1.0-py3-none-any.whl")
     assert (answer.status_code, answer.headers["x-bawn-reason"]) == (403, "packages.changed")
+
+
+async def test_every_hash_that_a_registry_says_must_be_right(shop: Shop) -> None:
+    shop.allow()
+    shop.wheel("tool", ("1.0", OLD))
+    body = shop.registry.pages["/files/tool-1.0-py3-none-any.whl"]
+    for hashes_, wanted in (
+        ({"sha512": hashlib.sha512(body).hexdigest(), "sha256": "0" * 64}, 403),
+        ({"sha512": "0" * 128, "sha256": sha256(body)}, 403),
+        ({"sha512": hashlib.sha512(body).hexdigest(), "sha256": sha256(body)}, 200),
+    ):
+        page = json.loads(shop.registry.pages["/simple/tool/"])
+        page["files"][0]["hashes"] = hashes_
+        shop.registry.put("/simple/tool/", json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+        shop.mirror.forget()
+        assert (await get(shop, "/pypi/files/tool/tool-1.0-py3-none-any.whl")).status_code == wanted
 
 
 async def test_bytes_that_changed_under_a_name_are_refused_for_the_project_that_knew_the_others(shop: Shop) -> None:
