@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bawn.sandbox.python import interpreter, source_root
 from bawn.sandbox.registries import npm_settings, pip_settings
 
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
@@ -67,6 +68,34 @@ def test_what_pip_asks_by_itself_is_read_from_the_installed_pip(tmp_path: Path) 
     from pip._internal.models.index import PyPI
 
     assert pip_of(tmp_path, "")["index"] == PyPI.simple_url
+
+
+def test_nothing_of_the_folder_in_which_bawn_is_started_is_run_or_believed(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for name in ("pip.py", "json.py", "netrc.py", "pip/__main__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"open({str(ran)!r}, 'a').write({name!r})\n")
+    (tmp_path / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
+    (tmp_path / ".npmrc").write_text("registry=https://strangers.invalid/\n")
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [*interpreter(), "-m", "bawn.sandbox.registries"],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(source_root())},
+        capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+    assert not ran.exists(), ran.read_text()
+    assert "strangers" not in done.stdout
+
+
+def test_a_file_that_is_named_from_the_folder_in_which_bawn_is_started_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.conf").write_text("[global]\nindex-url = https://one.invalid/simple\n")
+    assert said(tmp_path, PIP_CONFIG_FILE="own.conf")["pip"]["index"] == "https://one.invalid/simple"
+
+
+def test_a_configuration_that_pip_cannot_read_does_not_come_to_mean_the_index_that_is_built_in(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("this is none\n[global\nindex-url = https://private.invalid/simple\n")
+    assert "pip" not in said(tmp_path, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
 
 
 def test_passwords_of_netrc_are_those_of_pip(tmp_path: Path) -> None:

@@ -67,14 +67,18 @@ class UsageBook:
 
 
 def _write(connection: sa.Connection, rows: list[_Row]) -> None:
-    for begin in range(0, len(rows), _ROWS):
-        some = rows[begin : begin + _ROWS]
-        connection.exec_driver_sql(_insert(len(some)), tuple(chain.from_iterable(some)))
+    begin = 0
+    while begin < len(rows):
+        size = next(size for size in _SIZES if size <= len(rows) - begin)
+        some = rows[begin : begin + size]
+        connection.exec_driver_sql(_insert(size), tuple(chain.from_iterable(some)))
+        begin += size
 
 
-_ROWS = 400
+_SIZES = (256, 64, 16, 4, 1)
 """Rows of one statement. The driver gives the interpreter up once a statement: a statement a row would have
-the event loop's thread and this one hand it to each other a thousand times a second."""
+the event loop's thread and this one hand it to each other a thousand times a second. The sizes are few, since
+the driver keeps each statement that it has seen, and one of hundreds of rows takes half a megabyte."""
 
 
 @cache

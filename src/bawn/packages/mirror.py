@@ -130,7 +130,7 @@ class Mirror:
 
     async def _listed(self, policy: Policy, project: str) -> Reading[list[Listed]]:
         if not self._registries.pip and not self._registries.pip_folders:
-            raise Refused("packages.unavailable", "This host has no pip, so there is no registry to ask.")
+            raise Refused("packages.unavailable", "This host has no pip that says which registry to ask.")
         key = f"{PIP} {project}"
         found = await self._once.do(
             f"page {key}", policy.uuid, lambda: self._wheels.get(key, lambda: self._ask_pip(project))
@@ -210,7 +210,7 @@ class Mirror:
     async def _document(self, policy: Policy, package: str) -> Reading[dict[str, Any]]:
         registry = self._registries.npm_scopes.get(package.partition("/")[0], self._registries.npm)
         if not registry:
-            raise Refused("packages.unavailable", "This host has no npm, so there is no registry to ask.")
+            raise Refused("packages.unavailable", "This host has no npm that says which registry to ask.")
         key, url = f"{NPM} {package}", f"{registry.rstrip('/')}/{package.replace('/', '%2f')}"
 
         async def ask() -> Reading[dict[str, Any]]:

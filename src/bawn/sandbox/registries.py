@@ -3,7 +3,10 @@
 Read by asking the installed clients, in the operator's environment and by the operator's rights, so that private mirrors,
 authorities and passwords are those that the operator uses. No registry's name stands in this project: what pip asks when
 nothing is configured is read from the installed pip. Prints one JSON object; whoever starts this keeps it in memory,
-because it may hold passwords. Standard library only, as everything that the supervisor starts.
+because it may hold passwords. The clients are asked from the root folder: from where the operator stands, Python would
+run a `pip.py` that lies there, and npm would take its registry from a `.npmrc`. A client that cannot say what it is configured
+to use counts as none, since asking somebody else instead would tell a stranger the names of private packages.
+Standard library only, as everything that the supervisor starts.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from urllib.parse import urlsplit
 
 _ASK_S = 20.0
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+_PLACES = frozenset({"pip_config_file", "npm_config_userconfig", "npm_config_globalconfig"})
+"""Variables with the path of a file, which may be written from where the operator stands."""
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 """What pip takes for yes."""
 _KEY = re.compile(r"(//[^\s:]+(?::\d+)?[^\s:]*/):(_authToken|_auth|username|_password)\Z")
@@ -48,10 +53,12 @@ def found() -> dict[str, Any]:
 
 
 def _pip() -> dict[str, Any] | None:
-    listed = _asked([sys.executable, "-m", "pip", "config", "list"])
-    if listed is None:
-        listed = _asked(["pip3", "config", "list"])
-    settings = pip_settings(listed or "")
+    for program in ([sys.executable, "-P", "-m", "pip"], ["pip3"], ["python3", "-m", "pip"]):
+        if (listed := _asked([*program, "config", "list"])) is not None:
+            break
+    else:
+        return None
+    settings = pip_settings(listed)
     folders = settings.get("find-links", "").split()
     if settings.get("no-index", "").lower() in _TRUE:
         indexes: list[str] = []
@@ -219,11 +226,26 @@ def _basic(words: str) -> str:
 def _asked(argv: list[str]) -> str | None:
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ASK_S, check=False
+            argv,
+            cwd="/",
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def _environment() -> dict[str, str]:
+    """The operator's, as it means the same in another folder."""
+    return {
+        name: str(Path(value).absolute()) if name.lower() in _PLACES and value and not value.startswith("~") else value
+        for name, value in os.environ.items()
+    }
 
 
 if __name__ == "__main__":
