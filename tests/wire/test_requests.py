@@ -14,7 +14,7 @@ from openai.types.chat import completion_create_params
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
-from bawn.wire import anthropic, openai, wire
+from bawn.wire import Route, anthropic, openai, wire
 
 URL = "https://elsewhere.example/a"
 OPENAI, ANTHROPIC = wire(WireName.OPENAI), wire(WireName.ANTHROPIC)
@@ -25,11 +25,11 @@ def body(**fields: Any) -> bytes:
 
 
 def chat(**fields: Any) -> Exchange:
-    return OPENAI.read_request(Endpoint.CHAT_COMPLETIONS, body(**fields))
+    return OPENAI.read_request(Route(Endpoint.CHAT_COMPLETIONS, None), body(**fields))
 
 
 def message(**fields: Any) -> Exchange:
-    return ANTHROPIC.read_request(Endpoint.MESSAGES, body(**{"max_tokens": 9, **fields}))
+    return ANTHROPIC.read_request(Route(Endpoint.MESSAGES, None), body(**{"max_tokens": 9, **fields}))
 
 
 def saying(*content: dict[str, Any], role: str = "user") -> list[dict[str, Any]]:
@@ -237,7 +237,7 @@ def test_a_field_that_does_not_fit_is_named(fields: dict[str, Any], named: str) 
 def test_messages_need_a_limit_and_their_count_does_not() -> None:
     with pytest.raises(Fault, match="max_tokens"):
         message(max_tokens=None)
-    assert ANTHROPIC.read_request(Endpoint.COUNT_TOKENS, body()).endpoint is Endpoint.COUNT_TOKENS
+    assert ANTHROPIC.read_request(Route(Endpoint.COUNT_TOKENS, None), body()).endpoint is Endpoint.COUNT_TOKENS
 
 
 def test_deep_nesting_is_refused_wherever_it_stands() -> None:
@@ -252,10 +252,10 @@ def test_deep_nesting_is_refused_wherever_it_stands() -> None:
 
 
 def test_embeddings_are_read() -> None:
-    read = OPENAI.read_request(Endpoint.EMBEDDINGS, b'{"model":"e","input":["a","b"],"base_url":"x"}')
+    read = OPENAI.read_request(Route(Endpoint.EMBEDDINGS, None), b'{"model":"e","input":["a","b"],"base_url":"x"}')
     assert (read.model, read.stream, read.unknown_tools) == ("e", False, ("field:base_url",))
     with pytest.raises(Fault, match="input"):
-        OPENAI.read_request(Endpoint.EMBEDDINGS, b'{"model":"e"}')
+        OPENAI.read_request(Route(Endpoint.EMBEDDINGS, None), b'{"model":"e"}')
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Gateway:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
-        exchange = wire(_wire(route)).read_request(route.endpoint, raw.body)
+        exchange = wire(_wire(route)).read_request(route, raw.body)
         account.exchange = exchange
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target

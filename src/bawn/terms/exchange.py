@@ -11,7 +11,12 @@ class WireName(StrEnum):
     """The format a client speaks."""
 
     OPENAI = "openai"
+    """Chat completions, and everything else that has no wire of its own (embeddings, images, sound, rerank)."""
+    RESPONSES = "responses"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    CONVERSE = "converse"
+    """Of AWS Bedrock; spoken to providers only."""
 
 
 class Endpoint(StrEnum):
@@ -19,9 +24,21 @@ class Endpoint(StrEnum):
 
     CHAT_COMPLETIONS = "chat/completions"
     EMBEDDINGS = "embeddings"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    IMAGES = "images/generations"
+    SPEECH = "audio/speech"
+    TRANSCRIPTIONS = "audio/transcriptions"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
     MODELS = "models"
     MESSAGES = "messages"
     COUNT_TOKENS = "messages/count_tokens"
+    GENERATE = "generateContent"
+    """Gemini, plain or streamed; the path says which."""
+    GEMINI_COUNT = "countTokens"
+    GEMINI_EMBED = "embedContent"
+    CONVERSE = "converse"
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 

@@ -12,6 +12,7 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields
+from bawn.wire.endpoints import Route
 from bawn.wire.anthropic_calls import is_tool_call, tool_name
 from bawn.wire.anthropic_stream import MessageStreamReader
 from bawn.wire.holding import Unsound
@@ -46,7 +47,8 @@ _ERROR_TYPES = {
 
 
 class AnthropicMessages:
-    def read_request(self, endpoint: Endpoint, body: bytes) -> Exchange:
+    def read_request(self, route: Route, body: bytes) -> Exchange:
+        endpoint = route.endpoint
         read = read_object(body)
         messages = fields.objects(read, "messages", needed=True)
         found = Found()

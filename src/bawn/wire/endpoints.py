@@ -20,7 +20,9 @@ class Route(Value, frozen=True):
     wire: WireName | None
     """None where the path alone does not tell it (models, probe)."""
     model: str = ""
-    """The model of `GET /models/{id}`."""
+    """The model that the path names: of `GET /models/{id}`, and of wires that have no field for it."""
+    stream: bool = False
+    """Whether the path asks for a stream, on wires that have no field for it."""
 
 
 _POST: dict[bytes, Route] = {

@@ -12,6 +12,7 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, Usage
 from bawn.terms.frames import Frame
 from bawn.terms.toolcall import ToolCall
+from bawn.wire.endpoints import Route
 
 
 class Answer(Struct, frozen=True):
@@ -49,7 +50,7 @@ class StreamReader(Protocol):
 
 
 class Wire(Protocol):
-    def read_request(self, endpoint: Endpoint, body: bytes) -> Exchange:
+    def read_request(self, route: Route, body: bytes) -> Exchange:
         """The fields that are decided on. Faults `request.malformed_json` and `request.invalid`."""
 
     def with_model(self, body: bytes, model: str) -> bytes:

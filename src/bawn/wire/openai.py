@@ -12,6 +12,7 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields
+from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
@@ -66,7 +67,8 @@ _ERROR_TYPES = {
 
 
 class OpenAIChat:
-    def read_request(self, endpoint: Endpoint, body: bytes) -> Exchange:
+    def read_request(self, route: Route, body: bytes) -> Exchange:
+        endpoint = route.endpoint
         read = read_object(body)
         model = fields.text(read, "model")
         if endpoint is Endpoint.EMBEDDINGS:
