@@ -12,9 +12,9 @@ from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields
-from bawn.wire.endpoints import Route
 from bawn.wire.anthropic_calls import is_tool_call, tool_name
 from bawn.wire.anthropic_stream import MessageStreamReader
+from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain, written
