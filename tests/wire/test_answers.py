@@ -68,7 +68,7 @@ def test_counts_and_embeddings_are_answers_without_calls() -> None:
     assert OPENAI.read_answer(Endpoint.EMBEDDINGS, data) == Answer(Usage(5, 0), (), "e")
 
 
-@pytest.mark.parametrize("name", (WireName.OPENAI, WireName.ANTHROPIC))
+@pytest.mark.parametrize("name", [WireName.OPENAI, WireName.ANTHROPIC])
 @pytest.mark.parametrize(
     "data", [b"", b"<html>", b"[]", b"{}", b'{"a":1,"a":2}', b'{"choices":{}}', b'{"choices":[1]}', b'{"content":[1]}',
              b'{"content":[{"type":"tool_use","id":"x"}]}', b'{"choices":[{"message":{"tool_calls":[{}]}}]}',
