@@ -31,10 +31,34 @@ async def test_a_container_has_the_documented_shape(client: httpx.AsyncClient) -
     assert set(container) == {
         "id", "number", "name", "project", "server", "ai", "state",
         "image", "runtime", "task", "created", "expires", "mount", "workspace", "ephemeral", "attestation",
+        "isolation", "limits", "allow_soft_limits", "degraded", "masked",
     }  # fmt: skip
     assert (container["number"], container["ai"], container["created"]) == (1, False, "2030-01-01T12:00:00Z")
     assert (await client.get("/containers")).json() == {"data": {"containers": [container]}}
     assert (await client.get(f"/containers/{container['id']}")).json() == {"data": {"container": container}}
+
+
+async def test_limits_and_isolation_are_kept_as_they_were_asked_for(client: httpx.AsyncClient) -> None:
+    limits = {"pids": 64, "memory_bytes": 1 << 30, "cpus": 1.5, "scratch_bytes": 1 << 20}
+    asked = {"name": "small", "limits": limits, "isolation": "strong", "allow_soft_limits": True}
+    made = (await client.post("/containers", json=asked)).json()["data"]["container"]
+    assert (made["limits"], made["isolation"], made["runtime"]) == (limits, "strong", "runsc")
+    assert made["allow_soft_limits"] is True
+    assert (await client.get("/containers/small")).json()["data"]["container"] == made
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"limits": {"pids": 1}}, {"limits": {"memory_bytes": -1}}, {"limits": {"cpus": 0}}, {"limits": {"pids": "64"}},
+        {"limits": {"network": 1}}, {"limits": None}, {"isolation": "none"}, {"allow_soft_limits": 1},
+        {"isolation": "strong", "runtime": "podman"}, {"isolation": "standard", "runtime": "runsc"},
+    ],
+)  # fmt: skip
+async def test_limits_that_mean_nothing_are_refused(client: httpx.AsyncClient, wanted: dict[str, object]) -> None:
+    refused = await client.post("/containers", json={"name": "no", **wanted})
+    assert refused.status_code == 422
+    assert (await client.get("/containers")).json()["data"]["containers"] == []
 
 
 async def test_ai_is_switched_both_ways(client: httpx.AsyncClient) -> None:

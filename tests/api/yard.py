@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from msgspec import structs
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
-from bawn.api.services import Change, Services
+from bawn.api.services import Change, Found, Services
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
@@ -139,12 +139,16 @@ class Boxes:
         self.acts: list[str] = []
         self.commands: list[HostCommand] = []
         self.break_on: str = ""
+        self.findings: dict[str, Found] = {}
 
     def list(self) -> Sequence[Record]:
         return self.registry.list()
 
     def get(self, ref: str) -> Record:
         return self.registry.get(ref)
+
+    def found(self, uuid: str) -> Found:
+        return self.findings.get(uuid, Found())
 
     async def create(self, new: NewContainer, by: Operator) -> Record:
         defaults = structs.replace(new, image=new.image or "base", runtime=new.runtime or "bubblewrap")

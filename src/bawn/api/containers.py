@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -11,15 +11,32 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from bawn.api.answers import data, envelope, text
 from bawn.api.caller import Caller
-from bawn.api.services import Change, Lifecycle
-from bawn.identity.record import NewContainer, Record, WorkspaceMode
+from bawn.api.services import Change, Found, Lifecycle
+from bawn.errors import Fault, quoted
+from bawn.identity.record import Limits, NewContainer, Record, WorkspaceMode
 from bawn.sdk import shapes
 
 STOP_TIMEOUT_S = 10.0
+STRONG = "runsc"
+"""The runtime of strong isolation."""
+_ISOLATION = {STRONG: "strong", "attached": "none"}
 
 One = envelope("ContainerAnswer", container=shapes.Container)
 Many = envelope("ContainersAnswer", containers=list[shapes.Container])
 Refusals = envelope("RefusalsAnswer", refusals=list[shapes.Refusal])
+
+
+class WantedLimits(BaseModel):
+    """How much of the machine it may take; what is left out is as configured."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    pids: int | None = Field(default=None, ge=16, le=32768, description="Processes and threads.")
+    memory_bytes: int | None = Field(default=None, ge=32 << 20, le=1 << 44, description="With all scratch folders.")
+    cpus: float | None = Field(default=None, ge=0.05, le=4096, description="Processors' time.")
+    scratch_bytes: int | None = Field(
+        default=None, ge=1 << 20, le=1 << 44, description="/tmp, /dev/shm and the home, each."
+    )
 
 
 class Wanted(BaseModel):
@@ -38,6 +55,28 @@ class Wanted(BaseModel):
     mount: str = Field("", description="Absolute path of the host directory that is its workspace.")
     workspace: WorkspaceMode = Field("live", description="`copy`: it works in a private copy of that directory.")
     ephemeral: bool = Field(False, description="Deleted, with everything in it, when its work has ended.")
+    isolation: Literal["", "standard", "strong"] = Field("", description="`strong`: a kernel of its own (gVisor).")
+    limits: WantedLimits = Field(default_factory=WantedLimits)
+    allow_soft_limits: bool = Field(False, description="Start though a limit cannot be held here; it then says so.")
+
+    @property
+    def new(self) -> NewContainer:
+        runtime = self.runtime
+        if self.isolation:
+            runtime = isolated(runtime, strong=self.isolation == "strong")
+        said = self.model_dump(exclude={"isolation", "limits", "runtime"})
+        return NewContainer(**said, runtime=runtime, limits=Limits(**self.limits.model_dump()))
+
+
+def isolated(runtime: str, *, strong: bool) -> str:
+    """The runtime that an isolation asks for. Fault `api.invalid` when another one was named beside it."""
+    if runtime and (runtime == STRONG) is not strong:
+        raise Fault(
+            "api.invalid",
+            f"The runtime {quoted(runtime)} does not give the isolation that was asked for.",
+            remedy=f"Leave one of the two out; {STRONG} is the runtime of strong isolation.",
+        )
+    return STRONG if strong else runtime
 
 
 class Changed(BaseModel):
@@ -60,7 +99,7 @@ class Stop(BaseModel):
     timeout_s: float = Field(STOP_TIMEOUT_S, ge=0, le=600, description="How long it may take to end by itself.")
 
 
-def shown(record: Record) -> shapes.Container:
+def shown(record: Record, found: Found) -> shapes.Container:
     return shapes.Container(
         id=record.uuid,
         number=record.number,
@@ -78,27 +117,35 @@ def shown(record: Record) -> shapes.Container:
         workspace=record.workspace,
         ephemeral=record.ephemeral,
         attestation="weak" if record.runtime == "attached" else "full",
+        isolation=_ISOLATION.get(record.runtime, "standard"),
+        limits=record.limits.asked(),
+        allow_soft_limits=record.allow_soft_limits,
+        degraded=found.degraded,
+        masked=found.masked,
     )
 
 
 def router(lifecycle: Lifecycle) -> APIRouter:
     routes = APIRouter(prefix="/containers", tags=["containers"])
 
+    def seen(record: Record) -> shapes.Container:
+        return shown(record, lifecycle.found(record.uuid))
+
     @routes.get("", response_model=Many)
     async def list_containers() -> dict[str, Any]:
-        return data(containers=[shown(record) for record in lifecycle.list()])
+        return data(containers=[seen(record) for record in lifecycle.list()])
 
     @routes.post("", response_model=One, status_code=201)
     async def create(wanted: Wanted, by: Caller) -> dict[str, Any]:
-        return data(container=shown(await lifecycle.create(NewContainer(**wanted.model_dump()), by)))
+        return data(container=seen(await lifecycle.create(wanted.new, by)))
 
     @routes.get("/{ref}", response_model=One)
     async def get(ref: str) -> dict[str, Any]:
-        return data(container=shown(lifecycle.get(ref)))
+        return data(container=seen(lifecycle.get(ref)))
 
     @routes.patch("/{ref}", response_model=One)
     async def update(ref: str, changed: Changed, by: Caller) -> dict[str, Any]:
-        return data(container=shown(await lifecycle.update(ref, changed.change, by)))
+        return data(container=seen(await lifecycle.update(ref, changed.change, by)))
 
     @routes.delete("/{ref}", status_code=204)
     async def delete(ref: str, by: Caller) -> None:
@@ -106,12 +153,12 @@ def router(lifecycle: Lifecycle) -> APIRouter:
 
     @routes.post("/{ref}/start", response_model=One)
     async def start(ref: str, by: Caller) -> dict[str, Any]:
-        return data(container=shown(await lifecycle.start(ref, by)))
+        return data(container=seen(await lifecycle.start(ref, by)))
 
     @routes.post("/{ref}/stop", response_model=One)
     async def stop(ref: str, by: Caller, how: Stop | None = None) -> dict[str, Any]:
         timeout_s = how.timeout_s if how else STOP_TIMEOUT_S
-        return data(container=shown(await lifecycle.stop(ref, by, timeout_s)))
+        return data(container=seen(await lifecycle.stop(ref, by, timeout_s)))
 
     @routes.get("/{ref}/logs", response_class=StreamingResponse)
     async def logs(ref: str, follow: bool = False) -> StreamingResponse:

@@ -57,6 +57,15 @@ class Running(Protocol):
         """Whoever asked for it has gone: ends it if it still runs, frees what it holds."""
 
 
+class Found(Struct, frozen=True):
+    """What only the start of a container could tell."""
+
+    degraded: tuple[str, ...] = ()
+    """What is weaker in it than was asked for, in sentences."""
+    masked: tuple[str, ...] = ()
+    """Files of its workspace that look like secrets, which it does not see."""
+
+
 class Lifecycle(Protocol):
     """The ordered acts on a container. A `ref` is its uuid, number or name."""
 
@@ -65,6 +74,9 @@ class Lifecycle(Protocol):
 
     def get(self, ref: str) -> Record:
         """One of them; Fault `api.not_found`."""
+
+    def found(self, uuid: str) -> Found:
+        """What its start found out about it, while it runs."""
 
     async def create(self, new: NewContainer, by: Operator) -> Record:
         """Registers it, not started. Empty image, runtime and server mean the configured default."""

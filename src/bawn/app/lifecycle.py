@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from msgspec import UNSET, structs
 
-from bawn.api.services import Change, Recorder, Running
+from bawn.api.services import Change, Found, Recorder, Running
 from bawn.app.commands import RunningCommand
 from bawn.app.container_log import ContainerLogs
 from bawn.app.ephemeral import Ephemeral
@@ -77,6 +77,7 @@ class Lifecycle:
         self._furnishing: dict[str, asyncio.Task[None]] = {}
         self._trusting = asyncio.Lock()
         self._expected_exits: set[str] = set()
+        self._found: dict[str, Found] = {}
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
         """The limits of a container that starts now, and whether they may be soft."""
@@ -104,6 +105,9 @@ class Lifecycle:
 
     def get(self, ref: str) -> Record:
         return self._registry.get(ref)
+
+    def found(self, uuid: str) -> Found:
+        return self._found.get(uuid, Found())
 
     async def logs(self, ref: str, follow: bool) -> AsyncIterator[bytes]:
         async for data in self._logs.read(self._registry.get(ref).uuid, follow=follow):
@@ -149,7 +153,7 @@ class Lifecycle:
                 if record.runtime == ATTACHED:
                     await self.boxes.ask("attach", uuid=record.uuid, target=record.image)
                 else:
-                    await self.boxes.ask("start", spec=self._spec(record))
+                    self._told(record.uuid, (await self.boxes.ask("start", spec=self._spec(record))).body)
                 await self._doors_open()
             except Fault:
                 self._doors.close(record.uuid)
@@ -206,6 +210,7 @@ class Lifecycle:
                     )
                 )
         self._turns.pop(record.uuid, None)
+        self._found.pop(record.uuid, None)
 
     async def restore(self, ref: str, name: str, by: Operator) -> dict[str, Any]:
         """Puts a snapshot in place of what is there. Identity and rights are not part of one, and stay what they are."""
@@ -264,6 +269,7 @@ class Lifecycle:
         await self._doors_open()
         for record in self._registry.list():
             if record.uuid in held and held[record.uuid].get("state") == "running":
+                self._told(record.uuid, held[record.uuid])
                 await self._registry.update(record.uuid, state="running")
             elif record.state == "running":
                 self._doors.close(record.uuid)
@@ -378,6 +384,7 @@ class Lifecycle:
             self._expected_exits.discard(uuid)
             return
         self._doors.close(uuid)
+        self._found.pop(uuid, None)
         record = await self._registry.update(uuid, state="failed")
         await self._recorder.record(
             Event(event="container.exited", container=uuid, principal=label(record.container), cause=reason)
@@ -385,6 +392,7 @@ class Lifecycle:
 
     async def _take_down(self, uuid: str, timeout_s: float) -> None:
         self._doors.close(uuid)
+        self._found.pop(uuid, None)
         self._expected_exits.add(uuid)
         try:
             await self.boxes.ask("stop", wait_s=60 + timeout_s, uuid=uuid, timeout_s=timeout_s)
@@ -392,6 +400,7 @@ class Lifecycle:
             self._expected_exits.discard(uuid)
 
     def _spec(self, record: Record) -> dict[str, Any]:
+        configured = self.limits()
         return {
             "uuid": record.uuid,
             "number": record.number,
@@ -402,8 +411,13 @@ class Lifecycle:
             "private": record.workspace == "copy",
             "env": self._environment(record),
             "hostname": record.name,
-            **self.limits(),
+            "limits": {**configured["limits"], **record.limits.asked()},
+            "allow_soft_limits": record.allow_soft_limits or configured.get("allow_soft_limits") is True,
         }
+
+    def _told(self, uuid: str, body: dict[str, Any]) -> None:
+        """What the supervisor says of a box that runs."""
+        self._found[uuid] = Found(tuple(map(str, body.get("degraded", ()))), tuple(map(str, body.get("masked", ()))))
 
     def _turn(self, uuid: str) -> asyncio.Lock:
         return self._turns.setdefault(uuid, asyncio.Lock())

@@ -11,7 +11,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from bawn.api.settings import Api
 from bawn.app.egress_rules import sound
@@ -39,6 +39,11 @@ class Runtime(StrEnum):
     RUNSC = "runsc"
 
 
+class Isolation(StrEnum):
+    STANDARD = "standard"
+    STRONG = "strong"
+
+
 class BoxLimits(Section):
     """How much of the machine a container may take. What is set here must hold: where it cannot, the start is refused."""
 
@@ -59,11 +64,20 @@ class Boxes(Section):
     """What a container is made with when nothing else is said."""
 
     runtime: Runtime | None = Field(default=None, description="Empty: podman where it works, else bubblewrap.")
+    isolation: Isolation = Field(
+        default=Isolation.STANDARD, description="`strong`: each container has a kernel of its own (gVisor, runsc)."
+    )
     image: str = Field(default="agent", description="The image that `bawn images build` makes, or `host`.")
     limits: BoxLimits = Field(default_factory=BoxLimits)
     allow_soft_limits: bool = Field(
         default=False, description="Whether containers start though a limit cannot be held; the status then says so."
     )
+
+    @model_validator(mode="after")
+    def _one_isolation(self) -> Boxes:
+        if self.isolation is Isolation.STRONG and self.runtime not in (None, Runtime.RUNSC):
+            raise ValueError("strong isolation is that of runsc; leave `runtime` out")
+        return self
 
 
 class Configuration(Section):

@@ -29,7 +29,7 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
-from bawn.app.settings import Configuration
+from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
 from bawn.app.workspaces import Workspaces
 from bawn.audit.feed import Feed
@@ -260,6 +260,8 @@ class Yard:
 
     def _box_defaults(self) -> tuple[str, str]:
         boxes = self.configuration.boxes
+        if boxes.isolation is Isolation.STRONG:
+            return boxes.image, Runtime.RUNSC.value
         runtimes = self.status.greeting.get("runtimes", {})
         ready = "podman" if runtimes.get("podman") == "ready" else "bubblewrap"
         return boxes.image, boxes.runtime.value if boxes.runtime is not None else ready

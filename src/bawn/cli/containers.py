@@ -10,7 +10,21 @@ import typer
 from bawn import sdk
 from bawn.cli import output, terminal
 from bawn.cli.moment import ahead, seconds
-from bawn.cli.options import Command, Output, Ref, Timeout, Workspace, WorkspaceMode
+from bawn.cli.options import (
+    Command,
+    Cpus,
+    Disk,
+    Isolation,
+    Memory,
+    Output,
+    Pids,
+    Ref,
+    Soft,
+    Timeout,
+    Workspace,
+    WorkspaceMode,
+    limits,
+)
 from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Containers: the boxes that agents work in.")
@@ -42,7 +56,13 @@ def create(
     name: Annotated[str, typer.Option(help="Small letters, digits, hyphens.", show_default=False)] = "",
     project: Annotated[str, typer.Option(help="What it belongs to.")] = "default",
     image: Annotated[str, typer.Option(help="Default: as configured.", show_default=False)] = "",
-    runtime: Annotated[str, typer.Option(help="podman or bubblewrap.", show_default=False)] = "",
+    runtime: Annotated[str, typer.Option(help="podman, bubblewrap or runsc.", show_default=False)] = "",
+    isolation: Isolation = None,
+    memory: Memory = "",
+    cpus: Cpus = None,
+    pids: Pids = None,
+    disk: Disk = "",
+    allow_soft_limits: Soft = False,
     mount: Workspace = None,
     workspace: WorkspaceMode = None,
     ai: Ai = None,
@@ -57,6 +77,9 @@ def create(
             project=project,
             image=image or None,
             runtime=runtime or None,
+            isolation=isolation.value if isolation else None,
+            limits=limits(memory, cpus, pids, disk),
+            allow_soft_limits=allow_soft_limits or None,
             mount=str(mount.absolute()) if mount else None,
             workspace=workspace.value if workspace else None,
             ai=ai,

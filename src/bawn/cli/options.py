@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,56 @@ WorkspaceMode = Annotated[
         "--workspace", help="live: the directory itself; copy: a private copy, see `diff`.", show_default=False
     ),
 ]
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def size(text: str) -> int:
+    """A number of bytes as a person writes it: 512m, 2g, 1.5GiB."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not like 512m or 2g")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+class IsolationMode(StrEnum):
+    """Whose kernel a container runs on."""
+
+    STANDARD = "standard"
+    STRONG = "strong"
+
+
+Isolation = Annotated[
+    IsolationMode | None,
+    typer.Option(help="strong: a kernel of its own (gVisor); default: as configured.", show_default=False),
+]
+Memory = Annotated[
+    str, typer.Option(help="What it may hold, scratch folders included: 512m, 2g.", show_default=False, metavar="SIZE")
+]
+Cpus = Annotated[
+    float | None, typer.Option(help="How many processors' time it may take: 1.5.", show_default=False, metavar="NUMBER")
+]
+Pids = Annotated[int | None, typer.Option(help="How many processes and threads.", show_default=False, metavar="NUMBER")]
+Disk = Annotated[
+    str,
+    typer.Option(help="What /tmp, /dev/shm and its home may hold, each: 512m, 2g.", show_default=False, metavar="SIZE"),
+]
+Soft = Annotated[
+    bool, typer.Option("--allow-soft-limits", help="Start it though a limit cannot be held here; the status says so.")
+]
+
+
+def limits(memory: str, cpus: float | None, pids: int | None, disk: str) -> dict[str, int | float]:
+    """What was said of them, by the words of the API."""
+    said = {
+        "memory_bytes": size(memory) if memory else None,
+        "cpus": cpus,
+        "pids": pids,
+        "scratch_bytes": size(disk) if disk else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
 Timeout = Annotated[
     str, typer.Option(help="End it after this long, with exit code 124: 90s, 10m.", show_default=False, metavar="TIME")
 ]

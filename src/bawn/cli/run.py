@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,20 @@ from bawn import sdk
 from bawn.cli import output, terminal
 from bawn.cli.containers import Ai, Expires
 from bawn.cli.moment import ahead, seconds
-from bawn.cli.options import Command, Mode, Timeout, Workspace, WorkspaceMode
+from bawn.cli.options import (
+    Command,
+    Cpus,
+    Disk,
+    Isolation,
+    Memory,
+    Mode,
+    Pids,
+    Soft,
+    Timeout,
+    Workspace,
+    WorkspaceMode,
+    limits,
+)
 from bawn.cli.workspaces import bring_over, counted, has_uncommitted_work
 from bawn.errors import Fault
 from bawn.sdk.shapes import Container
@@ -29,7 +43,13 @@ def run(
     name: Annotated[str, typer.Option(help="Small letters, digits, hyphens.", show_default=False)] = "",
     project: Annotated[str, typer.Option(help="What it belongs to.")] = "default",
     image: Annotated[str, typer.Option(help="Default: as configured.", show_default=False)] = "",
-    runtime: Annotated[str, typer.Option(help="podman or bubblewrap.", show_default=False)] = "",
+    runtime: Annotated[str, typer.Option(help="podman, bubblewrap or runsc.", show_default=False)] = "",
+    isolation: Isolation = None,
+    memory: Memory = "",
+    cpus: Cpus = None,
+    pids: Pids = None,
+    disk: Disk = "",
+    allow_soft_limits: Soft = False,
     mount: Workspace = None,
     workspace: WorkspaceMode = None,
     ai: Ai = None,
@@ -61,6 +81,9 @@ def run(
             project=project,
             image=image or None,
             runtime=runtime or None,
+            isolation=isolation.value if isolation else None,
+            limits=limits(memory, cpus, pids, disk),
+            allow_soft_limits=allow_soft_limits or None,
             mount=str(mount.absolute()) if mount else None,
             workspace="copy" if copied else None,
             ephemeral=remove or None,
@@ -70,7 +93,7 @@ def run(
         )
         try:
             try:
-                client.containers.start(made.id)
+                weaknesses(client.containers.start(made.id))
             except Fault:
                 # Nothing ran in it: it would only be in the way of the next try.
                 client.containers.delete(made.id)
@@ -84,6 +107,24 @@ def run(
     if detach and code == 0:
         output.say(made.name)
     raise typer.Exit(code)
+
+
+def weaknesses(started: Container) -> None:
+    """Says what a person would want to know before the command runs."""
+    if started.masked:
+        files = "looks like a secret and is hidden" if len(started.masked) == 1 else "look like secrets and are hidden"
+        output.note(f"bawn: {files_named(started.masked)} {files} from it.")
+    for sentence in started.degraded:
+        output.note(f"bawn: {sentence}.")
+
+
+def files_named(paths: Sequence[str]) -> str:
+    """A few by their name, the others counted."""
+    shown = ", ".join(paths[:_NAMED])
+    return shown if len(paths) <= _NAMED else f"{shown} and {len(paths) - _NAMED} more"
+
+
+_NAMED = 5
 
 
 def works_in_a_copy(mount: Path, asked: Mode | None, *, task: bool) -> bool:

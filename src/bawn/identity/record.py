@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bawn.errors import Fault, quoted
 from bawn.terms.principal import Container
@@ -25,6 +25,22 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 MAX_TASK_CHARACTERS = 16_000
+
+
+class Limits(Struct, frozen=True, omit_defaults=True):
+    """How much of the machine a container may take; None is what the configuration says."""
+
+    pids: int | None = None
+    memory_bytes: int | None = None
+    """With all scratch folders."""
+    cpus: float | None = None
+    """Processors' time."""
+    scratch_bytes: int | None = None
+    """/tmp, /dev/shm and the home, each."""
+
+    def asked(self) -> dict[str, int | float]:
+        """What was said."""
+        return {name: value for name, value in structs.asdict(self).items() if value is not None}
 
 
 class NewContainer(Struct, frozen=True):
@@ -46,6 +62,9 @@ class NewContainer(Struct, frozen=True):
     """live: the directory itself; copy: a private copy of it."""
     ephemeral: bool = False
     """Whether it is deleted, with everything in it, when its work has ended."""
+    limits: Limits = Limits()
+    allow_soft_limits: bool = False
+    """Whether it may start though one of its limits cannot be held on this machine."""
 
 
 class Record(Struct, frozen=True):
@@ -66,6 +85,8 @@ class Record(Struct, frozen=True):
     expires: datetime | None
     workspace: WorkspaceMode = "live"
     ephemeral: bool = False
+    limits: Limits = Limits()
+    allow_soft_limits: bool = False
 
     @property
     def container(self) -> Container:

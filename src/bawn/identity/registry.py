@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from bawn.errors import Fault, quoted
-from bawn.identity.record import NewContainer, Record, State, ahead, checked
+from bawn.identity.record import Limits, NewContainer, Record, State, ahead, checked
 from bawn.identity.tables import containers
 from bawn.identity.turn import Turn
 from bawn.terms.clock import Clock
@@ -143,12 +144,17 @@ class Registry:
             expires=new.expires,
             workspace=new.workspace if new.mount else "live",
             ephemeral=new.ephemeral,
+            limits=new.limits,
+            allow_soft_limits=new.allow_soft_limits,
         )
         taken = {record.name for record in self._records.values()}
 
         def write(connection: sa.Connection) -> Record:
             # The database gives the number; until then the uuid holds the place of a name that contains it.
-            values = structs.asdict(made) | {"name": made.name or made.uuid}
+            values = structs.asdict(made) | {
+                "name": made.name or made.uuid,
+                "limits": msgspec.json.encode(made.limits).decode("ascii"),
+            }
             del values["number"]
             insert = sa.insert(containers).values(**values).returning(containers.c.number)
             number = connection.execute(insert).scalar_one()
@@ -220,7 +226,8 @@ class Registry:
 
 
 def record_of(row: sa.RowMapping) -> Record:
-    return Record(**{field: row[field] for field in Record.__struct_fields__})
+    said = {field: row[field] for field in Record.__struct_fields__}
+    return Record(**said | {"limits": msgspec.json.decode(row["limits"], type=Limits)})
 
 
 def free_name(number: int, taken: set[str]) -> str:

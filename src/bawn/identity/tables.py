@@ -28,6 +28,8 @@ containers = sa.Table(
     sa.Column("expires", Moment),
     sa.Column("workspace", sa.String(8), nullable=False, server_default="live"),
     sa.Column("ephemeral", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("limits", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("allow_soft_limits", sa.Boolean, nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 

@@ -6,7 +6,7 @@ not given are not sent, so that `update("dev", ai=False)` changes `ai` and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -86,7 +86,11 @@ def create_container(
     mount: str | None = None,
     workspace: str | None = None,
     ephemeral: bool | None = None,
+    isolation: str | None = None,
+    limits: Mapping[str, int | float] | None = None,
+    allow_soft_limits: bool | None = None,
 ) -> Call[shapes.Container]:
+    """`limits` may hold pids, memory_bytes, cpus and scratch_bytes; `isolation` is standard or strong."""
     body = given(
         name=name,
         project=project,
@@ -99,6 +103,9 @@ def create_container(
         mount=mount,
         workspace=workspace,
         ephemeral=ephemeral,
+        isolation=isolation,
+        limits=dict(limits) if limits else None,
+        allow_soft_limits=allow_soft_limits,
     )
     return Call("POST", at("containers"), one("container", shapes.Container), body=body)
 

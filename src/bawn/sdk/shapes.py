@@ -38,6 +38,16 @@ class Container:
     """Whether it is deleted, with everything in it, when its work has ended."""
     attestation: str = "full"
     """weak: somebody else started it; Bawn knows its door and not what else it reaches."""
+    isolation: str = "standard"
+    """strong: a kernel of its own (gVisor); standard: the host's kernel, filtered; none: as whoever started it chose."""
+    limits: dict[str, int | float] = field(default_factory=dict)
+    """What was asked for this container: pids, memory_bytes, cpus, scratch_bytes; for the others the configuration holds."""
+    allow_soft_limits: bool = False
+    """Whether it may run though a limit cannot be held on this machine."""
+    degraded: tuple[str, ...] = ()
+    """What is weaker in it, as it runs now, than it was asked for; in sentences."""
+    masked: tuple[str, ...] = ()
+    """Files of its workspace that look like secrets, which it does not see; as they were found at its start."""
 
 
 @dataclass(frozen=True, slots=True)

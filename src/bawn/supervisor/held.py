@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,7 @@ class Held:
             "netns_inode": box.netns_inode if box else None,
             "start_time": box.start_time if box else None,
             "degraded": list(self.degraded),
+            "masked": list(self.masked),
             "doors": [
                 {
                     "kind": kind.value,
@@ -89,7 +91,7 @@ class Records:
         self._folder = folder
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
-    def write(self, spec: Spec, state: str, box: Attested | None) -> None:
+    def write(self, spec: Spec, state: str, box: Attested | None, masked: Sequence[str] = ()) -> None:
         place = self._folder / spec.uuid
         place.mkdir(mode=0o700, exist_ok=True)
         if state == "created" or not (place / "spec.json").exists():
@@ -98,7 +100,16 @@ class Records:
         said: dict[str, object] = {"state": state, "boot": self._boot}
         if box is not None:
             said |= {"pid": box.pid, "start_time": box.start_time, "netns_inode": box.netns_inode}
+            said["masked"] = list(masked)
         self._replace(place / "state.json", said)
+
+    def masked(self, uuid: str) -> tuple[str, ...]:
+        """What was hidden from the box when it started."""
+        try:
+            said = json.loads((self._folder / uuid / "state.json").read_text(encoding="utf-8"))
+            return tuple(map(str, said.get("masked", ())))
+        except (OSError, ValueError, AttributeError, TypeError):
+            return ()
 
     def notes(self, uuid: str) -> Path:
         """Where it is written down what was made in the workspace for this box."""

@@ -138,10 +138,10 @@ class Keeper:
                 self.workspaces.prepare_slowly(spec)
             # Of a private copy nothing reaches the host unseen, so nothing in it has to be covered.
             plan = planned(None if spec.origin else spec.workspace, self._records.notes(spec.uuid))
-            held.masked = plan.masked
+            held.masked = _few(plan.masked)
             prepared = runtime.prepare(spec, plan)
             box = prepared.box
-            self._records.write(spec, "running", box)
+            self._records.write(spec, "running", box, held.masked)
             addresses = [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW]
             opened = opener.open(box, addresses, prepared.noexec)
             runtime.start(prepared)
@@ -319,6 +319,7 @@ class Keeper:
                 try:
                     opened = open_listeners(box, [(PLACES[kind].address, PLACES[kind].port) for kind in OPEN_NOW])
                     held.box, held.state, held.doors = box, "running", dict(zip(OPEN_NOW, opened, strict=True))
+                    held.masked = self._records.masked(uuid)
                     self._watch(held)
                     continue
                 except Fault as fault:
@@ -384,6 +385,15 @@ class Keeper:
             self._work.submit(self._work_off, uuid, waiting[0])
         else:
             del self._queues[uuid]
+
+
+def _few(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """As many as fit into an answer beside those of all other containers, and how many more there are."""
+    more = len(paths) - _TOLD
+    return paths if more <= 0 else (*paths[:_TOLD], f"(and {more} more)")
+
+
+_TOLD = 20
 
 
 def _soft(limits: frozenset[str]) -> tuple[str, ...]:
