@@ -266,6 +266,10 @@ class Shelf:
             raise Fault("sandbox.start_failed", "mmdebstrap failed.")
         yield shapes.Progress("built", done=True)
 
+    async def bring(self, name: str, source: str, digest: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        yield shapes.Progress(f"{name} of {source} at {digest}")
+        yield shapes.Progress("imported", done=True)
+
     async def remove(self, name: str, by: Operator) -> None:
         raise Fault("sandbox.image_missing", f"There is no image {name!r}.")
 

@@ -68,6 +68,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("DELETE", "/operators/{person}/tokens/{token_id}"): _A,
     ("GET", "/images"): _V,
     ("POST", "/images/{name}/build"): _A,
+    ("POST", "/images/{name}/import"): _A,
     ("DELETE", "/images/{name}"): _A,
     ("GET", "/config"): _V,
     ("GET", "/config/schema"): _V,

@@ -239,6 +239,9 @@ class Images(Protocol):
     def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
         """Builds one, telling what happens."""
 
+    def bring(self, name: str, source: str, digest: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        """Imports one of that digest from an OCI archive or layout of the host, telling what happens."""
+
     async def remove(self, name: str, by: Operator) -> None:
         """Removes a built one."""
 

@@ -203,15 +203,26 @@ class Images:
 
     async def build(self, name: str, by: Operator) -> AsyncIterator[shapes.Progress]:
         await self._recorder.record(Event(event="image.building", principal=label(by), detail=(("image", name),)))
+        async for progress in self._making(f"The image {name} is built.", "images.build", name):
+            yield progress
+
+    async def bring(self, name: str, source: str, digest: str, by: Operator) -> AsyncIterator[shapes.Progress]:
+        facts = (("digest", digest), ("image", name))
+        await self._recorder.record(Event(event="image.importing", principal=label(by), detail=facts))
+        asked = {"source": source, "digest": digest}
+        async for progress in self._making(f"The image {name} is imported.", "images.import", name, **asked):
+            yield progress
+
+    async def _making(self, done: str, verb: str, name: str, **asked: str) -> AsyncIterator[shapes.Progress]:
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listening.setdefault(name, []).append(queue)
-        building = asyncio.ensure_future(self._boxes().ask("images.build", wait_s=3600, name=name))
+        building = asyncio.ensure_future(self._boxes().ask(verb, wait_s=3600, name=name, **asked))
         building.add_done_callback(lambda _: queue.put_nowait(None))
         try:
             while (line := await queue.get()) is not None:
                 yield shapes.Progress(line)
             await building
-            yield shapes.Progress(f"The image {name} is built.", done=True)
+            yield shapes.Progress(done, done=True)
         finally:
             self._listening[name].remove(queue)
 

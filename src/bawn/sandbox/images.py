@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from bawn.errors import Fault, quoted
 from bawn.sandbox import python
@@ -96,6 +97,7 @@ class Images:
                             "runtimes": runtimes,
                             "created": said.get("created"),
                             "size_bytes": said.get("size_bytes"),
+                            "digest": said.get("digest"),
                         }
                     )
         return listed
@@ -117,6 +119,24 @@ class Images:
             self._add_npm(recipe, fresh, progress)
             self._add_python(recipe, fresh, progress)
             return self.install(name, fresh, progress)
+        finally:
+            self._discard(fresh)
+
+    def bring(self, name: str, source: Path, digest: str, progress: Progress) -> dict[str, object]:
+        """Makes an image of an OCI archive or layout, by the digest of what is in it."""
+        if not IMAGE.match(name) or name == HOST or name in RECIPES:
+            raise Fault(
+                "sandbox.invalid",
+                f"{quoted(name)} cannot be the name of an imported image",
+                remedy="Take small letters, digits and hyphens, at most 32, and no name of an image that is built.",
+            )
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=self._folder))
+        try:
+            said = imported(source, digest, fresh, progress)
+            for note in said.get("notes", ()):
+                progress(f"note: {note}")
+            return self.install(name, fresh, progress, digest=said["digest"])
         finally:
             self._discard(fresh)
 
@@ -283,6 +303,26 @@ def _run(argv: Sequence[str], progress: Progress, *, home: bool = False, cwd: Pa
                 progress(last)
     if process.returncode != 0:
         raise Fault("sandbox.start_failed", f"{Path(argv[0]).name} failed while the image was built", cause=last[:300])
+
+
+def imported(source: Path, digest: str, folder: Path, progress: Progress) -> dict[str, Any]:
+    """What the program says that unpacks an image into `folder`; its Fault when it could not."""
+    argv = [*python.interpreter(), "-m", "bawn.sandbox.importing", str(source), digest, str(folder)]
+    last = ""
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=python.environment(), cwd="/"
+    ) as process:
+        for line in process.stdout or ():
+            if last:
+                progress(last)
+            last = line.strip()
+    try:
+        said = json.loads(last)
+        if process.returncode == 0:
+            return {"digest": str(said["digest"]), "notes": [str(note) for note in said["notes"]]}
+        raise Fault(str(said.get("code", "sandbox.start_failed")), str(said["fault"]), remedy=said["remedy"] or None)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Fault("sandbox.start_failed", "the image cannot be imported: the program that unpacks it ended") from None
 
 
 def _quietly(argv: Sequence[str]) -> int:

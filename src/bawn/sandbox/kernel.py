@@ -28,7 +28,7 @@ _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _AT_RECURSIVE = 1, 0x8000
 _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 _RESOLVE_NO_SYMLINKS, _RESOLVE_NO_MAGICLINKS = 4, 2
-_RESOLVE_NO_XDEV, _RESOLVE_BENEATH = 1, 8
+_RESOLVE_NO_XDEV, _RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 1, 8, 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -90,6 +90,13 @@ def open_beneath(folder: int, path: str, flags: int, mode: int = 0, *, same_moun
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve | (_RESOLVE_NO_XDEV if same_mount else 0))
     name = ctypes.c_char_p(os.fsencode(path))
     return _checked(_libc.syscall(_OPENAT2, folder, name, ctypes.byref(how), ctypes.sizeof(how)), path)
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """openat2(2): as if `root` were the root folder, so that links in it, absolute ones too, lead to places in it."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV)
+    name = ctypes.c_char_p(os.fsencode(path))
+    return _checked(_libc.syscall(_OPENAT2, root, name, ctypes.byref(how), ctypes.sizeof(how)), path)
 
 
 def exchange(one: str, other: str) -> None:

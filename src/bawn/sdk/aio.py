@@ -132,6 +132,7 @@ class AsyncOperators(AsyncNoun):
 class AsyncImages(AsyncNoun):
     list = Awaited(endpoints.list_images)
     build = AsyncIterated(endpoints.build_image)
+    import_ = AsyncIterated(endpoints.import_image)
     remove = Awaited(endpoints.remove_image)
 
 

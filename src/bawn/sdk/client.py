@@ -133,6 +133,7 @@ class Operators(SyncNoun):
 class Images(SyncNoun):
     list = Blocking(endpoints.list_images)
     build = Iterated(endpoints.build_image)
+    import_ = Iterated(endpoints.import_image)
     remove = Blocking(endpoints.remove_image)
 
 

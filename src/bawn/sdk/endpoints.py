@@ -346,6 +346,12 @@ def build_image(name: str) -> Stream[shapes.Progress]:
     return Stream("POST", at("images", name, "build"), line(shapes.Progress))
 
 
+def import_image(name: str, source: str, *, digest: str = "") -> Stream[shapes.Progress]:
+    """`source` is the absolute path of an OCI archive or layout on the host of Bawn; `digest`, which image in it."""
+    body = {"source": source, "digest": digest}
+    return Stream("POST", at("images", name, "import"), line(shapes.Progress), body=body)
+
+
 def remove_image(name: str) -> Call[None]:
     return Call("DELETE", at("images", name), nothing)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from bawn.errors import Fault, quoted
 from bawn.sandbox.dialing import dial
-from bawn.sandbox.images import Images
+from bawn.sandbox.images import Images, Progress
 from bawn.sandbox.runtime import Runtime
 from bawn.sandbox.spec import read_uuid
 from bawn.supervisor.attachments import Attachments
@@ -72,6 +73,7 @@ class Control:
             "signal": self._signal,
             "images.list": self._images_list,
             "images.build": self._images_build,
+            "images.import": self._images_import,
             "images.remove": self._images_remove,
         }
 
@@ -251,8 +253,20 @@ class Control:
         name = request.get("name", "agent")
         if not isinstance(name, str) or name not in self._images.buildable():
             raise Fault("sandbox.image_missing", f"there is no recipe {quoted(str(name))}")
+        self._make_image(name, lambda progress: self._images.build(name, progress), reply)
+
+    def _images_import(self, request: Request, reply: Reply) -> None:
+        name, source, digest = request.get("name"), request.get("source"), request.get("digest")
+        if not isinstance(name, str) or not isinstance(digest, str):
+            raise Fault("sandbox.invalid", "name and digest must be texts")
+        if not isinstance(source, str) or not source.startswith("/") or "\0" in source:
+            raise Fault("sandbox.invalid", "source must be an absolute path")
+        self._make_image(name, lambda progress: self._images.bring(name, Path(source), digest, progress), reply)
+
+    def _make_image(self, name: str, make: Callable[[Progress], dict[str, object]], reply: Reply) -> None:
+        """Makes an image in a thread, and tells how it goes."""
         if name in self._building:
-            raise Fault("api.conflict", "this image is being built already")
+            raise Fault("api.conflict", "this image is being made already")
         self._building.add(name)
 
         def progress(line: str) -> None:
@@ -263,17 +277,17 @@ class Control:
             self._building.discard(name)
             reply(said, ())
 
-        def build_slowly() -> None:
+        def make_slowly() -> None:
             said: dict[str, object] | Fault
             try:
-                said = {"image": self._images.build(name, progress)}
+                said = {"image": make(progress)}
             except Fault as fault:
                 said = fault
             except OSError as error:
-                said = Fault("sandbox.start_failed", "the image could not be built", cause=str(error))
+                said = Fault("sandbox.start_failed", "the image could not be made", cause=str(error))
             self._loop.post(lambda: done(said))
 
-        self._rooms()[0].slowly(build_slowly)
+        self._rooms()[0].slowly(make_slowly)
 
     def _images_remove(self, request: Request, reply: Reply) -> None:
         name = request.get("name")
