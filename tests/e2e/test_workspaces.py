@@ -165,3 +165,35 @@ def test_what_is_ephemeral_goes_when_nobody_can_wait_for_it_any_more(yard: Insta
     name = f"eph2-{runtime}"
     yard.done("run", "--name", name, "--runtime", runtime, "--keep", "--", "true")
     yard.done("containers", "delete", name)
+
+
+@pytest.mark.parametrize("mode", ["live", "copy", "memory"])
+def test_a_task_has_a_folder_of_its_own_and_nothing_beside_it(
+    yard: Installation, runtime: str, workspace: Path, mode: str
+) -> None:
+    (workspace / ".env").write_text("SECRET=of the host")
+    mount = () if mode == "memory" else ("--mount", str(workspace), "--workspace", mode)
+    box = yard.box(f"task-{mode}-{runtime}", runtime, IMAGE, "--task", "tidy up", *mount)
+    try:
+        place = yard.get(box.name)["workdir"]
+        assert place == f"/workspace/task-{yard.get(box.name)['number']}"
+        assert box.sh("pwd").out.strip() == place
+        assert box.sh("ls -A /workspace").out.split() == [place.rpartition("/")[2]]
+        assert box.sh("echo x > /workspace/beside; mkdir /workspace/other").code != 0
+        assert box.sh(f"mv {place} /workspace/renamed").code != 0
+        assert box.sh("echo made > made; cat made").out == "made\n"
+        assert box.sh("cat .env").out == ""
+        assert yard.done("files", "get", f"{box.name}:made", "-").out == "made\n"
+        assert "made" in yard.done("files", "list", f"{box.name}:").out
+        assert yard.bawn("files", "list", f"{box.name}:/workspace").code != 0, "what is beside it is nobody's"
+        name = yard.json("snapshots", "create", box.name)["name"]
+        box.sh("echo spoiled > made")
+        yard.done("snapshots", "restore", box.name, name, "--yes")
+        assert box.sh("cat made").out == "made\n"
+        if mode == "live":
+            assert (workspace / "made").read_text() == "made\n"
+            assert box.sh("mkdir -p .git/hooks; echo x > .envrc").code != 0
+        elif mode == "copy":
+            assert "A made" in yard.done("diff", box.name).out
+    finally:
+        yard.done("containers", "delete", box.name)

@@ -45,7 +45,7 @@ def test_a_container_can_be_given_all_of_it() -> None:
 
 
 def test_claude_code_is_spared_the_questions_that_need_a_network() -> None:
-    told = json.loads(agent_files("d" * 63)[".claude.json"])
+    told = json.loads(agent_files("d" * 63, "/workspace")[".claude.json"])
     assert told["hasCompletedOnboarding"] is True
     assert told["customApiKeyResponses"]["approved"] == ["d" * 20]
     assert "/workspace" in told["projects"]

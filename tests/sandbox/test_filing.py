@@ -164,11 +164,11 @@ def test_what_the_agent_may_not_write_is_not_written_for_it(room: Room) -> None:
 )
 def test_paths_elsewhere_are_not_asked_for_at_all(path: object) -> None:
     with pytest.raises(Fault) as refused:
-        located(path)
+        located(path, "/workspace")
     assert refused.value.code == "sandbox.invalid"
 
 
 def test_paths_are_brought_to_one_form() -> None:
-    assert located("/workspace") == ("/workspace", ".")
-    assert located("//workspace/./a//b/") == ("/workspace", "a/b")
-    assert located("/home/agent/.x") == ("/home/agent", ".x")
+    assert located("/workspace", "/workspace") == ("/workspace", ".")
+    assert located("//workspace/./a//b/", "/workspace") == ("/workspace", "a/b")
+    assert located("/home/agent/.x", "/workspace") == ("/home/agent", ".x")

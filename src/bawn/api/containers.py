@@ -114,6 +114,7 @@ def shown(record: Record, found: Found) -> shapes.Container:
         created=record.created,
         expires=record.expires,
         mount=record.mount,
+        workdir=record.place,
         workspace=record.workspace,
         ephemeral=record.ephemeral,
         attestation="weak" if record.runtime == "attached" else "full",

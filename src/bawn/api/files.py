@@ -19,7 +19,13 @@ from bawn.sdk import shapes
 One = envelope("FileAnswer", file=shapes.File)
 Many = envelope("FilesAnswer", files=list[shapes.File], truncated=bool)
 
-Path = Annotated[str, Query(description="An absolute path beneath /workspace or /home/agent.", max_length=4096)]
+Path = Annotated[
+    str,
+    Query(
+        description="A path beneath the workspace or /home/agent; without a leading slash, in the workspace.",
+        max_length=4096,
+    ),
+]
 
 
 class Folder(BaseModel):
@@ -46,7 +52,7 @@ def router(files: Files) -> APIRouter:
     routes = APIRouter(prefix="/containers", tags=["files"])
 
     @routes.get("/{ref}/files", response_model=Many)
-    async def list_files(ref: str, path: Path = "/workspace") -> dict[str, Any]:
+    async def list_files(ref: str, path: Path = "") -> dict[str, Any]:
         found, cut = await files.list(ref, path)
         return {"data": {"files": list(found), "truncated": cut}}
 

@@ -95,12 +95,20 @@ class Files:
         return record
 
     async def _begin(self, record: Record, act: str, path: str, **further: Any) -> Conversation:
-        return await Conversation.begin(self._boxes(), "files", uuid=record.uuid, act=act, path=path, **further)
+        asked = {"act": act, "path": _whole(record, path), **further}
+        return await Conversation.begin(self._boxes(), "files", uuid=record.uuid, **asked)
 
     async def _record(self, event: str, record: Record, path: str, by: Operator) -> None:
         await self._recorder.record(
-            Event(event=event, principal=label(by), container=record.uuid, detail=(("path", path[:1000]),))
+            Event(
+                event=event, principal=label(by), container=record.uuid, detail=(("path", _whole(record, path)[:1000]),)
+            )
         )
+
+
+def _whole(record: Record, path: str) -> str:
+    """What does not begin with a slash is in the workspace."""
+    return path if path.startswith("/") else f"{record.place}/{path}"
 
 
 def _file(told: dict[str, Any]) -> shapes.File:

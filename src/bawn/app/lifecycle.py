@@ -78,6 +78,8 @@ class Lifecycle:
         self._trusting = asyncio.Lock()
         self._expected_exits: set[str] = set()
         self._found: dict[str, Found] = {}
+        self._deleting: dict[str, asyncio.Future[None]] = {}
+        """Containers whose right is gone and whose box is on its way."""
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
         """The limits of a container that starts now, and whether they may be soft."""
@@ -184,6 +186,9 @@ class Lifecycle:
             )
 
     async def delete(self, ref: str, by: Operator) -> None:
+        if (going := self._deleting.get(ref)) is not None:
+            # Somebody else began it. When this returns it is gone all the same, and its folder is free.
+            await asyncio.wait((going,))
         await self._delete(self._registry.get(ref), label(by))
 
     async def _delete_ended(self, record: Record) -> None:
@@ -193,6 +198,14 @@ class Lifecycle:
     async def _delete(self, record: Record, principal: str) -> None:
         # The right ends here, before anything that could fail or take time.
         await self._registry.delete(record.uuid)
+        going = self._deleting[record.uuid] = asyncio.get_running_loop().create_future()
+        try:
+            await self._take_away(record, principal)
+        finally:
+            del self._deleting[record.uuid]
+            going.set_result(None)
+
+    async def _take_away(self, record: Record, principal: str) -> None:
         async with self._turn(record.uuid):
             self._doors.close(record.uuid)
             self._expected_exits.add(record.uuid)
@@ -251,7 +264,7 @@ class Lifecycle:
             argv=command.argv,
             tty=command.tty,
             env={**self._environment(record), **command.env},
-            cwd=command.cwd,
+            cwd=command.cwd or record.place,
             rows=command.rows,
             cols=command.cols,
         )
@@ -307,7 +320,7 @@ class Lifecycle:
 
     async def _furnish(self, record: Record) -> None:
         """Put what agents look for into the home of a fresh box; one without a shell does without."""
-        files = [word for pair in agent_files(record.name).items() for word in pair]
+        files = [word for pair in agent_files(record.name, record.place).items() for word in pair]
         said = self.authority
         await self._do_inside(record, f"{TRUST}; shift; {WRITE_FILES}", said, *files)
         while said != self.authority:  # it grew meanwhile, perhaps because of this very box
@@ -408,6 +421,7 @@ class Lifecycle:
             "runtime": record.runtime,
             "image": record.image,
             "workspace": record.mount or None,
+            "place": record.place,
             "private": record.workspace == "copy",
             "env": self._environment(record),
             "hostname": record.name,

@@ -93,7 +93,7 @@ class PackagesDesk:
         for name in NAMES:
             try:
                 found |= hashes(
-                    (await self._files.peek(record, f"/workspace/{name}", LOCK_LIMIT)).decode("utf-8", "replace")
+                    (await self._files.peek(record, f"{record.place}/{name}", LOCK_LIMIT)).decode("utf-8", "replace")
                 )
             except Fault:
                 continue  # most projects have one or two of these

@@ -26,11 +26,11 @@ Place = Annotated[
 
 
 def located(place: str) -> tuple[str, str]:
-    """The container and the absolute path in it; a path without a leading slash begins at the workspace."""
+    """The container and the path in it; one without a leading slash begins at the workspace."""
     ref, colon, path = place.partition(":")
     if not ref or not colon:
         raise typer.BadParameter(f"{place!r} is not of the form container:/path")
-    return ref, path if path.startswith("/") else f"/workspace/{path}"
+    return ref, path
 
 
 @app.command("list", epilog="Example: bawn files list dev:/workspace")

@@ -96,7 +96,7 @@ def run(
                 weaknesses(client.containers.start(made.id))
             except Fault:
                 # Nothing ran in it: it would only be in the way of the next try.
-                client.containers.delete(made.id)
+                gone(client, made.id)
                 raise
             code = terminal.run_here(made.id, [*DETACHED, *command] if detach else command, seconds(timeout))
             if copied and not detach:

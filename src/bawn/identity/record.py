@@ -89,6 +89,11 @@ class Record(Struct, frozen=True):
     allow_soft_limits: bool = False
 
     @property
+    def place(self) -> str:
+        """Where it sees its workspace, and where commands begin: a task has a folder of its own, alone."""
+        return f"/workspace/task-{self.number}" if self.task else "/workspace"
+
+    @property
     def container(self) -> Container:
         return Container(self.uuid, self.number, self.name, self.project)
 

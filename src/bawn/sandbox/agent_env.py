@@ -72,7 +72,7 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
     }
 
 
-def agent_files(name: str, workspace: str = "/workspace") -> dict[str, str]:
+def agent_files(name: str, workspace: str) -> dict[str, str]:
     """Small files for the home folder, by their path in it: what no variable can say.
 
     Claude Code's terminal otherwise begins by asking the network whether it is there, and waits; then it asks

@@ -72,7 +72,7 @@ class Bubblewrap:
         with opened_workspace(spec) as folder:
             prepared = self._launch(self._program, init, spec, plan, folder)
             try:
-                confirm_workspace(prepared.box, folder)
+                confirm_workspace(prepared.box, folder, spec.place)
                 self._cgroups.make(spec.uuid, spec.limits)
                 self._cgroups.add(spec.uuid, prepared.box.pid)
             except (Fault, OSError):
@@ -173,13 +173,17 @@ class Bubblewrap:
             # first process is the agent's own uid.
             command += ["--perms", "0111" if path == INIT else "0644", "--ro-bind-data", str(fd), path]
         command += ["--remount-ro", "/dev"]
+        if spec.place != furnishing.WORKSPACE:
+            command += ["--size", "65536", "--tmpfs", furnishing.WORKSPACE]
         if folder is None:
-            command += [*size, furnishing.WORKSPACE]
+            command += [*size, spec.place]
         else:
-            command += ["--bind", str(spec.workspace) if self._rootless else STAGED_WORKSPACE, furnishing.WORKSPACE]
+            command += ["--bind", str(spec.workspace) if self._rootless else STAGED_WORKSPACE, spec.place]
             if self._rootless:
                 for cover in plan.covers:
-                    command += _covered(str(spec.workspace), cover)
+                    command += _covered(str(spec.workspace), spec.place, cover)
+        if spec.place != furnishing.WORKSPACE:
+            command += ["--remount-ro", furnishing.WORKSPACE]
         if rootfs is None:
             command += ["--remount-ro", "/"]
         return [*command, "--chdir", "/", "--setenv", "PATH", python.SYSTEM_PATH]
@@ -216,9 +220,9 @@ class Bubblewrap:
             monitor.wait(TIMEOUT_S)
 
 
-def _covered(workspace: str, cover: Cover) -> list[str]:
+def _covered(workspace: str, seen: str, cover: Cover) -> list[str]:
     """As an ordinary user nobody mounts but bubblewrap itself."""
-    place = f"{furnishing.WORKSPACE}/{cover.path}"
+    place = f"{seen}/{cover.path}"
     match cover.by:
         case guarding.ITSELF:
             return ["--bind", f"{workspace}/{cover.path}", place]

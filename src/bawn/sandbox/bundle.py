@@ -99,7 +99,7 @@ def written(spec: Spec, shape: Shape, plan: Plan, *, host_image: bool) -> dict[s
             *_kernel_mounts(spec),
             *_programs(spec, shape, host_image=host_image),
             *_scratch(spec),
-            *_covers(plan),
+            *_covers(spec.place, plan),
         ],
         "linux": linux,
     }
@@ -120,7 +120,9 @@ def _programs(spec: Spec, shape: Shape, *, host_image: bool) -> list[Mount]:
     if host_image:
         names = (*HOST_FOLDERS, *HOST_FILES)
         return shown + [_shown(name, name) for name in names if Path(name).exists() and not Path(name).is_symlink()]
-    return shown + [_shown(f"{STAGE}/box{path}", path) for path in furnishing.files(spec)]
+    # The folder of a task stands in one that holds nothing else and is not the image's.
+    alone = [] if spec.place == furnishing.WORKSPACE else [furnishing.WORKSPACE]
+    return shown + [_shown(f"{STAGE}/box{path}", path) for path in (*furnishing.files(spec), *alone)]
 
 
 def _scratch(spec: Spec) -> list[Mount]:
@@ -128,9 +130,9 @@ def _scratch(spec: Spec) -> list[Mount]:
     size, own = spec.limits.scratch_bytes, (f"uid={AGENT}", f"gid={AGENT}", "mode=755", "nodev")
     mounts = [_tmpfs("/tmp", size, "mode=1777", "nodev", "noexec"), _tmpfs(furnishing.HOME, size, *own)]
     if spec.workspace is None:
-        return [*mounts, _tmpfs(furnishing.WORKSPACE, size, *own)]
+        return [*mounts, _tmpfs(spec.place, size, *own)]
     bound: Mount = {
-        "destination": furnishing.WORKSPACE,
+        "destination": spec.place,
         "type": "bind",
         "source": WORKSPACE,
         "options": ["rbind", "rw", "nosuid", "nodev", "rprivate"],
@@ -138,12 +140,12 @@ def _scratch(spec: Spec) -> list[Mount]:
     return [*mounts, bound]
 
 
-def _covers(plan: Plan) -> list[Mount]:
+def _covers(workspace: str, plan: Plan) -> list[Mount]:
     """What covers parts of the workspace stands on the stage; crun leaves behind what is mounted beneath a mount."""
     mounts: list[Mount] = []
     for cover in plan.covers:
         options = ["rbind", "rw" if cover.by in (ITSELF, SCRATCH) else "ro", "nosuid", "nodev", "rprivate"]
-        source, place = f"{WORKSPACE}/{cover.path}", f"{furnishing.WORKSPACE}/{cover.path}"
+        source, place = f"{WORKSPACE}/{cover.path}", f"{workspace}/{cover.path}"
         mounts.append({"destination": place, "type": "bind", "source": source, "options": options})
     return mounts
 
@@ -157,7 +159,7 @@ def _shown(source: str, place: str) -> Mount:
     return {"destination": place, "type": "bind", "source": source, "options": options}
 
 
-def skeleton(place: Path, texts: dict[str, str]) -> None:
+def skeleton(place: Path, spec: Spec, texts: dict[str, str]) -> None:
     """The root of a box that is shown the host's own programs: mount points, links, and the box's own small files."""
     for name in ("proc", "dev", "tmp", "etc/ssl", "home/agent", "workspace", "run", "var/tmp", "root"):
         (place / name).mkdir(parents=True, exist_ok=True)
@@ -175,12 +177,13 @@ def skeleton(place: Path, texts: dict[str, str]) -> None:
         elif path.exists():
             here.parent.mkdir(parents=True, exist_ok=True)
             here.touch()
-    furnish(place, texts)
+    furnish(place, spec, texts)
     (place / "tmp").chmod(0o1777)  # runc gives the mount the mode of the folder beneath
 
 
-def furnish(place: Path, texts: dict[str, str]) -> None:
-    """The box's small files; the box sees them read-only."""
+def furnish(place: Path, spec: Spec, texts: dict[str, str]) -> None:
+    """The box's small files, and where its workspace is put; the box sees them read-only."""
+    (place / spec.place.removeprefix("/")).mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         file = place / path.removeprefix("/")
         file.parent.mkdir(parents=True, exist_ok=True)

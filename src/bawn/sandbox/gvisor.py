@@ -73,11 +73,11 @@ class Gvisor:
         trees = {"box": str(place / "files"), "rootfs": str(place / "rootfs")}
         texts = furnishing.files(spec)
         if spec.image == HOST:
-            bundle.skeleton(place / "rootfs", texts)
+            bundle.skeleton(place / "rootfs", spec, texts)
             (place / "files").mkdir(parents=True, exist_ok=True)
         else:
             trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
-            bundle.furnish(place / "files", texts)
+            bundle.furnish(place / "files", spec, texts)
         # Its gofer speaks for the agent on the host, and looks through the mapping of the stage like everybody.
         shape = bundle.Shape(uid=AGENT, root_uid=0, user_namespace=False, network_namespace=False)
         said = bundle.written(spec, shape, plan, host_image=spec.image == HOST)

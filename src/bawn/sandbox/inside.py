@@ -22,16 +22,18 @@ PATH_LIMIT = 4096
 
 
 @contextlib.contextmanager
-def folders(box: Attested) -> Iterator[dict[str, int]]:
-    """A descriptor of each folder as this very box sees it, good for looking beneath it and nothing else."""
+def folders(box: Attested, place: str) -> Iterator[dict[str, int]]:
+    """A descriptor of each folder as this very box sees it, good for looking beneath it and nothing else. `place` is
+    where it sees its workspace, which is found under its usual name."""
     held: dict[str, int] = {}
     try:
         root = os.open(f"/proc/{box.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for folder in FOLDERS:
                 # No link on the way, whatever the image or the agent put there; the folder is a mount of its own.
+                seen = place if folder == WORKSPACE else folder
                 held[folder] = kernel.open_beneath(
-                    root, folder.removeprefix("/"), os.O_PATH | os.O_DIRECTORY, same_mount=False
+                    root, seen.removeprefix("/"), os.O_PATH | os.O_DIRECTORY, same_mount=False
                 )
         finally:
             os.close(root)
@@ -45,7 +47,7 @@ def folders(box: Attested) -> Iterator[dict[str, int]]:
             os.close(fd)
 
 
-def located(path: object) -> tuple[str, str]:
+def located(path: object, place: str) -> tuple[str, str]:
     """The folder that a path is beneath, and the rest; "." for the folder itself. `sandbox.invalid` for any other path."""
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or len(path) > PATH_LIMIT:
         raise Fault("sandbox.invalid", "path must be an absolute path inside the container")
@@ -57,10 +59,10 @@ def located(path: object) -> tuple[str, str]:
     if ".." in parts:
         raise Fault("sandbox.invalid", "path must be written without '..'")
     for folder in FOLDERS:
-        own = folder.removeprefix("/").split("/")
+        own = (place if folder == WORKSPACE else folder).removeprefix("/").split("/")
         if parts[: len(own)] == own:
             return folder, "/".join(parts[len(own) :]) or "."
-    raise Fault("sandbox.invalid", f"path must be beneath {' or '.join(FOLDERS)}")
+    raise Fault("sandbox.invalid", f"path must be beneath {place} or {HOME}")
 
 
 def become(uid: int | None, gid: int | None = None) -> None:

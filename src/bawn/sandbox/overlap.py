@@ -29,7 +29,7 @@ def refuse_shared(spec: Spec, others: Iterable[tuple[Spec, Attested | None]]) ->
         if box is not None:
             # What the box really holds, should the folder have been moved since.
             with contextlib.suppress(OSError):
-                seen = Path(f"/proc/{box.pid}/root/workspace").stat()
+                seen = Path(f"/proc/{box.pid}/root{other.place}").stat()
                 theirs[0] = (seen.st_dev, seen.st_ino)
         if own[0] in theirs or theirs[0] in own:
             how = "is" if own[0] == theirs[0] else "overlaps"

@@ -102,11 +102,11 @@ class Podman:
         trees = {"box": str(place / "files"), "rootfs": str(place / "rootfs")}
         texts = furnishing.files(spec)
         if spec.image == HOST:
-            bundle.skeleton(place / "rootfs", texts)
+            bundle.skeleton(place / "rootfs", spec, texts)
             (place / "files").mkdir(parents=True, exist_ok=True)
         else:
             trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
-            bundle.furnish(place / "files", texts)
+            bundle.furnish(place / "files", spec, texts)
         shape = bundle.Shape(
             uid=agent_uid(spec.number),
             root_uid=root_uid(spec.number),
@@ -129,7 +129,7 @@ class Podman:
             if box is None:
                 raise Fault("sandbox.start_failed", f"{self._program} made the container and lost it")
             try:
-                confirm_workspace(box, folder)
+                confirm_workspace(box, folder, spec.place)
                 self._cgroups.make(spec.uuid, spec.limits)
                 self._cgroups.add(spec.uuid, box.pid)
             except (Fault, OSError):

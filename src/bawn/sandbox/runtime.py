@@ -114,11 +114,11 @@ def opened_workspace(spec: Spec) -> Iterator[int | None]:
         os.close(fd)
 
 
-def confirm_workspace(box: Attested, fd: int | None) -> None:
-    """What the box sees at /workspace is the folder that was meant: another container may own the folder above it."""
+def confirm_workspace(box: Attested, fd: int | None, place: str) -> None:
+    """What the box sees at `place` is the folder that was meant: another container may own the folder above it."""
     if fd is None:
         return
-    meant, seen = os.fstat(fd), Path(f"/proc/{box.pid}/root/workspace").stat()
+    meant, seen = os.fstat(fd), Path(f"/proc/{box.pid}/root{place}").stat()
     if (meant.st_dev, meant.st_ino) != (seen.st_dev, seen.st_ino):
         raise Fault("sandbox.start_failed", "the workspace was exchanged while the container was made")
 

@@ -20,6 +20,7 @@ from bawn.errors import Fault, quoted
 RUNTIMES = ("podman", "bubblewrap", "runsc")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 IMAGE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
+PLACE = re.compile(r"/workspace(/task-[1-9][0-9]{0,9})?\Z")
 ENV_NAME = re.compile(r"([A-Z_][A-Z0-9_]{0,127}|(no|http|https)_proxy)\Z")
 """The proxies have no upper-case form that every program reads."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -90,6 +91,8 @@ class Spec:
     """An absolute path without symbolic links; None for a container without a folder of the host."""
     private: bool = False
     """Whether the box works in a copy of the folder, which is ours, instead of in the folder."""
+    place: str = "/workspace"
+    """Where the box sees its workspace; that of a task is a folder of its own in an empty one."""
     origin: str | None = None
     """The folder that the copy was made of, once `workspace` is the copy."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +110,7 @@ class Spec:
             "image": self.image,
             "hostname": self.hostname,
             "workspace": self.origin or self.workspace,
+            "place": self.place,
             "private": self.private,
             "env": dict(self.env),
             "limits": self.limits.written(),
@@ -123,6 +127,7 @@ _FIELDS = frozenset(
         "image",
         "hostname",
         "workspace",
+        "place",
         "private",
         "env",
         "limits",
@@ -166,6 +171,9 @@ def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
         image=_matching(raw, "image", IMAGE, "must be the name of an image that `bawn images list` shows"),
         hostname=hostname,
         workspace=_workspace(raw.get("workspace"), closed),
+        place=_matching(
+            {"place": "/workspace", **raw}, "place", PLACE, "must be /workspace or /workspace/task-<number>"
+        ),
         private=raw.get("private") is True and raw.get("workspace") is not None,
         env=read_env(raw.get("env", {})),
         limits=_limits(raw.get("limits", {})),

@@ -186,7 +186,7 @@ def remove_credential(name: str) -> Call[None]:
 # files
 
 
-def list_files(ref: str, path: str = "/workspace") -> Call[list[shapes.File]]:
+def list_files(ref: str, path: str = "") -> Call[list[shapes.File]]:
     return Call("GET", at("containers", ref, "files"), many("files", shapes.File), params={"path": path})
 
 

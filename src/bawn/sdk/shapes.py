@@ -32,6 +32,8 @@ class Container:
     """When it is stopped and its right to call models withdrawn."""
     mount: str = ""
     """The directory of the host that is its workspace; empty when it has none."""
+    workdir: str = "/workspace"
+    """Where in it that directory is, and where commands begin; tasks have one of their own, `/workspace/task-<number>`."""
     workspace: str = "live"
     """live: it works in that directory; copy: in a private copy of it."""
     ephemeral: bool = False

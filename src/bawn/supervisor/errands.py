@@ -40,7 +40,6 @@ class Errands:
         act = request.get("act")
         if act not in ACTS:
             raise Fault("sandbox.invalid", "act must be an act on files")
-        folder, rest = inside.located(request.get("path"))
         mode = request.get("mode")
         if mode is not None and (not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777):
             raise Fault("sandbox.invalid", "mode must be between 0 and 0777 (octal)")
@@ -48,6 +47,7 @@ class Errands:
         if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= WRITE_LIMIT:
             raise Fault("sandbox.invalid", f"limit_bytes must be an integer up to {WRITE_LIMIT}")
         spec, box = self._keeper.running(uuid)
+        folder, rest = inside.located(request.get("path"), spec.place)
         asked = {
             "act": act,
             "path": rest,
@@ -59,7 +59,7 @@ class Errands:
         }
 
         def start() -> tuple[subprocess.Popen[bytes], socket.socket]:
-            with inside.folders(box) as held:
+            with inside.folders(box, spec.place) as held:
                 return spawn("bawn.sandbox.filing", asked | {"folder": held[folder]}, [held[folder]])
 
         self.start(start, answer)

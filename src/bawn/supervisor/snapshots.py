@@ -128,7 +128,7 @@ class Snapshots:
         files = size = 0
         digests: dict[str, str] = {}
         with contextlib.ExitStack() as held:
-            seen = held.enter_context(inside.folders(box)) if box is not None else {}
+            seen = held.enter_context(inside.folders(box, spec.place)) if box is not None else {}
             sources = dict(seen)
             if spec.workspace is not None:
                 sources[WORKSPACE] = kernel.open_without_symlinks(spec.workspace, os.O_RDONLY | os.O_DIRECTORY)
@@ -184,7 +184,7 @@ class Snapshots:
         """What is memory now, for the start after a restore that was not decided."""
         place = self._workspaces.place(spec.uuid)
         place.mkdir(mode=0o700, exist_ok=True)
-        with inside.folders(box) as seen, frozen(box):
+        with inside.folders(box, spec.place) as seen, frozen(box):
             for folder, name in PENDING.items():
                 if folder == HOME or spec.workspace is None:
                     fresh = place / f"{name}.new"

@@ -67,7 +67,7 @@ class Workspaces:
         pending = {folder: self.place(spec.uuid) / name for folder, name in PENDING.items()}
         if not any(place.exists() for place in pending.values()):
             return
-        with inside.folders(box) as held:
+        with inside.folders(box, spec.place) as held:
             for folder, place in pending.items():
                 if place.exists():
                     uid = None if self._rootless else agent_uid(spec.number)
