@@ -23,34 +23,42 @@ from bawn.sandbox.spec import Spec
 TIMEOUT_S = 20.0
 
 
+SPARE = 2
+"""A fresh box is furnished by one, and its first command comes before another is loaded."""
+
+
 class Joiners:
-    """Runs commands in boxes. One `joining` always waits, loaded, for the next command."""
+    """Runs commands in boxes. A few `joining` always wait, loaded, for the next commands."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: _Joiner | None = None
+        self._waiting: list[_Joiner] = []
 
     def join(self, spec: Spec, box: Attested, command: Command, groups: Sequence[int]) -> Running:
         """Runs the command in the box; `groups` are descriptors by which it enters the box's control groups."""
-        with self._lock:
-            joiner, self._waiting = self._waiting, None
-        if joiner is None or joiner.process.poll() is not None:
-            joiner = _Joiner()
+        joiner = self._taken()
         try:
             return joiner.run(spec, box, command, groups)
         finally:
             self._refill()
 
+    def _taken(self) -> _Joiner:
+        with self._lock:
+            while self._waiting:
+                joiner = self._waiting.pop(0)
+                if joiner.process.poll() is None:
+                    return joiner
+        return _Joiner()
+
     def _refill(self) -> None:
         with self._lock:
-            if self._waiting is None:
-                self._waiting = _Joiner()
+            while len(self._waiting) < SPARE:
+                self._waiting.append(_Joiner())
 
     def close(self) -> None:
         with self._lock:
-            if self._waiting is not None:
-                self._waiting.end()
-            self._waiting = None
+            while self._waiting:
+                self._waiting.pop().end()
 
 
 class _Joiner:
