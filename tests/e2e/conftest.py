@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -10,10 +11,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e import machine
-from tests.e2e.installation import Container, Installation, free_port, lives, until
+from tests.e2e.installation import BAWN, Container, Installation, free_port, lives, until
 
 LAST = "test_last_no_key_was_written.py"
 BUILDING_S = 1800
@@ -103,6 +105,46 @@ def yard(provider: Provider, planted: Planted) -> Iterator[Installation]:
     try:
         made.up()
         machine.agent_image(made)
+        yield made
+    finally:
+        end(made)
+
+
+@pytest.fixture(scope="session")
+def ordinary() -> Iterator[dict[str, Any]]:
+    """As whom subprocess runs things; a user that is made for it when we are root."""
+    if os.geteuid() != 0:
+        yield {}
+        return
+    argv = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", machine.ORDINARY]
+    subprocess.run(argv, capture_output=True, check=False)
+    user = pwd.getpwnam(machine.ORDINARY)
+    yield {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    subprocess.run(["userdel", machine.ORDINARY], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def own(ordinary: dict[str, Any], planted: Planted) -> Iterator[Installation]:
+    if reason := machine.lacking():
+        pytest.skip(reason)
+    made = Installation(machine.new_place(), as_user=ordinary)
+    made.further = {
+        "HOME": str(made.place),
+        "XDG_STATE_HOME": "",
+        "XDG_CONFIG_HOME": "",
+        "OPENAI_API_KEY": planted.key(),
+    }
+    made.config.write_text("profile: starter\napi:\n  port: null\nboxes:\n  image: host\n")
+    if ordinary:
+        for path in (made.place, *made.place.rglob("*")):
+            os.chown(path, ordinary["user"], ordinary["group"])
+        tried = subprocess.run([str(BAWN), "--version"], capture_output=True, cwd="/", check=False, **ordinary)
+        if tried.returncode != 0:
+            shutil.rmtree(made.place)
+            pytest.skip(f"an ordinary user cannot run {BAWN}: it lies beneath a folder that is closed to others")
+    planted.places.append(made.place)
+    try:
+        made.up()
         yield made
     finally:
         end(made)

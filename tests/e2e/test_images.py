@@ -55,6 +55,19 @@ def test_a_box_of_an_imported_image_has_its_files_and_the_doors(
         yard.done("containers", "delete", box.name)
 
 
+def test_an_ordinary_user_imports_and_runs_images_as_well(
+    own: Installation, runtime: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    archive = own.place / "tiny.tar"
+    digest = Archive(tiny()).write(archive)
+    archive.chmod(0o644)
+    own.done("images", "import", "tiny", f"{archive}@{digest}")
+    said = own.bawn(
+        "run", "--rm", "--runtime", runtime, "--image", "tiny", "--", "sh", "-c", "read -r x < /etc/motd; echo $x"
+    )
+    assert said.out.strip() == "of a stranger", said
+
+
 def test_nothing_is_fetched_from_a_registry(yard: Installation) -> None:
     said = yard.bawn("images", "import", "far", "registry.invalid/library/tool:latest")
     assert said.code != 0

@@ -3,67 +3,24 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.e2e import machine
-from tests.e2e.conftest import Planted, end
-from tests.e2e.installation import BAWN, Container, Installation, until
+from tests.e2e.conftest import Planted
+from tests.e2e.installation import Container, Installation, until
 
 
-@pytest.fixture(scope="module")
-def ordinary() -> Iterator[dict[str, Any]]:
-    """As whom subprocess runs things; a user that is made for it when we are root."""
-    if os.geteuid() != 0:
-        yield {}
-        return
-    argv = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", machine.ORDINARY]
-    subprocess.run(argv, capture_output=True, check=False)
-    user = pwd.getpwnam(machine.ORDINARY)
-    yield {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    subprocess.run(["userdel", machine.ORDINARY], capture_output=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def own(ordinary: dict[str, Any], planted: Planted) -> Iterator[Installation]:
-    if reason := machine.lacking():
-        pytest.skip(reason)
-    made = Installation(machine.new_place(), as_user=ordinary)
-    made.further = {
-        "HOME": str(made.place),
-        "XDG_STATE_HOME": "",
-        "XDG_CONFIG_HOME": "",
-        "OPENAI_API_KEY": planted.key(),
-    }
-    made.config.write_text("profile: starter\napi:\n  port: null\nboxes:\n  image: host\n")
-    if ordinary:
-        for path in (made.place, *made.place.rglob("*")):
-            os.chown(path, ordinary["user"], ordinary["group"])
-        tried = subprocess.run([str(BAWN), "--version"], capture_output=True, cwd="/", check=False, **ordinary)
-        if tried.returncode != 0:
-            shutil.rmtree(made.place)
-            pytest.skip(f"an ordinary user cannot run {BAWN}: it lies beneath a folder that is closed to others")
-    planted.places.append(made.place)
-    try:
-        made.up()
-        yield made
-    finally:
-        end(made)
-
-
-@pytest.fixture(scope="module")
-def box(own: Installation) -> Container:
-    return own.box("mine", "bubblewrap", "host")
+@pytest.fixture(scope="module", params=["bubblewrap", "podman"])
+def box(own: Installation, request: pytest.FixtureRequest) -> Container:
+    if (said := own.json("status")["runtimes"][request.param]) != "ready":
+        pytest.skip(said)
+    return own.box(f"mine-{request.param}", request.param, "host")
 
 
 def test_an_ordinary_user_has_a_container_that_reaches_the_model(own: Installation, box: Container) -> None:
     status = own.json("status")
     assert status["rootless"] is True
-    assert status["runtimes"]["podman"] != "ready"
+    assert status["runtimes"]["runsc"] != "ready"
     assert any("ootless" in sentence for sentence in status["degraded"])
     assert box.ask() == (200, "hello")
     assert box.ask(token="container-other")[0] == 401
@@ -77,12 +34,12 @@ def test_there_is_no_network_and_no_key_of_the_user(box: Container, planted: Pla
     assert not any(secret in str(found) for secret in planted.secrets)
 
 
-def test_the_users_files_stay_the_users(own: Installation, ordinary: dict[str, Any]) -> None:
-    folder = own.place / "work"
+def test_the_users_files_stay_the_users(own: Installation, ordinary: dict[str, Any], box: Container) -> None:
+    folder = own.place / f"work-{box.runtime}"
     folder.mkdir()
     uid = ordinary.get("user", os.geteuid())
     os.chown(folder, uid, ordinary.get("group", os.getegid()))
-    words = ("--runtime", "bubblewrap", "--image", "host", "--mount", str(folder))
+    words = ("--runtime", box.runtime, "--image", "host", "--mount", str(folder))
     own.done("run", "--rm", *words, "--", "sh", "-c", "echo made inside > file")
     assert (folder / "file").read_text() == "made inside\n"
     assert (folder / "file").stat().st_uid == uid

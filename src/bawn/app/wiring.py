@@ -263,7 +263,9 @@ class Yard:
         if boxes.isolation is Isolation.STRONG:
             return boxes.image, Runtime.RUNSC.value
         runtimes = self.status.greeting.get("runtimes", {})
-        ready = "podman" if runtimes.get("podman") == "ready" else "bubblewrap"
+        # For an ordinary user the two hold the same, and bubblewrap starts sooner.
+        rooted = self.status.greeting.get("rootless") is not True
+        ready = "podman" if rooted and runtimes.get("podman") == "ready" else "bubblewrap"
         return boxes.image, boxes.runtime.value if boxes.runtime is not None else ready
 
     def _environment(self, record: Record) -> dict[str, str]:

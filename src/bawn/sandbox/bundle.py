@@ -45,8 +45,8 @@ class Shape:
 
     uid: int
     """The agent's uid on the host."""
-    root_uid: int
-    """What the box's root is on the host; it owns nothing."""
+    root_uid: int | None
+    """What the box's root is on the host; it owns nothing. None: there is no root, and the first process is the agent's."""
     user_namespace: bool = True
     network_namespace: bool = True
     """Whether the runtime makes one; else it is in the one that the box shall have."""
@@ -73,21 +73,22 @@ def written(spec: Spec, shape: Shape, plan: Plan, *, host_image: bool) -> dict[s
         "rootfsPropagation": "rprivate",
     }
     if shape.user_namespace:
+        pairs = [(AGENT, shape.uid)] if shape.root_uid is None else [(0, shape.root_uid), (AGENT, shape.uid)]
         linux["uidMappings"] = linux["gidMappings"] = [
-            {"containerID": 0, "hostID": shape.root_uid, "size": 1},
-            {"containerID": AGENT, "hostID": shape.uid, "size": 1},
+            {"containerID": inside, "hostID": outside, "size": 1} for inside, outside in pairs
         ]
     if seccomp.known():
         linux["seccomp"] = seccomp.profile()
     if shape.cgroups_path:
         linux["cgroupsPath"] = shape.cgroups_path
+    first = AGENT if shape.root_uid is None else 0
     return {
         "ociVersion": "1.0.2",
         "root": {"path": f"{STAGE}/rootfs", "readonly": True},
         "hostname": spec.hostname,
         "process": {
             "terminal": False,
-            "user": {"uid": 0, "gid": 0, "umask": 0o022},
+            "user": {"uid": first, "gid": first, "umask": 0o022},
             "args": [INIT, "-P"] if shape.init else list(INSTEAD),
             "env": [f"PATH={python.SYSTEM_PATH}"],
             "cwd": "/",
@@ -96,7 +97,7 @@ def written(spec: Spec, shape: Shape, plan: Plan, *, host_image: bool) -> dict[s
             "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
         },
         "mounts": [
-            *_kernel_mounts(spec),
+            *_kernel_mounts(spec, shape),
             *_programs(spec, shape, host_image=host_image),
             *_scratch(spec),
             *_covers(spec.place, plan),
@@ -105,11 +106,13 @@ def written(spec: Spec, shape: Shape, plan: Plan, *, host_image: bool) -> dict[s
     }
 
 
-def _kernel_mounts(spec: Spec) -> list[Mount]:
+def _kernel_mounts(spec: Spec, shape: Shape) -> list[Mount]:
+    # Where there is no root, what the runtime makes is the agent's, so that only the mount keeps it from being written.
+    closed = ("ro",) if shape.root_uid is None else ()
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-        _tmpfs("/dev", 1 << 16, "mode=755", "noexec"),
+        _tmpfs("/dev", 1 << 16, "mode=755", "noexec", *closed),
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": terminals},
         _tmpfs("/dev/shm", spec.limits.scratch_bytes, "mode=1777", "nodev", "noexec"),
     ]

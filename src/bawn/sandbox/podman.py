@@ -37,7 +37,7 @@ from bawn.sandbox.runtime import (
     opened_workspace,
 )
 from bawn.sandbox.spec import Spec
-from bawn.sandbox.staging import Stage, agent_uid, root_uid
+from bawn.sandbox.staging import STAGE, Stage, agent_uid, root_uid
 
 TIMEOUT_S = 30.0
 FIXED_RUNC = ((1, 2, 8), (1, 3, 3), (1, 4, 0))
@@ -72,8 +72,8 @@ class Podman:
     def lacking(self) -> str:
         if not self._program:
             return "podman has no OCI runtime (install crun)"
-        if self._rootless:
-            return "podman is used by root only; as an ordinary user take bubblewrap"
+        if self._rootless and self._program != "crun":
+            return "podman needs crun for an ordinary user; install it, or take bubblewrap"
         if self._program == "runc" and not self._allowed and not fixed(_version("runc")):
             return f"podman has only runc {_version('runc') or ''}, from which ways out are known; install crun, or say {FLAG}"
         if bundle.init_program() is None:
@@ -107,9 +107,11 @@ class Podman:
         else:
             trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
             bundle.furnish(place / "files", spec, texts)
+        if self._rootless:
+            init = _unreadable(init, place / "files" / "init")
         shape = bundle.Shape(
-            uid=agent_uid(spec.number),
-            root_uid=root_uid(spec.number),
+            uid=0 if self._rootless else agent_uid(spec.number),
+            root_uid=None if self._rootless else root_uid(spec.number),
             init=init,
             cgroups_path=f"/bawn-runc/{spec.uuid}" if self._program == "runc" else "",
         )
@@ -123,6 +125,7 @@ class Podman:
                 covers=[(cover.path, cover.by) for cover in plan.covers],
                 scratch_bytes=spec.limits.scratch_bytes,
                 only_cgroup2=self._program == "crun" and not self._unified,
+                own_user=self._rootless,
             )
             self._call(spec.uuid, ["create", "--bundle", str(place), spec.uuid], stage, folder)
             box = self.find(spec.uuid)
@@ -198,6 +201,15 @@ class Podman:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
             cause = lines[-1] if lines else f"it ended with {done.returncode}"
             raise Fault("sandbox.start_failed", f"{self._program} {arguments[0]} failed", cause=cause[:500])
+
+
+def _unreadable(program: Path, place: Path) -> Path:
+    """The first process where it is of the agent's own uid: a program that may be run and not be read makes a process of
+    which nothing can be read or written. Where the box finds it."""
+    place.unlink(missing_ok=True)
+    shutil.copyfile(program, place)
+    place.chmod(0o111)
+    return Path(STAGE, "box", place.name)
 
 
 def fixed(version: str) -> bool:

@@ -17,7 +17,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from bawn.sandbox import kernel
 from bawn.sandbox.guarding import EMPTY_FOLDER, ITSELF, READ_ONLY, SCRATCH
@@ -68,12 +68,16 @@ class Stage:
     own_network: bool = False
     """Whether the runtime is called in a network namespace of its own, which becomes the box's."""
     open_files: int = 4096
+    own_user: bool = False
+    """Whether who calls is an ordinary user, who may mount only in a user namespace of their own; root of it is they."""
 
     def argv(self, command: list[str]) -> list[str]:
         return [*interpreter(), "-m", "bawn.sandbox.staging", json.dumps(asdict(self)), *command]
 
 
 def set_up(stage: Stage) -> None:
+    if stage.own_user:
+        stage = in_own_user_namespace(stage)
     trees = {name: kernel.detached(_opened(path)) for name, path in stage.trees.items()}
     folder = None if stage.workspace_fd is None else kernel.detached(stage.workspace_fd)
     kernel.unshare(kernel.NEW_NAMESPACE_MOUNT)
@@ -84,7 +88,9 @@ def set_up(stage: Stage) -> None:
         _attach(tree, f"{STAGE}/{name}")
     if folder is not None and stage.workspace_fd is not None:
         owner = os.fstat(stage.workspace_fd)
-        mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid, root_passes=stage.root_passes)
+        mapping = None  # whose files the folder's are is no question where there is one user
+        if not stage.own_user:
+            mapping = owner_mapping(owner.st_uid, owner.st_gid, stage.uid, root_passes=stage.root_passes)
         kernel.restrict(folder, kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID, mapping)
         _attach(folder, WORKSPACE)
         cover(stage)
@@ -94,8 +100,32 @@ def set_up(stage: Stage) -> None:
         kernel.unshare(kernel.NEW_NAMESPACE_NET)
         raise_loopback()
     if stage.only_cgroup2:
-        kernel.umount("/sys/fs/cgroup")
+        if stage.own_user:
+            # What came with the namespace cannot be taken away, but covered.
+            kernel.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV)
+        else:
+            kernel.umount("/sys/fs/cgroup")
         kernel.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)
+
+
+def in_own_user_namespace(stage: Stage) -> Stage:
+    """Becomes root of a namespace in which there is nobody else; the stage as it is seen there."""
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.NEW_NAMESPACE_USER | kernel.NEW_NAMESPACE_MOUNT | kernel.NEW_NAMESPACE_CGROUP)
+    for name, line in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+        fd = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        os.write(fd, line.encode())
+        os.close(fd)
+    if stage.workspace_fd is None:
+        return stage
+    # A mount of before cannot be copied here. The same folder is looked up again, and has to be the same.
+    path = os.readlink(f"/proc/self/fd/{stage.workspace_fd}")  # noqa: PTH115 - see _attach
+    again = kernel.open_without_symlinks(path, os.O_PATH | os.O_DIRECTORY)
+    meant, seen = os.fstat(stage.workspace_fd), os.fstat(again)
+    os.close(stage.workspace_fd)
+    if (meant.st_dev, meant.st_ino) != (seen.st_dev, seen.st_ino):
+        raise OSError(0, "the workspace was exchanged while the container was made")
+    return replace(stage, workspace_fd=again)
 
 
 def cover(stage: Stage) -> None:
