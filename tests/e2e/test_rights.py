@@ -50,7 +50,9 @@ def test_a_container_without_ai_is_refused_in_the_same_words(yard: Installation,
         assert status == 401
         assert json.loads(answer)["error"]["message"] == json.loads(wrong_token)["error"]["message"]
         assert yard.causes(dev.name)[0] == "AI is disabled for the container"
-        assert "AI is disabled" in yard.done("why", dev.name).out
+        told = yard.done("why", dev.name).out
+        assert "AI is disabled" in told
+        assert "POST /api/v1/chat/completions" in told
     finally:
         yard.done("containers", "update", dev.name, "--ai")
     assert dev.ask() == (200, "hello")

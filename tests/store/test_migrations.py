@@ -18,7 +18,11 @@ ROOMS = ("egress", "gateway", "guardrails", "identity", "vault")
 
 def shape(connection: sa.Connection) -> set[str]:
     rows = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").scalars()
-    return {" ".join(sql.split()) for sql in rows if "alembic_version" not in sql and "sqlite_" not in sql}
+    return {
+        " ".join(sql.split()).replace(" )", ")").replace(" ,", ",")
+        for sql in rows
+        if "alembic_version" not in sql and "sqlite_" not in sql
+    }
 
 
 def test_migrations_make_exactly_the_tables_that_the_rooms_declare(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ class Refusals:
                 sentence=each.sentence,
                 cause=each.cause,
                 remedy=each.remedy,
+                method=each.method,
+                endpoint=each.endpoint,
+                model=each.model,
                 record=each.call,
             )
             for each in await self._book.last(uuid, limit)

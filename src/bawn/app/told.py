@@ -71,6 +71,7 @@ class Told:
                     sentence=facts.get("sentence", ""),
                     cause=event.cause,
                     remedy=_remedy(event.code, container.name, facts),
+                    endpoint=facts.get("host", "")[:200],
                 )
             )
         return id_

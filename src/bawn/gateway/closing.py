@@ -104,6 +104,9 @@ class Closing:
                         sentence=fault.sentence,
                         cause=fault.cause,
                         remedy=fault.remedy,
+                        method=raw.method[:16],
+                        endpoint=event.endpoint[:200],
+                        model=account.exchange.model[:200] if account.exchange is not None else "",
                     )
                 )
             if opened and container is not None and account.target is not None and account.exchange is not None:

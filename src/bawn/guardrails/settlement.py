@@ -52,3 +52,8 @@ class Refusal(Struct, frozen=True):
     cause: str
     """For the operator only."""
     remedy: str
+    method: str = ""
+    endpoint: str = ""
+    """The path, as far as it is known what was asked for."""
+    model: str = ""
+    """As the client wrote it."""

@@ -47,5 +47,8 @@ refusals = sa.Table(
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("remedy", sa.Text, nullable=False),
+    sa.Column("method", sa.String(16), nullable=False, server_default=""),
+    sa.Column("endpoint", sa.String(200), nullable=False, server_default=""),
+    sa.Column("model", sa.String(200), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
