@@ -119,6 +119,9 @@ class Makers:
     def owner(self, provider: str, resource: str) -> str | None:
         return self.made.get((provider, resource))
 
+    async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
+        self.made[provider, resource] = container_uuid
+
 
 @dataclass
 class Yard:

@@ -12,7 +12,10 @@ from tests.gateway.conftest import Start, Yard
 
 from bawn.gateway.settings import Limits, Timeouts
 
-WIRES = {"chat/completions": {}, "messages": {"max_tokens": 50}}
+ASKED = [{"role": "user", "content": "hello"}]
+WIRES: dict[str, dict[str, Any]] = {
+    "chat/completions": {"messages": ASKED}, "messages": {"messages": ASKED, "max_tokens": 50}, "responses": {"input": ASKED},
+}  # fmt: skip
 IMPATIENT = Timeouts(first_byte_seconds=0.3, idle_seconds=0.3, total_seconds=3)
 
 BROKEN = [
@@ -26,7 +29,7 @@ BROKEN_STREAMS = [
 
 
 def body(model: str, path: str, **extra: Any) -> dict[str, Any]:
-    return {"model": f"scripted/{model}", "messages": [{"role": "user", "content": "hello"}], **WIRES[path], **extra}
+    return {"model": f"scripted/{model}", **WIRES[path], **extra}
 
 
 @pytest.mark.parametrize("path", WIRES)
@@ -67,6 +70,7 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_never_as_complete(start
         assert answer.status_code == 502
     assert b"[DONE]" not in received
     assert b"message_stop" not in received
+    assert b"response.completed" not in received
     settled = await yard.settled()
     assert settled.outcome == "upstream_error"
 
@@ -82,8 +86,9 @@ async def test_half_a_tool_call_is_never_released(start: Start, path: str) -> No
         with pytest.raises(httpx.RemoteProtocolError):
             async for data in answer.aiter_bytes():
                 received += data
-    assert b"tool_calls" not in received
+    assert b'"tool_calls"' not in received
     assert b"tool_use" not in received
+    assert b"function_call" not in received
     assert yard.record.of("tool.released") == []
 
 
@@ -204,7 +209,7 @@ async def test_a_bad_body_is_refused_clearly_in_the_wires_own_format(
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/responses", "/v1/files", "/v1/../v1/models", "//v1/models", "/v1/models/%2e%2e", "/v1/chat/completions/",
+    ["/v1/responses/x", "/v1/files", "/v1/../v1/models", "//v1/models", "/v1/models/%2e%2e", "/v1/chat/completions/",
      "/v1/chat/completions?x=1", "/V1/models", "/v1/messages;x", "/metrics"],
 )  # fmt: skip
 async def test_every_other_path_is_unknown(yard: Yard, path: str) -> None:

@@ -59,7 +59,7 @@ def refused(method: str, path: bytes) -> str:
         b"", b"*", b"http://ai.bawn.internal/v1/messages", b"//v1/messages", b"/v1//messages", b"/v1/messages/",
         b"/v1/../v1/messages", b"/v1/./messages", b"/v1/messages;x", b"/v1/messages?", b"/v1/messages?beta=true&x=1",
         b"/v1/messages#x", b"/v1%2fmessages", b"/v1/m%65ssages", b"/V1/messages", b"/v1/Messages", b"/v1/messages\x00",
-        b"/v1/messages\xff", b"/v1/messages ", b"/v1/chat\\completions", b"/v1/responses", b"/v1/models/",
+        b"/v1/messages\xff", b"/v1/messages ", b"/v1/chat\\completions", b"/v1/responses/", b"/v1/models/",
         b"/v1/models/%2e%2e", b"/v1/models/a%00", b"/v1/chat/completions?beta=true", b"/api/v2/messages",
         b"/v1/messages\n", b"/v1/models\n", b"/v1/models/a\n",
     ],

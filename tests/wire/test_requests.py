@@ -9,12 +9,21 @@ import pytest
 from anthropic.types import message_count_tokens_params, message_create_params
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types import embedding_create_params
+from openai.types import (
+    completion_create_params as completion_params,
+)
+from openai.types import (
+    embedding_create_params,
+    image_generate_params,
+    moderation_create_params,
+)
 from openai.types.chat import completion_create_params
+from openai.types.responses import response_create_params
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
-from bawn.wire import Route, anthropic, openai, wire
+from bawn.wire import Route, anthropic, openai, responses, wire
+from bawn.wire.openai_other import FORMS
 
 URL = "https://elsewhere.example/a"
 OPENAI, ANTHROPIC = wire(WireName.OPENAI), wire(WireName.ANTHROPIC)
@@ -262,7 +271,11 @@ def test_embeddings_are_read() -> None:
     ("documented", "known"),
     [
         (completion_create_params.CompletionCreateParamsBase, openai.CHAT_FIELDS | set(openai.HOSTED_FIELDS)),
-        (embedding_create_params.EmbeddingCreateParams, openai.EMBEDDING_FIELDS),
+        (embedding_create_params.EmbeddingCreateParams, FORMS[Endpoint.EMBEDDINGS].known),
+        (completion_params.CompletionCreateParamsBase, FORMS[Endpoint.COMPLETIONS].known),
+        (image_generate_params.ImageGenerateParamsBase, FORMS[Endpoint.IMAGES].known | {"svg"}),
+        (moderation_create_params.ModerationCreateParams, FORMS[Endpoint.MODERATIONS].known),
+        (response_create_params.ResponseCreateParamsBase, responses.FIELDS | set(responses.HOSTED_FIELDS)),
         (message_create_params.MessageCreateParamsBase, anthropic.FIELDS),
         (message_count_tokens_params.MessageCountTokensParams, anthropic.FIELDS),
     ],

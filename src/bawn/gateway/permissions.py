@@ -8,6 +8,7 @@ and what this version does not know counts as not allowed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 from bawn.errors import Fault, quoted
@@ -22,6 +23,9 @@ class Owners(Protocol):
 
     def owner(self, provider: str, resource: str) -> str | None:
         """The uuid of the container that made it, or None when no record says so."""
+
+    async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
+        """Write down who made an object."""
 
 
 class Permissions:
@@ -41,6 +45,11 @@ class Permissions:
         """The listed models that the container may use."""
         allow = self.of(container)
         return [target for target in self._catalogue.names() if matches(allow.models, target.name)]
+
+    async def made(self, container: Container, target: Target, resource: str, now: datetime) -> None:
+        """The container made an object at the provider, and may name it from now on. One that is its own already stays."""
+        if self._owners.owner(target.provider, resource) is None:
+            await self._owners.claim(target.provider, resource, "response", container.uuid, now)
 
     def permit(self, container: Container, exchange: Exchange) -> Target:
         """The provider and model to call, or the Fault that says what is not allowed."""

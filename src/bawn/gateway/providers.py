@@ -22,19 +22,40 @@ class Habits(Struct, frozen=True):
     key_prefix: bytes
 
 
-_OPENAI_PATHS = {Endpoint.CHAT_COMPLETIONS: "/chat/completions", Endpoint.EMBEDDINGS: "/embeddings"}
+_COMPATIBLE_PATHS = {
+    Endpoint.CHAT_COMPLETIONS: "/chat/completions",
+    Endpoint.RESPONSES: "/responses",
+    Endpoint.COMPLETIONS: "/completions",
+    Endpoint.EMBEDDINGS: "/embeddings",
+    Endpoint.RERANK: "/rerank",
+}
+_OPENAI_PATHS = {
+    Endpoint.CHAT_COMPLETIONS: "/chat/completions",
+    Endpoint.RESPONSES: "/responses",
+    Endpoint.COMPLETIONS: "/completions",
+    Endpoint.EMBEDDINGS: "/embeddings",
+    Endpoint.IMAGES: "/images/generations",
+    Endpoint.MODERATIONS: "/moderations",
+}
 _ANTHROPIC_PATHS = {Endpoint.MESSAGES: "/messages", Endpoint.COUNT_TOKENS: "/messages/count_tokens"}
 
 HABITS: dict[ProviderKind, Habits] = {
     ProviderKind.ANTHROPIC: Habits("https://api.anthropic.com/v1", _ANTHROPIC_PATHS, b"x-api-key", b""),
     ProviderKind.OPENAI: Habits("https://api.openai.com/v1", _OPENAI_PATHS, b"authorization", b"Bearer "),
-    ProviderKind.OPENAI_COMPATIBLE: Habits("", _OPENAI_PATHS, b"authorization", b"Bearer "),
-    ProviderKind.SCRIPTED: Habits("", _OPENAI_PATHS | _ANTHROPIC_PATHS, b"authorization", b"Bearer "),
+    ProviderKind.OPENAI_COMPATIBLE: Habits("", _COMPATIBLE_PATHS, b"authorization", b"Bearer "),
+    ProviderKind.SCRIPTED: Habits(
+        "", _COMPATIBLE_PATHS | _OPENAI_PATHS | _ANTHROPIC_PATHS, b"authorization", b"Bearer "
+    ),
 }
 
 WIRE_OF: dict[Endpoint, WireName] = {
     Endpoint.CHAT_COMPLETIONS: WireName.OPENAI,
+    Endpoint.RESPONSES: WireName.RESPONSES,
+    Endpoint.COMPLETIONS: WireName.OPENAI,
     Endpoint.EMBEDDINGS: WireName.OPENAI,
+    Endpoint.IMAGES: WireName.OPENAI,
+    Endpoint.MODERATIONS: WireName.OPENAI,
+    Endpoint.RERANK: WireName.OPENAI,
     Endpoint.MESSAGES: WireName.ANTHROPIC,
     Endpoint.COUNT_TOKENS: WireName.ANTHROPIC,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import assert_never
 
 from bawn.errors import Fault
@@ -31,7 +31,7 @@ class Relay:
     """A `Sink` that carries one stream."""
 
     __slots__ = (
-        "_answer", "_clock", "_gate", "_opened", "_queue", "_queued_bytes", "_reader", "_reply", "_secret",
+        "_answer", "_before_end", "_clock", "_gate", "_opened", "_queue", "_queued_bytes", "_reader", "_reply", "_secret",
         "_stages", "_stopped", "_wake", "first_byte", "frames",
     )  # fmt: skip
 
@@ -44,7 +44,10 @@ class Relay:
         clock: Callable[[], float],
         *,
         answer: Answer | None,
+        before_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._before_end = before_end
+        """What has to be done before the client may know that the answer is whole."""
         self._opened = opened
         self._reader = reader
         self._gate = gate
@@ -136,6 +139,8 @@ class Relay:
                 case HeldCall():
                     await self._judge(each)
                 case End():
+                    if self._before_end is not None:
+                        await self._before_end()
                     self._write(each)
                     self._reply.end()
                     return True

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -47,6 +48,8 @@ from bawn.wire.interface import StreamReader
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
+KEEPING = ("store", "background")
+"""By which a request has the provider keep its answer."""
 _NO_ROUTE = Route(Endpoint.PROBE, None)
 """Of what was no call; such a request is only ever refused."""
 
@@ -201,6 +204,7 @@ class Gateway:
             if isinstance(verdict, Withheld):
                 raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
             body = verdict.data
+        await self._claim(opened, read.made)
         account.status = 200
         kept = [pair for pair in headers if pair[0] != b"content-type"]
         reply.whole(200, [(b"content-type", b"application/json"), *kept], body)
@@ -216,7 +220,10 @@ class Gateway:
     ) -> None:
         speaks = wire(opened.prepared.exchange.wire)
         reader = speaks.stream_reader(hide_usage=answer.usage_added)
-        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer)
+        before_end = None
+        if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
+            before_end = partial(self._claim_read, opened, reader)
+        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer, before_end=before_end)
         relay.flow(connection)
         call.on_cut = relay.stop
         account.status = 200
@@ -229,6 +236,16 @@ class Gateway:
             relay.stop()
             account.first_byte = relay.first_byte
             _take_usage(account, reader, relay)
+
+    async def _claim(self, opened: Opened, made: str) -> None:
+        """What the provider keeps of an answer, because it was asked to, belongs to the container."""
+        prepared = opened.prepared
+        if made and any(tool.type in KEEPING for tool in prepared.exchange.hosted_tools):
+            container = prepared.admitted.container
+            await self.works.permissions.made(container, prepared.target, made, self.clock.now())
+
+    async def _claim_read(self, opened: Opened, reader: StreamReader) -> None:
+        await self._claim(opened, reader.made)
 
     async def _carry_given(
         self,
@@ -297,6 +314,8 @@ def _wire(route: Route) -> WireName:
 
 def _wire_of_path(path: bytes) -> WireName:
     """The format for an answer to something that may not be a call."""
+    if b"/responses" in path:
+        return WireName.RESPONSES
     return WireName.ANTHROPIC if b"/messages" in path else WireName.OPENAI
 
 

@@ -157,6 +157,8 @@ class Upstream:
         body = exchange.body
         if exchange.model != target.model:
             body = speaks.with_model(body, target.model)
+        if exchange.wire is WireName.RESPONSES:
+            return speaks.unkept(body), False
         if exchange.stream and exchange.wire is WireName.OPENAI:
             with_usage = speaks.with_usage(body)
             return with_usage, with_usage != body

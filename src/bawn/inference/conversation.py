@@ -9,6 +9,7 @@ from msgspec import Struct
 
 class Wire(StrEnum):
     OPENAI = "openai"
+    RESPONSES = "responses"
     ANTHROPIC = "anthropic"
 
 

@@ -13,7 +13,7 @@ from itertools import count, islice
 
 from msgspec import Struct
 
-from bawn.inference import anthropic_shape, openai_shape
+from bawn.inference import anthropic_shape, openai_shape, responses_shape
 from bawn.inference.answer import JSON, LAST_CHUNK, Act, Answer, Gesture, chunk, head, stream_head
 from bawn.inference.conversation import Wire
 from bawn.inference.script import Trouble, TroubleKind
@@ -35,9 +35,13 @@ class Spoiled(Struct, frozen=True):
         return error_body(self.wire, self.trouble.status, self.trouble.message, self.seed)
 
     def error_frame(self) -> bytes:
-        if self.wire is Wire.OPENAI:
-            return openai_shape.error_frame(self.trouble.message)
-        return anthropic_shape.error_frame(self.trouble.message)
+        match self.wire:
+            case Wire.OPENAI:
+                return openai_shape.error_frame(self.trouble.message)
+            case Wire.RESPONSES:
+                return responses_shape.error_frame(self.trouble.message)
+            case Wire.ANTHROPIC:
+                return anthropic_shape.error_frame(self.trouble.message)
 
     def begun(self) -> Iterator[Act]:
         """The head and the first frames of a stream, or the head and the first half of a body."""
@@ -69,7 +73,9 @@ class Spoiled(Struct, frozen=True):
 
 
 def error_body(wire: Wire, status: int, message: str, seed: str) -> bytes:
-    return openai_shape.error(status, message) if wire is Wire.OPENAI else anthropic_shape.error(status, message, seed)
+    if wire is Wire.ANTHROPIC:
+        return anthropic_shape.error(status, message, seed)
+    return openai_shape.error(status, message)
 
 
 def spoiled(case: Spoiled) -> Iterator[Act]:
@@ -205,6 +211,8 @@ def _duplicate_keys(case: Spoiled) -> Iterator[Act]:
             b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
             b'"delta":{"content":"seen"},"delta":{"content":"hidden"},"finish_reason":null}]}\n\n'
         )
+    elif case.wire is Wire.RESPONSES:
+        frame = _PIECE % (b"seen", b',"delta":"hidden"')
     else:
         frame = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
@@ -269,6 +277,8 @@ def _huge_frame(case: Spoiled) -> Iterator[Act]:
             b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":'
             b'[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text
         )
+    elif case.wire is Wire.RESPONSES:
+        frame = _PIECE % (text, b"")
     else:
         frame = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
@@ -276,6 +286,12 @@ def _huge_frame(case: Spoiled) -> Iterator[Act]:
         )
     yield from case.with_frame(frame)
 
+
+_PIECE = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,'
+    b'"content_index":0,"delta":"%b"%b,"logprobs":[],"sequence_number":3}\n\n'
+)
+"""A piece of text of a streamed response, and what else stands in it."""
 
 PERFORMANCES: dict[TroubleKind, Callable[[Spoiled], Iterator[Act]]] = {
     TroubleKind.STATUS: _status,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 from msgspec import Struct
 
-from bawn.inference import anthropic_shape, openai_shape
+from bawn.inference import anthropic_shape, openai_other, openai_shape, responses_shape
 from bawn.inference.answer import EVENTS, JSON, Act, Answer, performed
 from bawn.inference.conversation import Conversation, Wire
 from bawn.inference.faults import Spoiled, error_body, spoiled
@@ -71,16 +71,19 @@ def _posted(script: Script, request: Request, path: str, wire: Wire, seed: str, 
         body = json.loads(request.body)
         if not isinstance(body, dict):
             return _refused(wire, 400, "The body must be one JSON object.", seed)
+        if path in _HEARD:
+            return _spoken(script, _HEARD[path](body, seed), request, now)
         match path:
-            case "/chat/completions":
-                return _spoken(script, openai_shape.heard(body, seed), request, now)
-            case "/messages":
-                return _spoken(script, anthropic_shape.heard(body, seed), request, now)
             case "/messages/count_tokens":
                 counted = anthropic_shape.counted(anthropic_shape.heard(body, seed))
                 return performed(Answer(200, (*JSON, *_ids(wire, seed)), counted))
             case "/embeddings":
                 return performed(Answer(200, (*JSON, *_ids(wire, seed)), _embedded(body)))
+            case "/completions":
+                return performed(openai_other.completion(body, seed, now))
+            case "/moderations" | "/rerank" | "/images/generations":
+                answered = openai_other.ANSWERS[path](body, seed, now)
+                return performed(Answer(200, (*JSON, *_ids(wire, seed)), answered))
             case _:
                 return _refused(wire, 404, f"There is nothing at {path}.", seed)
     except ValueError:
@@ -89,6 +92,13 @@ def _posted(script: Script, request: Request, path: str, wire: Wire, seed: str, 
         return _refused(wire, 400, "The body is nested too deeply.", seed)
     except (KeyError, TypeError, AttributeError) as error:
         return _refused(wire, 400, f"A field is missing or of the wrong type: {type(error).__name__} {error}", seed)
+
+
+_HEARD: dict[str, Callable[[dict[str, Any], str], Conversation]] = {
+    "/chat/completions": openai_shape.heard,
+    "/responses": responses_shape.heard,
+    "/messages": anthropic_shape.heard,
+}
 
 
 def _embedded(body: dict[str, Any]) -> bytes:
@@ -107,16 +117,20 @@ def _spoken(script: Script, conversation: Conversation, request: Request, now: i
 
 
 def _shaped(utterance: Utterance, conversation: Conversation, now: int) -> Answer:
-    openai = conversation.wire is Wire.OPENAI
     body, frames = b"", None
-    if conversation.stream:
-        frames = (
-            openai_shape.frames(utterance, now, conversation.include_usage)
-            if openai
-            else anthropic_shape.frames(utterance)
-        )
-    else:
-        body = openai_shape.plain(utterance, now) if openai else anthropic_shape.plain(utterance)
+    match conversation.wire, conversation.stream:
+        case Wire.OPENAI, True:
+            frames = openai_shape.frames(utterance, now, conversation.include_usage)
+        case Wire.OPENAI, _:
+            body = openai_shape.plain(utterance, now)
+        case Wire.RESPONSES, True:
+            frames = responses_shape.frames(utterance, now)
+        case Wire.RESPONSES, _:
+            body = responses_shape.plain(utterance, now)
+        case Wire.ANTHROPIC, True:
+            frames = anthropic_shape.frames(utterance)
+        case _:
+            body = anthropic_shape.plain(utterance)
     return Answer(
         status=200,
         headers=EVENTS if conversation.stream else JSON,
@@ -135,4 +149,4 @@ def _refused(wire: Wire, status: int, message: str, seed: str, *, head_only: boo
 
 
 def _ids(wire: Wire, seed: str) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id" if wire is Wire.OPENAI else "request-id", f"req_{seed[:24]}"),)
+    return (("request-id" if wire is Wire.ANTHROPIC else "x-request-id", f"req_{seed[:24]}"),)

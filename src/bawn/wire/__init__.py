@@ -6,11 +6,16 @@ from bawn.terms.exchange import WireName
 from bawn.wire.anthropic import AnthropicMessages
 from bawn.wire.endpoints import Route, endpoint
 from bawn.wire.interface import Wire
-from bawn.wire.openai import OpenAIChat
+from bawn.wire.openai import CHAT
+from bawn.wire.responses import OpenAIResponses
 
 __all__ = ["Route", "Wire", "endpoint", "wire"]
 
-_WIRES: dict[WireName, Wire] = {WireName.OPENAI: OpenAIChat(), WireName.ANTHROPIC: AnthropicMessages()}
+_WIRES: dict[WireName, Wire] = {
+    WireName.OPENAI: CHAT,
+    WireName.RESPONSES: OpenAIResponses(),
+    WireName.ANTHROPIC: AnthropicMessages(),
+}
 
 
 def wire(name: WireName) -> Wire:

@@ -87,6 +87,9 @@ class AnthropicMessages:
     def with_usage(self, body: bytes) -> bytes:
         return body
 
+    def unkept(self, body: bytes) -> bytes:
+        return body
+
     def read_answer(self, endpoint: Endpoint, body: bytes) -> Answer:
         try:
             read = read_plain(body)

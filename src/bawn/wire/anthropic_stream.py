@@ -19,7 +19,7 @@ from bawn.wire.usage import anthropic_usage
 
 
 class MessageStreamReader:
-    __slots__ = ("_ended", "_handlers", "_holding", "_open", "_splitter", "_whole_inputs", "model", "usage")
+    __slots__ = ("_ended", "_handlers", "_holding", "_open", "_splitter", "_whole_inputs", "made", "model", "usage")
 
     def __init__(self) -> None:
         self._splitter = SseSplitter()
@@ -40,7 +40,7 @@ class MessageStreamReader:
             "error": self._error,
         }
         self.usage: Usage | None = None
-        self.model = ""
+        self.model = self.made = ""
 
     def feed(self, data: bytes) -> list[Frame]:
         return self._read(self._splitter.feed, data)

@@ -28,6 +28,11 @@ class Route(Value, frozen=True):
 _POST: dict[bytes, Route] = {
     b"chat/completions": Route(Endpoint.CHAT_COMPLETIONS, WireName.OPENAI),
     b"embeddings": Route(Endpoint.EMBEDDINGS, WireName.OPENAI),
+    b"completions": Route(Endpoint.COMPLETIONS, WireName.OPENAI),
+    b"images/generations": Route(Endpoint.IMAGES, WireName.OPENAI),
+    b"moderations": Route(Endpoint.MODERATIONS, WireName.OPENAI),
+    b"rerank": Route(Endpoint.RERANK, WireName.OPENAI),
+    b"responses": Route(Endpoint.RESPONSES, WireName.RESPONSES),
     b"messages": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
     b"messages?beta=true": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
     b"messages/count_tokens": Route(Endpoint.COUNT_TOKENS, WireName.ANTHROPIC),

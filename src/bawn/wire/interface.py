@@ -21,6 +21,8 @@ class Answer(Struct, frozen=True):
     usage: Usage | None
     calls: tuple[ToolCall, ...]
     model: str
+    made: str = ""
+    """The id of what the provider keeps of it, if it keeps it."""
 
 
 class ModelEntry(Struct, frozen=True):
@@ -42,6 +44,10 @@ class StreamReader(Protocol):
     def model(self) -> str:
         """The model that answers, as the provider names it."""
 
+    @property
+    def made(self) -> str:
+        """The id of what the provider keeps of the answer, if it keeps it; empty where nothing is ever kept."""
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now; runs of text frames are one value."""
 
@@ -58,6 +64,9 @@ class Wire(Protocol):
 
     def with_usage(self, body: bytes) -> bytes:
         """The body of a stream request such that the provider tells the usage; the same bytes where it does anyway."""
+
+    def unkept(self, body: bytes) -> bytes:
+        """The body such that the provider keeps nothing of it, unless it says by itself that it shall."""
 
     def read_answer(self, endpoint: Endpoint, body: bytes) -> Answer:
         """A whole answer. Fault `upstream.broken` when it is not one of this wire."""

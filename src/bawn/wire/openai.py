@@ -1,4 +1,4 @@
-"""OpenAI's chat completions and embeddings (platform.openai.com/docs/api-reference/chat)."""
+"""OpenAI's chat completions (platform.openai.com/docs/api-reference/chat), and what else has its format."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
 from bawn.wire.openai_calls import pieces
+from bawn.wire.openai_other import read_other
 from bawn.wire.openai_stream import ChatStreamReader
-from bawn.wire.usage import openai_usage
+from bawn.wire.usage import openai_usage, responses_usage
 from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
 
 CHAT_FIELDS = frozenset((
@@ -31,7 +32,6 @@ CHAT_FIELDS = frozenset((
     "reasoning", "thinking", "enable_thinking", "include_reasoning", "chat_template_kwargs", "ignore_eos",
     "skip_special_tokens", "add_generation_prompt", "cache_prompt", "top_k", "min_p", "repetition_penalty",
 ))  # fmt: skip
-EMBEDDING_FIELDS = frozenset(("input", "model", "dimensions", "encoding_format", "user", "input_type"))
 
 INSIDE_TOOLS = frozenset(("function", "custom"))
 """Types of tools that run inside the container."""
@@ -70,12 +70,9 @@ class OpenAIChat:
     def read_request(self, route: Route, body: bytes) -> Exchange:
         endpoint = route.endpoint
         read = read_object(body)
+        if endpoint is not Endpoint.CHAT_COMPLETIONS:
+            return read_other(endpoint, read, body)
         model = fields.text(read, "model")
-        if endpoint is Endpoint.EMBEDDINGS:
-            if not isinstance(read.get("input"), str | list) or too_deep(read["input"], body):
-                raise fields.invalid("input", "a text or a list")
-            strange = tuple(unknown_fields(read, EMBEDDING_FIELDS, {}))
-            return Exchange(WireName.OPENAI, endpoint, model, stream=False, body=body, unknown_tools=strange)
         messages = fields.objects(read, "messages", needed=True)
         found = Found()
         sweep(messages, "messages", found)
@@ -118,9 +115,12 @@ class OpenAIChat:
             return body
         return fields.with_field(body, "stream_options", {**options, "include_usage": True})
 
+    def unkept(self, body: bytes) -> bytes:
+        return body
+
     def read_answer(self, endpoint: Endpoint, body: bytes) -> Answer:
         read = _object(body)
-        usage, model = openai_usage(read.get("usage")), read.get("model")
+        usage, model = openai_usage(read.get("usage")) or responses_usage(read.get("usage")), read.get("model")
         calls: list[ToolCall] = []
         if endpoint is Endpoint.CHAT_COMPLETIONS:
             choices = read.get("choices")
@@ -151,6 +151,9 @@ class OpenAIChat:
 
     def model(self, entry: ModelEntry, now: datetime) -> bytes:
         return msgspec.json.encode(_model(entry, now))
+
+
+CHAT = OpenAIChat()
 
 
 def _most(read: dict[str, Any]) -> int | None:

@@ -22,7 +22,7 @@ _DONE_WITHOUT_END = (b"data: [DONE]", b"data:[DONE]")
 
 
 class ChatStreamReader:
-    __slots__ = ("_ended", "_finished", "_hide_usage", "_holding", "_splitter", "_started", "model", "usage")
+    __slots__ = ("_ended", "_finished", "_hide_usage", "_holding", "_splitter", "_started", "made", "model", "usage")
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._splitter = SseSplitter()
@@ -32,7 +32,7 @@ class ChatStreamReader:
         self._started: set[int] = set()
         self._finished: set[int] = set()
         self.usage: Usage | None = None
-        self.model = ""
+        self.model = self.made = ""
 
     def feed(self, data: bytes) -> list[Frame]:
         return self._read(self._splitter.feed, data)

@@ -24,6 +24,20 @@ def openai_usage(read: Any) -> Usage | None:
     )
 
 
+def responses_usage(read: Any) -> Usage | None:
+    """The `usage` of a response."""
+    taken, given = _count(read, "input_tokens"), _count(read, "output_tokens")
+    if taken is None:
+        return None
+    return Usage(
+        input_tokens=taken,
+        output_tokens=given or 0,
+        cached_tokens=_count(read.get("input_tokens_details"), "cached_tokens") or 0,
+        cache_write_tokens=_count(read.get("input_tokens_details"), "cache_write_tokens") or 0,
+        reasoning_tokens=_count(read.get("output_tokens_details"), "reasoning_tokens") or 0,
+    )
+
+
 def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
     """The `usage` of an answer, or of `message_delta`, whose counts are cumulative and replace those before."""
     if not isinstance(read, dict):

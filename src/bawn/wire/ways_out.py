@@ -40,6 +40,8 @@ NOT_FETCHED = {
     "web_search_result_location": frozenset(("url",)),
     "url_citation": frozenset(("url",)),
     "search_result": frozenset(("source",)),
+    "open_page": frozenset(("url",)),
+    "find_in_page": frozenset(("url",)),
     "text": frozenset(("data",)),
 }
 """By type of block: what says where something came from, or is the text of a document itself."""
