@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,29 @@ def test_opencode_mends_a_package_and_its_files_stay_their_owners(
     assert calls["calls"] >= 5
     assert calls["refused"] == 0
     yard.done("containers", "delete", name)
+
+
+@pytest.fixture(scope="module")
+def codex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of the npm package, which has it for this machine inside."""
+    place = tmp_path_factory.mktemp("codex")
+    (place / "package.json").write_text("{}")
+    argv = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "@openai/codex"]
+    if shutil.which("npm") is None or subprocess.run(argv, cwd=place, capture_output=True, check=False).returncode:
+        pytest.skip("this machine has no npm, or its registry has no Codex")
+    found = next(place.glob("node_modules/@openai/codex-linux-*/vendor/*/bin/codex"), None)
+    if found is None:
+        pytest.skip("the package has no program for this machine")
+    return found
+
+
+@pytest.mark.slow
+def test_codex_uses_a_tool_by_the_wire_of_responses(
+    yard: Installation, runtime: str, workspace: Path, codex: Path
+) -> None:
+    shutil.copy(codex, workspace / "codex")
+    ask = 'call exec_command with {"cmd": "echo made by codex > made"}'
+    words = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live")
+    said = yard.done("run", "--rm", *words, "--", "./codex", "exec", "--skip-git-repo-check", ask, wait_s=120)
+    assert "Process exited with code 0" in said.out + said.err
+    assert (workspace / "made").read_text() == "made by codex\n"

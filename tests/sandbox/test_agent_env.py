@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
-from bawn.sandbox.agent_env import agent_environment, agent_files
+from bawn.sandbox.agent_env import BASE_URL, agent_environment, agent_files
 from bawn.sandbox.spec import ENV_COUNT_LIMIT, ENV_NAME, ENV_VALUE_LIMIT
 
 
@@ -49,3 +50,9 @@ def test_claude_code_is_spared_the_questions_that_need_a_network() -> None:
     assert told["hasCompletedOnboarding"] is True
     assert told["customApiKeyResponses"]["approved"] == ["d" * 20]
     assert "/workspace" in told["projects"]
+
+
+def test_codex_asks_at_the_door_and_for_nothing_that_the_provider_would_run() -> None:
+    told = tomllib.loads(agent_files("dev", "/workspace")[".codex/config.toml"])
+    assert told["model_providers"][told["model_provider"]]["base_url"] == BASE_URL
+    assert told["web_search"] == "disabled"

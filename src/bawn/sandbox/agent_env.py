@@ -1,11 +1,11 @@
 """The environment inside a container by which SDKs and coding agents find the door and stay on it.
 
-The official OpenAI and Anthropic packages, OpenCode and Claude Code read these names and then work
+The official OpenAI and Anthropic packages, OpenCode, Claude Code and Codex read these names and then work
 unchanged. Nothing here grants anything: the wall is the empty network namespace. What these values spare
 is waiting, since an agent that tries updates, telemetry or downloads would each time run into a timeout
 or an error. The keys are the container's own token, worth nothing anywhere else.
 
-Found by running OpenCode 1.18 and Claude Code 2.1 in a namespace with nothing but the door, and by
+Found by running OpenCode 1.18, Claude Code 2.1 and Codex 0.169 in a namespace with nothing but the door, and by
 watching their `connect` calls. Standard library only: the supervisor reads this file.
 """
 
@@ -72,6 +72,28 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
     }
 
 
+_CODEX = f"""\
+model = "default"
+model_provider = "bawn"
+# The container is the sandbox, and what leaves it is decided at its doors.
+sandbox_mode = "danger-full-access"
+approval_policy = "never"
+# It would run at the provider, outside the wall.
+web_search = "disabled"
+check_for_update_on_startup = false
+
+[model_providers.bawn]
+name = "Bawn"
+base_url = "{BASE_URL}"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+
+[analytics]
+enabled = false
+"""
+"""Codex reads its provider from a file alone."""
+
+
 def agent_files(name: str, workspace: str) -> dict[str, str]:
     """Small files for the home folder, by their path in it: what no variable can say.
 
@@ -85,7 +107,8 @@ def agent_files(name: str, workspace: str) -> dict[str, str]:
                 "customApiKeyResponses": {"approved": [f"container-{name}"[-20:]], "rejected": []},
                 "projects": {workspace: {"hasTrustDialogAccepted": True, "allowedTools": []}},
             }
-        )
+        ),
+        ".codex/config.toml": _CODEX,
     }
 
 

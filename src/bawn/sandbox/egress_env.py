@@ -25,7 +25,10 @@ TRUST = (
 )
 """A shell line with the proxy's authority as its first argument."""
 
-WRITE_FILES = 'umask 077; while [ $# -gt 1 ]; do printf %s "$2" > "$HOME/$1"; shift 2; done'
+WRITE_FILES = (
+    'umask 077; while [ $# -gt 1 ]; do case $1 in */*) mkdir -p "$HOME/${1%/*}";; esac; '
+    'printf %s "$2" > "$HOME/$1"; shift 2; done'
+)
 """A shell line with pairs of a path in the home folder and its text as arguments."""
 
 

@@ -130,6 +130,7 @@ def in_own_user_namespace(stage: Stage) -> Stage:
 
 def cover(stage: Stage) -> None:
     """Mounts over parts of the workspace, each by descriptor. They go with it into the box, where none can be undone."""
+    os.umask(0o022)  # what covers is empty and can be read: to a program that may not look, it would be trouble
     top = os.open(WORKSPACE, os.O_PATH | os.O_DIRECTORY)
     empty_file, empty_folder = f"{STAGE}/empty-file", f"{STAGE}/empty-folder"
     os.close(os.open(empty_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
