@@ -10,7 +10,7 @@ Every step reads the registry's memory as it is now. Nothing is cached, so no re
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from bawn.errors import Fault
@@ -22,6 +22,7 @@ from bawn.terms.principal import Container
 from bawn.terms.value import Value
 
 _CLAIM = "container-"
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key")
 
 
@@ -59,7 +60,8 @@ class Admission:
         named = claim[len(_CLAIM) :]
         if not claim.startswith(_CLAIM) or (named != container.name and named != str(container.number)):
             raise refused(f"the token does not name the container of this door, which is {container.name!r}")
-        cause = self.withdrawn(standing, self._clock.now())
+        # The time matters only where there is one after which it is over.
+        cause = self.withdrawn(standing, self._clock.now() if standing.expires is not None else _ANY_TIME)
         if cause:
             raise refused(cause)
         return container

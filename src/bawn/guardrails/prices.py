@@ -24,7 +24,7 @@ _KEPT = 1024
 class Prices:
     def cost(self, provider: str, model: str, usage: Usage | None, at: datetime) -> Decimal | None:
         """US dollars, or None when usage or price is not known."""
-        if usage is None:
+        if usage is None or _seller(provider) is None:
             return None
         return _cost(provider, model, usage, at.replace(minute=0, second=0, microsecond=0))
 

@@ -61,6 +61,8 @@ Principal = Container | ApiKey | Operator | Internal
 
 def label(principal: Principal) -> str:
     """The principal in one word for records: `container-7`, `operator:ada`, `key:ci`, `internal:container-7`."""
+    if type(principal) is Container:  # nearly all of them, and matching by class takes four times as long
+        return f"container-{principal.number}"
     match principal:
         case Container(number=number):
             return f"container-{number}"
