@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
 CONNECTIONS = 64
+TURNS = 5
 _PATH = "/v1/chat/completions"
 
 
@@ -38,12 +40,11 @@ def main() -> int:
         home.chmod(0o755)
         try:
             with nginx.both(home) as ports:
-                _ceiling(findings, ports, options.seconds)
                 first_token_ms = None
                 with _lane(findings, "streams without Bawn"):
                     first_token_ms = _streams_directly(findings, options.streams, options.tokens)
                 with _lane(findings, "Bawn"), installation.running(home, ports.mock) as bawn:
-                    _identity(findings, bawn, options.seconds)
+                    _identity(findings, ports, bawn, options.seconds)
                     with _lane(findings, "streams"):
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
                     with _lane(findings, "snapshots"):
@@ -99,22 +100,31 @@ def _both_loads(
     )
 
 
-def _ceiling(findings: Findings, ports: nginx.Ports, seconds: int) -> None:
-    for name, port in (("direct", ports.mock), ("nginx", ports.proxy)):
-        many, one = _both_loads(f"http://127.0.0.1:{port}{_PATH}", seconds)
-        findings.put(f"{name}.rps", many.rps)
-        findings.put(f"{name}.p50_ms", one.p50_ms)
-        findings.put(f"{name}.p99_ms", one.p99_ms)
-
-
-def _identity(findings: Findings, bawn: installation.Installation, seconds: int) -> None:
-    many, one = _both_loads(bawn.url, seconds, bawn.inside)
-    findings.put("identity.rps", many.rps)
-    findings.put("identity.ratio_nginx", many.rps / findings.metrics["nginx.rps"])
-    findings.put("identity.p50_ms", one.p50_ms)
-    findings.put("identity.p99_ms", one.p99_ms)
-    findings.put("identity.added_p50_ms", one.p50_ms - findings.metrics["direct.p50_ms"])
-    findings.put("identity.added_p99_ms", one.p99_ms - findings.metrics["direct.p99_ms"])
+def _identity(findings: Findings, ports: nginx.Ports, bawn: installation.Installation, seconds: int) -> None:
+    """By turns with nginx and with the mock alone: a machine that is slower for a while is so for all three."""
+    lanes: dict[str, tuple[str, int | None]] = {
+        "direct": (f"http://127.0.0.1:{ports.mock}{_PATH}", None),
+        "nginx": (f"http://127.0.0.1:{ports.proxy}{_PATH}", None),
+        "identity": (bawn.url, bawn.inside),
+    }
+    many: dict[str, list[Load]] = {name: [] for name in lanes}
+    one: dict[str, list[Load]] = {name: [] for name in lanes}
+    for url, pid in lanes.values():
+        pressed(url, connections=8, seconds=1, pid=pid)
+    for _ in range(TURNS):
+        for name, (url, pid) in lanes.items():
+            many[name].append(pressed(url, connections=CONNECTIONS, seconds=max(1, seconds // 2), pid=pid))
+        for name, (url, pid) in lanes.items():
+            one[name].append(pressed(url, connections=1, seconds=max(1, seconds // 2), pid=pid))
+    for name in lanes:
+        findings.put(f"{name}.rps", statistics.median(load.rps for load in many[name]))
+        findings.put(f"{name}.p50_ms", statistics.median(load.p50_ms for load in one[name]))
+        findings.put(f"{name}.p99_ms", statistics.median(load.p99_ms for load in one[name]))
+    ratios = [ours.rps / theirs.rps for ours, theirs in zip(many["identity"], many["nginx"], strict=True)]
+    findings.put("identity.ratio_nginx", statistics.median(ratios))
+    pairs = list(zip(one["identity"], one["direct"], strict=True))
+    findings.put("identity.added_p50_ms", statistics.median(ours.p50_ms - theirs.p50_ms for ours, theirs in pairs))
+    findings.put("identity.added_p99_ms", statistics.median(ours.p99_ms - theirs.p99_ms for ours, theirs in pairs))
 
 
 def _streamed(url: str, streams: int, tokens: int, pid: int | None = None) -> dict[str, float]:

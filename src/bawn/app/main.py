@@ -32,7 +32,7 @@ from bawn.config.schema import schema
 from bawn.errors import Fault
 from bawn.vault.harden import harden
 
-_SWITCH_S = 0.0002
+_SWITCH_S = 0.0001
 _GC_THRESHOLDS = (20_000, 50, 100)
 """Few objects of a call form cycles; the interpreter's own 700 would look for them ten times a hundred calls."""
 
