@@ -231,7 +231,9 @@ def _covered(workspace: str, seen: str, cover: Cover) -> list[str]:
         case guarding.SCRATCH:
             return ["--tmpfs", place]
         case guarding.EMPTY_FOLDER:
-            return ["--tmpfs", place, "--remount-ro", place]
+            return ["--perms", "0000", "--tmpfs", place, "--remount-ro", place]
+        case guarding.OPEN_FOLDER:
+            return ["--perms", "0555", "--tmpfs", place, "--remount-ro", place]
         case _:
             return ["--ro-bind", "/dev/null", place]
 

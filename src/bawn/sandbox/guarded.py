@@ -17,6 +17,8 @@ class Guarded:
     path: str
     folder: bool
     why: str
+    seen: bool = False
+    """Whether what stands in its place can be looked into. Codex ends when it may not; OpenCode would write into it."""
 
 
 TRUSTED = (
@@ -27,7 +29,7 @@ TRUSTED = (
     Guarded(".devcontainer", folder=True, why="its commands run on the host when the folder is opened"),
     Guarded(".claude", folder=True, why="hooks, commands and settings of an agent on the host"),
     Guarded(".opencode", folder=True, why="plugins and settings of an agent on the host"),
-    Guarded(".codex", folder=True, why="settings of an agent on the host"),
+    Guarded(".codex", folder=True, why="settings of an agent on the host", seen=True),
     Guarded(".cursor", folder=True, why="rules and servers of an agent on the host"),
     Guarded(".gemini", folder=True, why="settings of an agent on the host"),
 )

@@ -26,6 +26,8 @@ COVERED_LIMIT = 400
 KEY_BYTES = 1 << 16
 
 ITSELF, READ_ONLY, EMPTY_FILE, EMPTY_FOLDER, SCRATCH = "itself", "read-only", "empty file", "empty folder", "scratch"
+OPEN_FOLDER = "open folder"
+"""An empty folder into which one can look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def _planned(top: int, made: list[tuple[str, int]], notes: Path) -> Plan:
             covers.append(Cover(guarded.path, READ_ONLY))
         elif mode is None and guarded not in PRESENT:
             if _make(top, guarded.path, made, notes, folder=guarded.folder):
-                covers.append(Cover(guarded.path, EMPTY_FOLDER if guarded.folder else EMPTY_FILE))
+                folder = OPEN_FOLDER if guarded.seen else EMPTY_FOLDER
+                covers.append(Cover(guarded.path, folder if guarded.folder else EMPTY_FILE))
         elif mode is not None:
             raise Fault("sandbox.invalid", f"{guarded.path} of the workspace must not be a symbolic link")
     if _mode(top, ".git") is None:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from bawn.sandbox import kernel
-from bawn.sandbox.guarding import EMPTY_FOLDER, ITSELF, READ_ONLY, SCRATCH
+from bawn.sandbox.guarding import EMPTY_FOLDER, ITSELF, OPEN_FOLDER, READ_ONLY, SCRATCH
 from bawn.sandbox.netns import raise_loopback
 from bawn.sandbox.python import interpreter
 
@@ -130,11 +130,13 @@ def in_own_user_namespace(stage: Stage) -> Stage:
 
 def cover(stage: Stage) -> None:
     """Mounts over parts of the workspace, each by descriptor. They go with it into the box, where none can be undone."""
-    os.umask(0o022)  # what covers is empty and can be read: to a program that may not look, it would be trouble
     top = os.open(WORKSPACE, os.O_PATH | os.O_DIRECTORY)
-    empty_file, empty_folder = f"{STAGE}/empty-file", f"{STAGE}/empty-folder"
+    empty_file = f"{STAGE}/empty-file"
+    empty_folders = {EMPTY_FOLDER: f"{STAGE}/empty-folder", OPEN_FOLDER: f"{STAGE}/open-folder"}
     os.close(os.open(empty_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
-    os.mkdir(empty_folder, 0o555)  # noqa: PTH102 - see _attach
+    for kind, place in empty_folders.items():
+        os.mkdir(place)  # noqa: PTH102 - see _attach
+        os.chmod(place, 0o555 if kind == OPEN_FOLDER else 0)  # noqa: PTH101 - see _attach
     closed = kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID
     for number, (path, by) in enumerate(stage.covers):
         target = kernel.open_beneath(top, path, os.O_PATH, same_mount=False)
@@ -147,7 +149,7 @@ def cover(stage: Stage) -> None:
             kernel.mount("tmpfs", place, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, owner)
             tree = kernel.detached(_opened(place))
         else:
-            source = empty_folder if by == EMPTY_FOLDER else empty_file
+            source = empty_folders.get(by, empty_file)
             tree = kernel.detached(os.open(source, os.O_PATH | os.O_CLOEXEC))
         kernel.restrict(tree, closed | (0 if by in (ITSELF, SCRATCH) else kernel.MOUNT_ATTR_RDONLY))
         kernel.attach_at(tree, target)
