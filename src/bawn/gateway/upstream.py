@@ -17,10 +17,10 @@ from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
 from bawn.gateway.opening import Opened
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import Address
+from bawn.gateway.providers import Address, Serving, serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Usage, WireName
 from bawn.terms.value import Value
 from bawn.vault.secret import Secret
 from bawn.wire import wire
@@ -35,11 +35,11 @@ class Secrets(Protocol):
 
 
 @lru_cache(256)
-def _start(address: Address, endpoint: Endpoint, accepted: bytes) -> bytes:
+def _start(address: Address, path: str, accepted: bytes) -> bytes:
     """The part of a head that is the same for all calls of a kind."""
     return b"\r\n".join(
         (
-            b"POST %b HTTP/1.1" % address.path(endpoint).encode("ascii"),
+            b"POST %b HTTP/1.1" % path.encode("ascii"),
             b"host: %b" % address.origin.authority.encode("ascii"),
             b"content-type: application/json",
             b"accept: %b" % accepted,
@@ -89,9 +89,10 @@ class Upstream:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
         address = self._addresses[prepared.target.provider]
+        served = self._serving(opened, address)
         body, usage_added = self._body(opened)
         key = self._key(address)
-        head = self._head(opened, address, len(body), key)
+        head = self._head(opened, address, served, len(body), key)
         request = Request(address, head, body, key.encode("ascii"), usage_added)
         container = prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
@@ -182,6 +183,17 @@ class Upstream:
             origin, answer.origin = answer.origin, None
             self._pool.give(origin, answer.connection)
 
+    @staticmethod
+    def _serving(opened: Opened, address: Address) -> Serving:
+        exchange, target = opened.prepared.exchange, opened.prepared.target
+        found = serving(address, exchange.endpoint, exchange.wire, target.model, stream=exchange.stream)
+        if found.translated:
+            raise Fault(
+                "request.wire_mismatch",
+                f"The provider {address.name!r} does not serve {exchange.endpoint.value!r}.",
+            )
+        return found
+
     def _body(self, opened: Opened) -> tuple[bytes, bool]:
         """The client's bytes, with another model name where ours differs and with usage asked for on streams."""
         exchange, target = opened.prepared.exchange, opened.prepared.target
@@ -206,10 +218,10 @@ class Upstream:
             )
         return secret.reveal()
 
-    def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
+    def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange
         lines = [
-            _start(address, exchange.endpoint, b"text/event-stream" if exchange.stream else b"application/json"),
+            _start(address, served.path, b"text/event-stream" if exchange.stream else b"application/json"),
             b"content-length: %d" % length,
         ]
         self._finish_head(lines, opened, address, key)
