@@ -18,7 +18,9 @@ async def asked(address: str, model: str, *, stream: bool = True, path: str = "/
     """All that comes until the peer closes, or until nothing came for half a second."""
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    body = json.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    body = json.dumps(
+        {"model": model, "stream": stream, "input": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    ).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-planted\r\ncontent-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     got = b""
@@ -46,7 +48,7 @@ def test_every_kind_has_its_performance_and_its_model() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 async def test_every_kind_can_be_tried_on_every_sort_of_call(provider: Any, path: str, stream: bool) -> None:
     kinds = [kind for kind in TroubleKind if kind is not TroubleKind.STATUS]
     answers = await asyncio.gather(
