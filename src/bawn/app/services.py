@@ -19,7 +19,8 @@ from bawn.config.load import ConfigFault
 from bawn.config.schema import schema
 from bawn.errors import Fault, quoted
 from bawn.gateway.catalogue import Catalogue
-from bawn.gateway.providers import HABITS, WIRE_OF
+from bawn.gateway.habits import WIRE_OF
+from bawn.gateway.providers import address_of, served
 from bawn.guardrails.refusals import RefusalBook
 from bawn.guardrails.usage import UsageBook
 from bawn.identity.registry import Registry
@@ -181,7 +182,7 @@ class Models:
         found = self._current().providers.get(provider)
         if found is None:
             return ()
-        return tuple(sorted({WIRE_OF[endpoint].value for endpoint in HABITS[found.kind].paths}))
+        return tuple(sorted({WIRE_OF[endpoint].value for endpoint in served(address_of(provider, found, ""))}))
 
 
 class Images:

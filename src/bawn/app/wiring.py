@@ -43,11 +43,12 @@ from bawn.gateway.answer import Answer
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
 from bawn.gateway.doors import Doors
+from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import HABITS, address_of
+from bawn.gateway.providers import address_of
 from bawn.gateway.server import Gateway, Works
 from bawn.gateway.settings import ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate

@@ -87,6 +87,13 @@ class Answer:
         self._ended = False
         self._paused = False
 
+    # while the request is still on its way
+
+    def sending(self) -> bool:
+        """A part of a long request goes out: its time for an answer has not begun. False when it is pointless."""
+        self.deadline = min(self._clock() + self._idle_seconds, self._total)
+        return self._fault is None and not self.status
+
     # taking it
 
     async def head_arrived(self) -> None:

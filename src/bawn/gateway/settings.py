@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bawn.config.section import Section
+from bawn.terms.exchange import Endpoint
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -16,6 +17,7 @@ class ProviderKind(StrEnum):
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
     OPENAI_COMPATIBLE = "openai-compatible"
+    GEMINI = "gemini"
     SCRIPTED = "scripted"
 
 
@@ -30,6 +32,11 @@ class Provider(Section):
         default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."
     )
     models: tuple[str, ...] = Field(default=(), description="Its models for `GET /models`; calls may name others too.")
+
+    capabilities: dict[Endpoint, bool] = Field(
+        default_factory=dict,
+        description="Endpoint, such as `responses` → whether this provider has it, where that differs from its kind.",
+    )
 
     @field_validator("base_url")
     @classmethod

@@ -7,20 +7,20 @@ itself, and only when a kept connection turned out closed before a single byte c
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from typing import Protocol
 
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.connection import ProviderConnection
 from bawn.gateway.opening import Opened
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import Address
+from bawn.gateway.providers import Address, Serving, serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Usage, WireName
 from bawn.terms.value import Value
 from bawn.vault.secret import Secret
 from bawn.wire import wire
@@ -35,11 +35,11 @@ class Secrets(Protocol):
 
 
 @lru_cache(256)
-def _start(address: Address, endpoint: Endpoint, accepted: bytes) -> bytes:
+def _start(address: Address, path: str, accepted: bytes) -> bytes:
     """The part of a head that is the same for all calls of a kind."""
     return b"\r\n".join(
         (
-            b"POST %b HTTP/1.1" % address.path(endpoint).encode("ascii"),
+            b"POST %b HTTP/1.1" % path.encode("ascii"),
             b"host: %b" % address.origin.authority.encode("ascii"),
             b"content-type: application/json",
             b"accept: %b" % accepted,
@@ -55,7 +55,8 @@ class Request(Value, frozen=True):
 
     address: Address
     head: bytes
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
+    """Whole, or in parts as they come from the client."""
     secret: bytes
     usage_added: bool
 
@@ -88,9 +89,10 @@ class Upstream:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
         address = self._addresses[prepared.target.provider]
+        served = self._serving(opened, address)
         body, usage_added = self._body(opened)
         key = self._key(address)
-        head = self._head(opened, address, len(body), key)
+        head = self._head(opened, address, served, len(body), key)
         request = Request(address, head, body, key.encode("ascii"), usage_added)
         container = prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
@@ -98,6 +100,33 @@ class Upstream:
             return await self._attempt(request, container, fresh=False)
         except _ClosedWhileKept:
             return await self._attempt(request, container, fresh=True)
+
+    async def forward(
+        self, opened: Opened, method: str, path: str, content_type: bytes, body: bytes | AsyncIterator[bytes]
+    ) -> Answer:
+        """As `send`, for a call about an object that the provider keeps; `path` stands behind the provider's own.
+
+        Nothing is tried twice: what a call did to an object that was cut, nobody knows.
+        """
+        prepared = opened.prepared
+        address = self._addresses[prepared.target.provider]
+        key = self._key(address)
+        lines = [
+            b"%b %b HTTP/1.1" % (method.encode("ascii"), f"{address.prefix}/{path}".encode("ascii")),
+            b"host: %b" % address.origin.authority.encode("ascii"),
+            b"accept-encoding: identity",
+            b"user-agent: bawn/%b" % __version__.encode("ascii"),
+        ]
+        if content_type:
+            lines.append(b"content-type: %b" % content_type)
+        if not isinstance(body, bytes):
+            lines.append(b"transfer-encoding: chunked")
+        elif body or method == "POST":
+            lines.append(b"content-length: %d" % len(body))
+        self._finish_head(lines, opened, address, key)
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        request = Request(address, head, body, key.encode("ascii"), usage_added=False)
+        return await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
 
     async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
         reservation = self._ledger.reserve(container)
@@ -113,15 +142,19 @@ class Upstream:
                 usage_added=request.usage_added,
             )
             self._running.add(answer)
-            connection.send(request.head, request.body, answer)
             try:
+                if isinstance(request.body, bytes):
+                    connection.send(request.head, request.body, answer)
+                else:
+                    connection.send(request.head, b"", answer)
+                    await _sent_in_parts(request.body, connection, answer)
                 await answer.head_arrived()
             except Fault as fault:
                 answer.leave()
                 if kept and not connection.answered and fault.code == "upstream.broken":
                     raise _ClosedWhileKept from fault
                 raise
-            except asyncio.CancelledError:
+            except BaseException:
                 answer.leave()
                 raise
         except BaseException:
@@ -150,6 +183,17 @@ class Upstream:
             origin, answer.origin = answer.origin, None
             self._pool.give(origin, answer.connection)
 
+    @staticmethod
+    def _serving(opened: Opened, address: Address) -> Serving:
+        exchange, target = opened.prepared.exchange, opened.prepared.target
+        found = serving(address, exchange.endpoint, exchange.wire, target.model, stream=exchange.stream)
+        if found.translated:
+            raise Fault(
+                "request.wire_mismatch",
+                f"The provider {address.name!r} does not serve {exchange.endpoint.value!r}.",
+            )
+        return found
+
     def _body(self, opened: Opened) -> tuple[bytes, bool]:
         """The client's bytes, with another model name where ours differs and with usage asked for on streams."""
         exchange, target = opened.prepared.exchange, opened.prepared.target
@@ -176,12 +220,19 @@ class Upstream:
             )
         return secret.reveal()
 
-    def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
+    def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange
         lines = [
-            _start(address, exchange.endpoint, b"text/event-stream" if exchange.stream else b"application/json"),
+            _start(address, served.path, b"text/event-stream" if exchange.stream else b"application/json"),
             b"content-length: %d" % length,
         ]
+        self._finish_head(lines, opened, address, key)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @staticmethod
+    def _finish_head(lines: list[bytes], opened: Opened, address: Address, key: str) -> None:
+        """What of the client's head passes, and the key."""
+        exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
             if name == b"anthropic-beta":
@@ -193,4 +244,14 @@ class Upstream:
             lines.append(b"anthropic-version: 2023-06-01")
         if key:
             lines.append(b"%b: %b" % address.key_header(key))
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:
+    """Send a body as it comes, until its end or until the provider has answered without waiting for it."""
+    async for part in parts:
+        if not answer.sending():
+            connection.reusable = False
+            return
+        await connection.send_part(part)
+    answer.sending()
+    connection.send_end()

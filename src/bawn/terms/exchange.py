@@ -14,6 +14,9 @@ class WireName(StrEnum):
     """Chat completions, and everything else that has no wire of its own (embeddings, images, sound, rerank)."""
     RESPONSES = "responses"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    CONVERSE = "converse"
+    """Of AWS Bedrock; spoken to providers only."""
 
 
 class Endpoint(StrEnum):
@@ -24,11 +27,18 @@ class Endpoint(StrEnum):
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     IMAGES = "images/generations"
+    SPEECH = "audio/speech"
+    TRANSCRIPTIONS = "audio/transcriptions"
     MODERATIONS = "moderations"
     RERANK = "rerank"
     MODELS = "models"
     MESSAGES = "messages"
     COUNT_TOKENS = "messages/count_tokens"
+    GENERATE = "generateContent"
+    """Gemini, plain or streamed; the path says which."""
+    GEMINI_COUNT = "countTokens"
+    GEMINI_EMBED = "embedContent"
+    CONVERSE = "converse"
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 
