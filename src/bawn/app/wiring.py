@@ -66,6 +66,7 @@ from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
 from bawn.store.engine import Store, open_store
 from bawn.terms.event import Event
+from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
 
@@ -118,6 +119,7 @@ class Yard:
         self.passages = Passages(self.store)
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
+        self._thoughts = KeptThoughts()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
         self.gateway = Gateway(
@@ -252,6 +254,7 @@ class Yard:
                 configuration.timeouts,
                 self.clock.monotonic,
                 self._running,
+                self._thoughts,
             ),
         )
 

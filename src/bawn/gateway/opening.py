@@ -22,7 +22,8 @@ class Opened(Value, frozen=True):
     record_id: str
 
 
-async def open_record(prepared: Prepared, recorder: Recorder) -> Opened:
+async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[str, str], ...] = ()) -> Opened:
+    """The call, on record; `more` is what is to be known of its way beside it."""
     raw, container = prepared.admitted.raw, prepared.admitted.container
     record_id = await recorder.record(
         Event(
@@ -35,7 +36,7 @@ async def open_record(prepared: Prepared, recorder: Recorder) -> Opened:
             principal=label(container),
             container=container.uuid,
             call=raw.id,
-            detail=tuple((f"stage.{trace.stage}", trace.action) for trace in prepared.traces),
+            detail=(*((f"stage.{trace.stage}", trace.action) for trace in prepared.traces), *more),
         )
     )
     return Opened(prepared, record_id)

@@ -28,6 +28,7 @@ from bawn.gateway.closing import Account, Closing
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
 from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.passage import Passage, accepted
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.relay import Relay
@@ -43,6 +44,7 @@ from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import Container
 from bawn.terms.value import Value
+from bawn.translation.errors import read_error, write_error
 from bawn.wire import Route, endpoint, wire
 from bawn.wire.interface import StreamReader
 
@@ -157,20 +159,22 @@ class Gateway:
         account.exchange = exchange
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target
-        opened = await open_record(prepared, self._recorder)
+        way = works.upstream.passage(prepared) if prepared.given is None else None
+        opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
         account.opened = opened
         self._still(admitted)
-        if prepared.given is not None:
-            await self._carry_given(opened, prepared.given.data, call, connection, reply, account)
+        if way is None:
+            given = prepared.given.data if prepared.given is not None else b""
+            await self._carry_given(opened, given, call, connection, reply, account)
             return
-        answer = await works.upstream.send(opened)
+        answer = await works.upstream.send(opened, way)
         try:
             if answer.status != 200:
-                await self._carry_refusal(answer, reply, account, works.limits)
-            elif exchange.stream and _is_event_stream(answer):
-                await self._carry_stream(opened, answer, call, connection, reply, account)
+                await self._carry_refusal(answer, way, reply, account, works.limits)
+            elif exchange.stream and _is_event_stream(answer, way.serving.wire):
+                await self._carry_stream(opened, answer, way, call, connection, reply, account)
             else:
-                await self._carry_whole(opened, answer, reply, account, works.limits)
+                await self._carry_whole(opened, answer, way, reply, account, works.limits)
         finally:
             answer.leave()
             works.upstream.settle(answer, account.usage)
@@ -180,13 +184,15 @@ class Gateway:
         self._admission.admit(admitted.raw)
 
     async def _carry_whole(
-        self, opened: Opened, answer: Answer, reply: Reply, account: Account, limits: Limits
+        self, opened: Opened, answer: Answer, way: Passage, reply: Reply, account: Account, limits: Limits
     ) -> None:
         body = await answer.body(limits.answer_bytes)
         account.first_byte = self.clock.monotonic()
         if opened.prepared.exchange.stream:
             raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
-        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account)
+        if way.carriage is not None:
+            body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
+        await self._release(opened, _without(answer.secret, body), [*answer.headers, *way.headers], reply, account)
 
     async def _release(
         self, opened: Opened, body: bytes, headers: list[tuple[bytes, bytes]], reply: Reply, account: Account
@@ -213,6 +219,7 @@ class Gateway:
         self,
         opened: Opened,
         answer: Answer,
+        way: Passage,
         call: RunningCall,
         connection: DoorConnection,
         reply: Reply,
@@ -220,6 +227,9 @@ class Gateway:
     ) -> None:
         speaks = wire(opened.prepared.exchange.wire)
         reader = speaks.stream_reader(hide_usage=answer.usage_added)
+        if way.carriage is not None:
+            raw = opened.prepared.admitted.raw
+            reader = way.carriage.stream(reader, raw.id, int(self.clock.now().timestamp()))
         before_end = None
         if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
             before_end = partial(self._claim_read, opened, reader)
@@ -227,7 +237,7 @@ class Gateway:
         relay.flow(connection)
         call.on_cut = relay.stop
         account.status = 200
-        kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
+        kept = [*(pair for pair in answer.headers if pair[0] != b"content-type"), *way.headers]
         reply.open_stream(200, [(b"content-type", b"text/event-stream"), *kept])
         try:
             answer.hand_to(relay)
@@ -270,7 +280,9 @@ class Gateway:
         relay.on_end()
         await relay.run()
 
-    async def _carry_refusal(self, answer: Answer, reply: Reply, account: Account, limits: Limits) -> None:
+    async def _carry_refusal(
+        self, answer: Answer, way: Passage, reply: Reply, account: Account, limits: Limits
+    ) -> None:
         """The provider said no. Its words pass when they are of its wire; what concerns our key does not."""
         body = _without(answer.secret, await answer.body(min(limits.answer_bytes, 2**20)))
         account.status = answer.status
@@ -281,6 +293,9 @@ class Gateway:
                 "The provider did not accept the key that this installation has for it.",
                 cause=f"the provider answered {answer.status}",
             )
+        if way.carriage is not None:
+            sentence = read_error(body)
+            body = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
         if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
             raise Fault(
                 "upstream.broken",
@@ -324,10 +339,10 @@ def _ended(account: Account, fault: Fault, outcome: Outcome) -> None:
     account.status = fault.status
 
 
-def _is_event_stream(answer: Answer) -> bool:
+def _is_event_stream(answer: Answer, speaks: WireName) -> bool:
+    wanted = accepted(speaks, stream=True)
     return any(
-        name == b"content-type" and value.split(b";")[0].strip().lower() == b"text/event-stream"
-        for name, value in answer.headers
+        name == b"content-type" and value.split(b";")[0].strip().lower() == wanted for name, value in answer.headers
     )
 
 

@@ -16,12 +16,15 @@ from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
 from bawn.gateway.opening import Opened
+from bawn.gateway.passage import Passage, accepted, passage
+from bawn.gateway.pipeline import Prepared
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import Address, Serving, serving
+from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
 from bawn.terms.exchange import Usage, WireName
 from bawn.terms.value import Value
+from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.secret import Secret
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
@@ -75,6 +78,7 @@ class Upstream:
         timeouts: Timeouts,
         clock: Callable[[], float],
         running: set[Answer],
+        thoughts: KeptThoughts | None = None,
     ) -> None:
         self._addresses = addresses
         self._secrets = secrets
@@ -84,15 +88,22 @@ class Upstream:
         self._clock = clock
         # Shared with the Upstream of the configuration before, so that a reload forgets no timeout.
         self._running = running
+        self._thoughts = thoughts if thoughts is not None else KeptThoughts()
 
-    async def send(self, opened: Opened) -> Answer:
+    def passage(self, prepared: Prepared) -> Passage:
+        """How the call will reach its provider, or the Fault that says why it cannot."""
+        return passage(prepared, self._addresses[prepared.target.provider], self._thoughts)
+
+    async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
         address = self._addresses[prepared.target.provider]
-        served = self._serving(opened, address)
-        body, usage_added = self._body(opened)
+        if way.carriage is not None:
+            body, usage_added = way.carriage.request(), False
+        else:
+            body, usage_added = self._body(opened)
         key = self._key(address)
-        head = self._head(opened, address, served, len(body), key)
+        head = self._head(opened, address, way.serving, len(body), key)
         request = Request(address, head, body, key.encode("ascii"), usage_added)
         container = prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
@@ -123,7 +134,7 @@ class Upstream:
             lines.append(b"transfer-encoding: chunked")
         elif body or method == "POST":
             lines.append(b"content-length: %d" % len(body))
-        self._finish_head(lines, opened, address, key)
+        self._finish_head(lines, opened, address, key, prepared.exchange.wire)
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         request = Request(address, head, body, key.encode("ascii"), usage_added=False)
         return await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
@@ -183,17 +194,6 @@ class Upstream:
             origin, answer.origin = answer.origin, None
             self._pool.give(origin, answer.connection)
 
-    @staticmethod
-    def _serving(opened: Opened, address: Address) -> Serving:
-        exchange, target = opened.prepared.exchange, opened.prepared.target
-        found = serving(address, exchange.endpoint, exchange.wire, target.model, stream=exchange.stream)
-        if found.translated:
-            raise Fault(
-                "request.wire_mismatch",
-                f"The provider {address.name!r} does not serve {exchange.endpoint.value!r}.",
-            )
-        return found
-
     def _body(self, opened: Opened) -> tuple[bytes, bool]:
         """The client's bytes, with another model name where ours differs and with usage asked for on streams."""
         exchange, target = opened.prepared.exchange, opened.prepared.target
@@ -223,24 +223,26 @@ class Upstream:
     def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange
         lines = [
-            _start(address, served.path, b"text/event-stream" if exchange.stream else b"application/json"),
+            _start(address, served.path, accepted(served.wire, stream=exchange.stream)),
             b"content-length: %d" % length,
         ]
-        self._finish_head(lines, opened, address, key)
+        self._finish_head(lines, opened, address, key, served.wire)
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     @staticmethod
-    def _finish_head(lines: list[bytes], opened: Opened, address: Address, key: str) -> None:
-        """What of the client's head passes, and the key."""
+    def _finish_head(lines: list[bytes], opened: Opened, address: Address, key: str, speaks: WireName) -> None:
+        """What of the client's head passes to a provider of the wire that it speaks, and the key."""
         exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
             if name == b"anthropic-beta":
                 value = passed_betas(value, exchange.hosted_tools)
+            if name.startswith(b"anthropic-") and speaks is not WireName.ANTHROPIC:
+                continue
             if name in _PASSED and value:
                 lines.append(b"%b: %b" % (name, value))
                 versioned = versioned or name == b"anthropic-version"
-        if exchange.wire is WireName.ANTHROPIC and not versioned:
+        if speaks is WireName.ANTHROPIC and not versioned:
             lines.append(b"anthropic-version: 2023-06-01")
         if key:
             lines.append(b"%b: %b" % address.key_header(key))

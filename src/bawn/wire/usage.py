@@ -38,6 +38,29 @@ def responses_usage(read: Any) -> Usage | None:
     )
 
 
+def gemini_usage(read: Any) -> Usage | None:
+    """The `usageMetadata` of an answer. Thoughts are counted beside the candidates there; ours are within the output."""
+    prompt = _count(read, "promptTokenCount")
+    if prompt is None:
+        return None
+    thoughts = _count(read, "thoughtsTokenCount") or 0
+    return Usage(
+        input_tokens=prompt + (_count(read, "toolUsePromptTokenCount") or 0),
+        output_tokens=(_count(read, "candidatesTokenCount") or 0) + thoughts,
+        cached_tokens=_count(read, "cachedContentTokenCount") or 0,
+        reasoning_tokens=thoughts,
+    )
+
+
+def converse_usage(read: Any) -> Usage | None:
+    """The `usage` of Converse, which counts cached tokens beside the input."""
+    fresh, output = _count(read, "inputTokens"), _count(read, "outputTokens")
+    if fresh is None:
+        return None
+    cached, written = _count(read, "cacheReadInputTokens") or 0, _count(read, "cacheWriteInputTokens") or 0
+    return Usage(fresh + cached + written, output or 0, cached, written)
+
+
 def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
     """The `usage` of an answer, or of `message_delta`, whose counts are cumulative and replace those before."""
     if not isinstance(read, dict):
