@@ -69,9 +69,13 @@ async def test_chat_completions_are_carried_whole_and_streamed(at: Any, kind: Pr
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("kind", OTHERS_OF_CHAT)
-async def test_a_tool_is_called_and_its_result_told_over_chat_completions(at: Any, kind: ProviderKind, streamed: bool) -> None:  # noqa: FBT001
+async def test_a_tool_is_called_and_its_result_told_over_chat_completions(
+    at: Any, kind: ProviderKind, streamed: bool
+) -> None:
     yard = await at(kind)
-    tools: list[Any] = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": SCHEMA}}]
+    tools: list[Any] = [
+        {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": SCHEMA}}
+    ]
     said: list[Any] = [{"role": "user", "content": CALL}]
     async with chat(yard) as client:
         if streamed:
@@ -79,8 +83,10 @@ async def test_a_tool_is_called_and_its_result_told_over_chat_completions(at: An
                 message = (await stream.get_final_completion()).choices[0].message
         else:
             message = (
-                await client.chat.completions.create(model="scripted/agent", messages=said, tools=tools)
-            ).choices[0].message
+                (await client.chat.completions.create(model="scripted/agent", messages=said, tools=tools))
+                .choices[0]
+                .message
+            )
         assert message.tool_calls is not None
         call: Any = message.tool_calls[0]
         assert (call.function.name, json.loads(call.function.arguments)) == ("look", ARGUMENTS)
@@ -114,7 +120,7 @@ async def test_messages_are_carried_whole_and_streamed(at: Any, kind: ProviderKi
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("kind", OTHERS_OF_MESSAGES)
-async def test_a_tool_is_called_and_its_result_told_over_messages(at: Any, kind: ProviderKind, streamed: bool) -> None:  # noqa: FBT001
+async def test_a_tool_is_called_and_its_result_told_over_messages(at: Any, kind: ProviderKind, streamed: bool) -> None:
     yard = await at(kind)
     asked: dict[str, Any] = {
         "model": "scripted/agent",
@@ -156,7 +162,7 @@ async def test_responses_are_carried_whole_and_streamed(at: Any, kind: ProviderK
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("kind", TARGETS)
-async def test_a_tool_is_called_and_its_result_told_over_responses(at: Any, kind: ProviderKind, streamed: bool) -> None:  # noqa: FBT001
+async def test_a_tool_is_called_and_its_result_told_over_responses(at: Any, kind: ProviderKind, streamed: bool) -> None:
     yard = await at(kind)
     function = {"type": "function", "name": "look", "parameters": SCHEMA, "strict": False}
     asked: dict[str, Any] = {"model": "scripted/agent", "tools": [function]}

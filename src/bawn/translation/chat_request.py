@@ -45,6 +45,9 @@ _FEATURES = {
 }  # fmt: skip
 """Fields that use a feature by being there."""
 _CALLED_PICTURE = "What the tool {name} gave:"
+FAILED = "[the tool failed]"
+"""Stands before a result where a wire has no field that says so."""
+_MOST_STOPS = 4
 _SOUNDS = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
@@ -269,36 +272,36 @@ def form_of(described: Any, place: str, says: set[Feature]) -> Form:
 
 def write_request(conversation: Conversation, model: str, *, older: bool) -> bytes:
     """The body. `older` servers of this wire know `max_tokens` only, which OpenAI no longer takes for all models."""
+    if len(conversation.stop) > _MOST_STOPS:
+        raise Fault("request.not_translatable", "The provider of this model takes four stop sequences at most.")
     body: dict[str, Any] = {"model": model, "messages": _written(conversation)}
-    if conversation.most is not None:
-        body["max_tokens" if older else "max_completion_tokens"] = conversation.most
-    for name in _AS_THEY_ARE:
-        if (value := getattr(conversation, name)) is not None:
-            body[name] = value
-    if conversation.stop:
-        if len(conversation.stop) > 4:
-            raise Fault("request.not_translatable", "The provider of this model takes four stop sequences at most.")
-        body["stop"] = list(conversation.stop)
+    given: dict[str, Any] = {name: getattr(conversation, name) for name in _AS_THEY_ARE}
+    given["max_tokens" if older else "max_completion_tokens"] = conversation.most
+    given["stop"] = list(conversation.stop) or None
+    given["response_format"] = _form_written(conversation.form) if conversation.form is not None else None
+    given["verbosity"] = conversation.verbosity or None
+    given["user"] = short(conversation.user) or None
+    given["prompt_cache_key"] = short(conversation.cache_key) or None
+    if not (older and conversation.effort == "none"):
+        given["reasoning_effort"] = conversation.effort or None
+    body |= {name: value for name, value in given.items() if value is not None}
     if conversation.tools:
-        body["tools"] = [_tool(tool) for tool in conversation.tools]
-        if not conversation.parallel:
-            body["parallel_tool_calls"] = False
-        if conversation.choice == "one":
-            body["tool_choice"] = {"type": "function", "function": {"name": conversation.chosen}}
-        elif conversation.choice != "auto":
-            body["tool_choice"] = conversation.choice
-    if conversation.form is not None:
-        body["response_format"] = _form_written(conversation.form)
-    if conversation.effort and not (older and conversation.effort == "none"):
-        body["reasoning_effort"] = conversation.effort
-    for name, value in (("verbosity", conversation.verbosity), ("user", short(conversation.user)),
-                        ("prompt_cache_key", short(conversation.cache_key))):  # fmt: skip
-        if value:
-            body[name] = value
+        body |= _offered(conversation)
     if conversation.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
+
+
+def _offered(conversation: Conversation) -> dict[str, Any]:
+    offered: dict[str, Any] = {"tools": [_tool(tool) for tool in conversation.tools]}
+    if not conversation.parallel:
+        offered["parallel_tool_calls"] = False
+    if conversation.choice == "one":
+        offered["tool_choice"] = {"type": "function", "function": {"name": conversation.chosen}}
+    elif conversation.choice != "auto":
+        offered["tool_choice"] = conversation.choice
+    return offered
 
 
 def _written(conversation: Conversation) -> list[dict[str, Any]]:
@@ -310,9 +313,7 @@ def _written(conversation: Conversation) -> list[dict[str, Any]]:
             messages.append(_assistant(turn.parts))
             continue
         pictures: list[dict[str, Any]] = []
-        for part in turn.parts:
-            if isinstance(part, ToolResult):
-                messages.append(_result(part, pictures))
+        messages += [_result(part, pictures) for part in turn.parts if isinstance(part, ToolResult)]
         said = [*pictures, *(_part(part) for part in turn.parts if isinstance(part, Text | Image | File))]
         if said:
             plain = len(said) == 1 and said[0]["type"] == "text"
@@ -339,7 +340,7 @@ def _result(result: ToolResult, pictures: list[dict[str, Any]]) -> dict[str, Any
     """A result as the text that it can only be here; pictures follow as the user's, under a line that says whose."""
     text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
     if result.is_error:
-        text = f"[the tool failed] {text}"
+        text = f"{FAILED}\n{text}"
     shown = [_part(part) for part in result.parts if not isinstance(part, Text)]
     if shown:
         pictures += [{"type": "text", "text": _CALLED_PICTURE.format(name=result.name or result.id)}, *shown]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
-from bawn.translation.chat_request import EFFORTS, described_text, file_of, form_of, image_of
+from bawn.translation.chat_request import EFFORTS, FAILED, described_text, file_of, form_of, image_of
 from bawn.translation.data_url import data_url
 from bawn.translation.features import Feature
 from bawn.translation.neutral import (
@@ -253,14 +253,19 @@ def write_request(conversation: Conversation, model: str) -> bytes:
         "store": False,
         "include": ["reasoning.encrypted_content"],
     }
-    if conversation.system:
-        body["instructions"] = "\n\n".join(text.text for text in conversation.system)
-    if conversation.most is not None:
+    given: dict[str, Any] = {
+        "instructions": "\n\n".join(text.text for text in conversation.system) or None,
         # Less than 16 is refused there.
-        body["max_output_tokens"] = max(conversation.most, 16)
-    for name in ("temperature", "top_p"):
-        if (value := getattr(conversation, name)) is not None:
-            body[name] = value
+        "max_output_tokens": max(conversation.most, 16) if conversation.most is not None else None,
+        "temperature": conversation.temperature,
+        "top_p": conversation.top_p,
+        "reasoning": {"effort": conversation.effort, "summary": "auto"} if conversation.effort else None,
+        "text": _text_settings(conversation) or None,
+        "user": short(conversation.user) or None,
+        "prompt_cache_key": short(conversation.cache_key) or None,
+        "stream": conversation.stream or None,
+    }
+    body |= {name: value for name, value in given.items() if value is not None}
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
         body["parallel_tool_calls"] = conversation.parallel
@@ -268,16 +273,6 @@ def write_request(conversation: Conversation, model: str) -> bytes:
             body["tool_choice"] = {"type": "function", "name": conversation.chosen}
         elif conversation.choice != "auto":
             body["tool_choice"] = conversation.choice
-    if conversation.effort:
-        body["reasoning"] = {"effort": conversation.effort, "summary": "auto"}
-    if text := _text_settings(conversation):
-        body["text"] = text
-    if conversation.user:
-        body["user"] = short(conversation.user)
-    if conversation.cache_key:
-        body["prompt_cache_key"] = short(conversation.cache_key)
-    if conversation.stream:
-        body["stream"] = True
     return msgspec.json.encode(body)
 
 
@@ -324,14 +319,10 @@ def _item(part: Thinking | ToolUse | ToolResult) -> dict[str, Any] | None:
         case ToolUse(id=call_id, name=name, arguments=arguments):
             return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
         case ToolResult(id=call_id, parts=parts, is_error=is_error):
-            marked = (Text("[the tool failed]"), *parts) if is_error else parts
-            output: Any = [_part(each, Role.USER) for each in marked]
-            if all(isinstance(each, Text) for each in marked):
-                output = (
-                    " ".join(each.text for each in marked if isinstance(each, Text))
-                    if is_error
-                    else "\n".join(each.text for each in marked if isinstance(each, Text))
-                )
+            marked = (Text(FAILED), *parts) if is_error else parts
+            texts = [each.text for each in marked if isinstance(each, Text)]
+            plain = len(texts) == len(marked)
+            output = "\n".join(texts) if plain else [_part(each, Role.USER) for each in marked]
             return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 

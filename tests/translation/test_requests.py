@@ -1,0 +1,136 @@
+"""Requests between wires: what every wire carries survives there and back, and what is strange does no harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.translation.examples import SCHEMA
+from tests.translation.wires import CLIENTS, READ, written
+
+from bawn.errors import Fault
+from bawn.terms.exchange import WireName
+from bawn.translation.chat_request import read_request
+from bawn.translation.neutral import (
+    Conversation,
+    Image,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+    fitting_id,
+)
+from bawn.translation.thoughts import KeptThoughts
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+ARGUMENTS = st.dictionaries(TEXTS, TEXTS | st.integers(-(2**53), 2**53), max_size=2)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> Conversation:
+    turns = [Turn(Role.USER, (Text(draw(TEXTS)),))]
+    for number in range(draw(st.integers(0, 2))):
+        uses = [
+            ToolUse(f"call_{number}_{index}", "look", json.dumps(draw(ARGUMENTS), separators=(",", ":")))
+            for index in range(draw(st.integers(1, 3)))
+        ]
+        turns.append(Turn(Role.ASSISTANT, (Text(draw(TEXTS)), *uses)))
+        results = tuple(ToolResult(use.id, "look", (Text(draw(TEXTS)),)) for use in uses)
+        extra = (Image("image/png", "aGk="),) if draw(st.booleans()) else ()
+        turns.append(Turn(Role.USER, (*results, Text(draw(TEXTS)), *extra)))
+    return Conversation(
+        says=frozenset(),
+        system=tuple(Text(each) for each in draw(st.lists(TEXTS, max_size=1))),
+        turns=tuple(turns),
+        tools=(Tool("look", "Looks.", SCHEMA),),
+        most=draw(st.integers(16, 9000)),
+        temperature=draw(st.none() | st.just(0.5)),
+    )
+
+
+def essence(said: Conversation) -> Any:
+    """A conversation without how its JSON was spaced."""
+    turns = [
+        [(part.id, part.name, json.loads(part.arguments)) if isinstance(part, ToolUse) else part for part in turn.parts]
+        for turn in said.turns
+    ]
+    tools = [(tool.name, tool.description, tool.schema) for tool in said.tools]
+    return said.system, turns, tools, said.most, said.temperature
+
+
+@given(said=conversations(), wire=st.sampled_from(CLIENTS))
+def test_what_every_wire_carries_survives_there_and_back(said: Conversation, wire: WireName) -> None:
+    assert essence(READ[wire](written(wire, said))) == essence(said)
+
+
+@given(st.text(max_size=100))
+def test_an_id_of_a_call_fits_everywhere_and_stays_the_same(call_id: str) -> None:
+    fitted = fitting_id(call_id)
+    assert fitting_id(fitted) == fitted
+    assert fitted.isascii()
+    assert 1 <= len(fitted) <= 64
+
+
+def test_a_schema_of_a_megabyte_that_names_itself_is_carried_as_it_is() -> None:
+    schema = {"type": "object", "properties": {"next": {"$ref": "#"}, "note": {"const": "x" * 2**20}}}
+    request = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": schema}}],
+    }
+    for target in (WireName.ANTHROPIC, WireName.GEMINI, WireName.CONVERSE, WireName.RESPONSES):
+        assert json.dumps(schema["properties"]) in json.dumps(written(target, read_request(request)))
+
+
+def test_an_id_that_is_used_twice_stays_with_its_calls() -> None:
+    call = {"id": "same", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    given = {"role": "tool", "tool_call_id": "same", "content": "a"}
+    request = {
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            given,
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            given,
+        ]
+    }
+    body = written(WireName.ANTHROPIC, read_request(request))
+    assert [message["content"][0]["type"] for message in body["messages"][1:]] == ["tool_use", "tool_result"] * 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "oracle", "content": "hi"},
+        {"role": "user", "content": [{"type": "hologram"}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png,not-base64"}}]},
+        {"role": "user", "content": 7},
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_field(message: dict[str, Any]) -> None:
+    with pytest.raises(Fault) as refused:
+        read_request({"messages": [message]})
+    assert refused.value.code == "request.invalid"
+    assert "messages[0]" in refused.value.sentence
+
+
+def test_sealed_thoughts_are_kept_for_who_cannot_carry_them_and_bounded() -> None:
+    kept = KeptThoughts(most_calls=2)
+    for number in range(3):
+        thought = Thinking("hm", f"proof {number}", WireName.ANTHROPIC)
+        kept.keep("a", WireName.ANTHROPIC, [thought], [ToolUse(f"call_{number}", "look", "{}")])
+
+    def asked(number: int, container: str = "a", target: WireName = WireName.ANTHROPIC) -> tuple[Any, ...]:
+        turn = Turn(Role.ASSISTANT, (ToolUse(f"call_{number}", "look", "{}"),))
+        said = kept.attached(container, Conversation(says=frozenset(), turns=(turn,)), target)
+        return said.turns[0].parts
+
+    assert asked(2)[0] == Thinking("hm", "proof 2", WireName.ANTHROPIC)
+    assert len(asked(0)) == 1  # the oldest has gone
+    assert len(asked(2, container="b")) == 1  # another container's
+    assert len(asked(2, target=WireName.GEMINI)) == 1  # another provider's
