@@ -80,7 +80,7 @@ async def test_a_tool_is_called_and_its_result_told_over_chat_completions(
     async with chat(yard) as client:
         if streamed:
             async with client.chat.completions.stream(model="scripted/agent", messages=said, tools=tools) as stream:
-                message = (await stream.get_final_completion()).choices[0].message
+                message: Any = (await stream.get_final_completion()).choices[0].message
         else:
             message = (
                 (await client.chat.completions.create(model="scripted/agent", messages=said, tools=tools))
@@ -106,13 +106,13 @@ async def test_messages_are_carried_whole_and_streamed(at: Any, kind: ProviderKi
         "messages": [{"role": "user", "content": [{"type": "text", "text": "one two three"}]}],
     }
     async with messages(yard) as client:
-        whole = await client.messages.create(**asked)
+        whole: Any = await client.messages.create(**asked)
         assert [block.type for block in whole.content] == ["text"]
-        assert whole.content[0].text == "one two three"  # type: ignore[union-attr]
+        assert whole.content[0].text == "one two three"
         assert whole.stop_reason == "end_turn"
         async with client.messages.stream(**asked) as stream:
-            final = await stream.get_final_message()
-        assert final.content[0].text == "one two three"  # type: ignore[union-attr]
+            final: Any = await stream.get_final_message()
+        assert final.content[0].text == "one two three"
         assert final.usage.output_tokens == whole.usage.output_tokens
     settled = await yard.settled(2)
     assert settled.usage.output_tokens == whole.usage.output_tokens

@@ -42,7 +42,7 @@ def written(target: WireName, conversation: Conversation) -> dict[str, Any]:
             body = messages_request.write_request(conversation, "m")
         case WireName.GEMINI:
             body = gemini_request.write_request(conversation)
-        case WireName.CONVERSE:
+        case _:
             body = converse_request.write_request(conversation)
     said: dict[str, Any] = json.loads(body)
     return said
