@@ -120,14 +120,14 @@ def _identity(findings: Findings, ports: nginx.Ports, bawn: installation.Install
         for name, (url, pid) in lanes.items():
             load = pressed(url, connections=CONNECTIONS, seconds=turn, pid=pid, model=models.get(name))
             many[name].append(load)
-        for name in one:
+        for name, alone in one.items():
             url, pid = lanes[name]
-            one[name].append(pressed(url, connections=1, seconds=turn, pid=pid))
+            alone.append(pressed(url, connections=1, seconds=turn, pid=pid))
     for name in lanes:
         findings.put(f"{name}.rps", statistics.median(load.rps for load in many[name]))
-    for name in one:
-        findings.put(f"{name}.p50_ms", statistics.median(load.p50_ms for load in one[name]))
-        findings.put(f"{name}.p99_ms", statistics.median(load.p99_ms for load in one[name]))
+    for name, alone in one.items():
+        findings.put(f"{name}.p50_ms", statistics.median(load.p50_ms for load in alone))
+        findings.put(f"{name}.p99_ms", statistics.median(load.p99_ms for load in alone))
     for name in ("identity", "translate"):
         ratios = [ours.rps / theirs.rps for ours, theirs in zip(many[name], many["nginx"], strict=True)]
         findings.put(f"{name}.ratio_nginx", statistics.median(ratios))
