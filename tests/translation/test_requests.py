@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.translation.examples import SCHEMA
 from tests.translation.wires import CLIENTS, READ, written
 
 from bawn.errors import Fault
-from bawn.terms.exchange import WireName
+from bawn.terms.exchange import Endpoint, Exchange, WireName
+from bawn.translation.carriage import Carriage, Destination
 from bawn.translation.chat_request import read_request
+from bawn.translation.features import Feature
 from bawn.translation.neutral import (
     Conversation,
     Image,
@@ -134,3 +137,40 @@ def test_sealed_thoughts_are_kept_for_who_cannot_carry_them_and_bounded() -> Non
     assert len(asked(0)) == 1  # the oldest has gone
     assert len(asked(2, container="b")) == 1  # another container's
     assert len(asked(2, target=WireName.GEMINI)) == 1  # another provider's
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "sampled"),
+    [
+        ("claude-3-5-haiku-20241022", None, True),
+        ("claude-3-7-sonnet-20250219", "enabled", False),
+        ("claude-sonnet-4-20250514", "enabled", False),
+        ("claude-haiku-4-5", "enabled", False),
+        ("claude-opus-4-6", "adaptive", False),
+        ("claude-opus-4-7", "adaptive", False),
+        ("claude-sonnet-5", "adaptive", False),
+        ("claude-mythos-preview", "adaptive", False),
+        ("another-model", "enabled", False),
+    ],
+)
+def test_a_model_is_asked_to_think_as_its_generation_knows_it(model: str, thinking: str | None, sampled: bool) -> None:
+    asked = {"messages": [{"role": "user", "content": "hi"}], "reasoning_effort": "medium", "temperature": 0.5}
+    exchange = Exchange(WireName.OPENAI, Endpoint.CHAT_COMPLETIONS, "m", stream=False, body=json.dumps(asked).encode())
+    carriage = Carriage(exchange, Destination(WireName.ANTHROPIC, model), "a", KeptThoughts())
+    body = json.loads(carriage.request())
+    assert body.get("thinking", {}).get("type") == thinking
+    assert ("temperature" in body) is sampled
+    assert ("effort" in carriage.dropped) is (thinking is None)
+    assert body.get("output_config", {}).get("effort") == ("medium" if thinking == "adaptive" else None)
+
+
+def test_what_a_provider_lacks_is_dropped_where_it_tunes_and_refused_where_it_matters() -> None:
+    asked = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9000, "thinking": {"type": "adaptive"}}
+    exchange = Exchange(WireName.ANTHROPIC, Endpoint.MESSAGES, "m", stream=False, body=json.dumps(asked).encode())
+    plain = Destination(WireName.OPENAI, "m", lacks=frozenset((Feature.EFFORT, Feature.TOOLS)))
+    carriage = Carriage(exchange, plain, "a", KeptThoughts())
+    assert carriage.dropped == ("effort",)
+    assert "reasoning_effort" not in json.loads(carriage.request())
+    tool = json.dumps({**asked, "tools": [{"name": "look", "input_schema": SCHEMA}]}).encode()
+    with pytest.raises(Fault, match="tools"):
+        Carriage(structs.replace(exchange, body=tool), plain, "a", KeptThoughts())

@@ -10,7 +10,7 @@ from bawn.gateway.providers import Address, Serving, serving
 from bawn.gateway.settings import ProviderKind
 from bawn.terms.exchange import WireName
 from bawn.terms.value import Value
-from bawn.translation.carriage import Carriage
+from bawn.translation.carriage import Carriage, Destination
 from bawn.translation.thoughts import KeptThoughts
 
 DROPPED = b"x-bawn-dropped"
@@ -48,8 +48,8 @@ def passage(prepared: Prepared, address: Address, thoughts: KeptThoughts) -> Pas
     if not found.translated:
         return Passage(found, None)
     container = prepared.admitted.container.uuid
-    older = address.kind in _OLDER
-    return Passage(found, Carriage(exchange, found.wire, target.model, container, thoughts, older=older))
+    destination = Destination(found.wire, target.model, address.kind in _OLDER, address.lacks)
+    return Passage(found, Carriage(exchange, destination, container, thoughts))
 
 
 def accepted(speaks: WireName, *, stream: bool) -> bytes:

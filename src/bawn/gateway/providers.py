@@ -13,6 +13,7 @@ from bawn.gateway.habits import CONVERSATIONS, HABITS, WIRE_OF, Habits
 from bawn.gateway.settings import Provider, ProviderKind
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
+from bawn.translation.features import Feature
 
 _KEPT = 1024
 """Clients choose the names of models; what is remembered about them is bounded."""
@@ -47,6 +48,8 @@ class Address(Struct, frozen=True):
     added: frozenset[Endpoint] = frozenset()
     """Endpoints that the configuration adds to those of its kind."""
     removed: frozenset[Endpoint] = frozenset()
+    lacks: frozenset[Feature] = frozenset()
+    """What of translated conversations its models do not take."""
 
     def template(self, endpoint: Endpoint) -> str:
         """The path of an endpoint behind the prefix, with `{model}` where the model stands; empty: not served."""
@@ -113,22 +116,23 @@ def address_of(name: str, provider: Provider, scripted_socket: str) -> Address:
     """Compile a configured provider. Raises Fault `config.invalid` when its address cannot be used."""
     habits = HABITS[provider.kind]
     added, removed = _changed(name, provider, habits)
+    lacks = frozenset(provider.lacks)
     if provider.kind is ProviderKind.SCRIPTED and provider.base_url is None:
         origin = Origin("scripted.bawn.internal", 80, tls=False, unix=scripted_socket)
-        return Address(name, provider.kind, origin, "/v1", needs_key=False, added=added, removed=removed)
+        return Address(name, provider.kind, origin, "/v1", needs_key=False, added=added, removed=removed, lacks=lacks)
     base = provider.base_url or habits.base_url
     if not base:
         raise Fault("config.invalid", f"providers.{name}: the kind {provider.kind.value!r} needs a base_url.")
     if base.startswith("unix:"):
         origin = Origin(f"{name}.bawn.internal", 80, tls=False, unix=base.removeprefix("unix:"))
-        return Address(name, provider.kind, origin, "/v1", provider.key == "vault", added, removed)
+        return Address(name, provider.kind, origin, "/v1", provider.key == "vault", added, removed, lacks)
     parts = urlsplit(base)
     if not parts.hostname or parts.username or parts.query or parts.fragment:
         raise Fault("config.invalid", f"providers.{name}.base_url: give scheme, host, port and path, nothing else.")
     tls = parts.scheme == "https"
     origin = Origin(parts.hostname, parts.port or (443 if tls else 80), tls)
     needs_key = provider.key == "vault" and provider.kind is not ProviderKind.SCRIPTED
-    return Address(name, provider.kind, origin, parts.path.rstrip("/"), needs_key, added, removed)
+    return Address(name, provider.kind, origin, parts.path.rstrip("/"), needs_key, added, removed, lacks)
 
 
 def _changed(name: str, provider: Provider, habits: Habits) -> tuple[frozenset[Endpoint], frozenset[Endpoint]]:

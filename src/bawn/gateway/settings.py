@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from bawn.config.section import Section
 from bawn.terms.exchange import Endpoint
+from bawn.translation.features import Feature
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -36,6 +37,11 @@ class Provider(Section):
     capabilities: dict[Endpoint, bool] = Field(
         default_factory=dict,
         description="Endpoint, such as `responses` → whether this provider has it, where that differs from its kind.",
+    )
+
+    lacks: tuple[Feature, ...] = Field(
+        default=(),
+        description="Features of translated conversations that its models do not take, e.g. `effort`; see docs/wires.md.",
     )
 
     @field_validator("base_url")

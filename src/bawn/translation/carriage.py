@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
+
+from msgspec import Struct
 
 from bawn.errors import Fault
-from bawn.terms.exchange import Exchange, Usage, WireName
-from bawn.terms.frames import Broken, End, Frame
+from bawn.terms.exchange import Exchange, WireName
 from bawn.translation import (
     chat_answer,
     chat_request,
+    claude_thinking,
     converse_answer,
     converse_request,
     gemini_answer,
@@ -18,39 +20,32 @@ from bawn.translation import (
     messages_request,
     responses_answer,
     responses_request,
-)  # fmt: skip
-from bawn.translation.features import judged
+)
+from bawn.translation.carried_stream import CarriedStream, Events, Writer, inexpressible
+from bawn.translation.features import Feature, judged
 from bawn.translation.neutral import (
-    Called,
     Conversation,
     NotTranslatable,
-    Opened,
-    Over,
     Reply,
-    StreamEvent,
     Thinking,
-    Thought,
     ToolUse,
-)  # fmt: skip
+    without,
+)
 from bawn.translation.thoughts import KeptThoughts
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
-from bawn.wire.sse import TooLong
 
 
-class Events(Protocol):
-    """A provider's stream as events; raises Unsound, NotPlain, TooLong and NotTranslatable."""
+class Destination(Struct, frozen=True):
+    """Where a call goes."""
 
-    def feed(self, data: bytes) -> list[StreamEvent]: ...
-
-    def close(self) -> list[StreamEvent]: ...
-
-
-class Writer(Protocol):
-    """Events as the stream of a client's wire."""
-
-    def write(self, event: StreamEvent) -> bytes: ...
+    wire: WireName
+    model: str
+    older: bool = False
+    """Whether its server knows the older fields of chat completions only."""
+    lacks: frozenset[Feature] = frozenset()
+    """What it does not have although its wire has a word for it."""
 
 
 class Carriage:
@@ -58,17 +53,19 @@ class Carriage:
 
     __slots__ = ("_container", "_model", "_older", "_thoughts", "client", "conversation", "dropped", "target")
 
-    def __init__(
-        self, exchange: Exchange, target: WireName, model: str, container: str, thoughts: KeptThoughts, *, older: bool
-    ) -> None:
+    def __init__(self, exchange: Exchange, destination: Destination, container: str, thoughts: KeptThoughts) -> None:
         """Faults `request.not_translatable` and `request.invalid`, before anything is sent."""
-        self.client, self.target = exchange.wire, target
-        self._model, self._older = model, older
+        self.client, self.target = exchange.wire, destination.wire
+        self._model, self._older = destination.model, destination.older
         self._container, self._thoughts = container, thoughts
-        conversation = _read_request(exchange)
-        self.dropped = tuple(feature.value for feature in judged(conversation.says, target))
+        lacks = destination.lacks
+        if self.target is WireName.ANTHROPIC:
+            lacks |= claude_thinking.lacking(self._model)
+        asked = _read_request(exchange)
+        dropped = judged(asked.says, self.target, lacks)
+        self.dropped = tuple(feature.value for feature in dropped)
         """What of the request does not come through, by name."""
-        self.conversation = thoughts.attached(container, conversation, target)
+        self.conversation = thoughts.attached(container, without(asked, dropped), self.target)
 
     def request(self) -> bytes:
         """The body for the provider."""
@@ -97,7 +94,7 @@ class Carriage:
         except Unsound as error:
             raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
         except NotTranslatable as error:
-            raise _inexpressible(error) from None
+            raise inexpressible(error) from None
         thoughts = [part for part in reply.parts if isinstance(part, Thinking)]
         self.keep(thoughts, [part for part in reply.parts if isinstance(part, ToolUse)])
         return self._write_answer(reply, call_id, now)
@@ -130,7 +127,8 @@ class Carriage:
 
     def stream(self, reader: StreamReader, call_id: str, now: int) -> CarriedStream:
         """The provider's stream as the client's, read once more by `reader`, which is of the client's wire."""
-        return CarriedStream(self, self._events(call_id), self._writer(call_id, now), reader, self._model)
+        events, writer = self._events(call_id), self._writer(call_id, now)
+        return CarriedStream(events, writer, reader, self._model, self.target, self.keep)
 
     def _events(self, call_id: str) -> Events:
         match self.target:
@@ -174,96 +172,3 @@ def _read_request(exchange: Exchange) -> Conversation:
             return gemini_request.read_request(read, stream=exchange.stream)
         case _:
             return chat_request.read_request(read)
-
-
-def _inexpressible(error: NotTranslatable) -> Fault:
-    return Fault("upstream.not_translatable", f"The provider's answer has {error}, which this wire cannot say.")
-
-
-class CarriedStream:
-    """A `StreamReader` of the client's wire that is fed with the provider's bytes.
-
-    What the client gets is read by the reader of its own wire, so what is judged is what it gets.
-    """
-
-    __slots__ = (
-        "_calls",
-        "_carriage",
-        "_ended",
-        "_events",
-        "_name",
-        "_reader",
-        "_thoughts",
-        "_writer",
-        "model",
-        "usage",
-    )
-
-    def __init__(self, carriage: Carriage, events: Events, writer: Writer, reader: StreamReader, model: str) -> None:
-        self._carriage = carriage
-        self._events, self._writer, self._reader = events, writer, reader
-        self._name = model
-        self._thoughts: list[Thinking] = []
-        self._calls: list[ToolUse] = []
-        self._ended = False
-        self.usage: Usage | None = None
-        self.model = ""
-
-    @property
-    def made(self) -> str:
-        """Nothing is kept of what was translated."""
-        return ""
-
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._take(data)
-
-    def close(self) -> list[Frame]:
-        out = self._take(None)
-        if not self._ended:
-            out += self._reader.close()
-            self._ended = True
-        return out
-
-    def _take(self, data: bytes | None) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            events = self._events.close() if data is None else self._events.feed(data)
-        except TooLong:
-            return self._broken("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            return self._broken(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as error:
-            return self._broken(f"The provider's stream is unsound: {error}.")
-        except NotTranslatable as error:
-            return self._broken(_inexpressible(error).sentence)
-        written = b"".join([self._written(event) for event in events])
-        frames = self._reader.feed(written) if written else []
-        if any(isinstance(frame, End | Broken) for frame in frames):
-            self._ended = True
-        return frames
-
-    def _written(self, event: StreamEvent) -> bytes:
-        match event:
-            case Opened(model=model, usage=usage):
-                self.model, self.usage = model or self._name, usage
-                event = Opened(self.model, usage)
-            case Thought(text=text, proof=proof, sealed=sealed):
-                self._think(text, proof, sealed=sealed)
-            case Called(call=call):
-                self._calls.append(call)
-            case Over(usage=usage):
-                self.usage = usage or self.usage
-                self._carriage.keep(self._thoughts, self._calls)
-        return self._writer.write(event)
-
-    def _think(self, text: str, proof: str, *, sealed: bool) -> None:
-        last = self._thoughts[-1] if self._thoughts else None
-        if last is None or last.proof or sealed:
-            self._thoughts.append(Thinking(text, proof, self._carriage.target, sealed))
-        else:
-            self._thoughts[-1] = Thinking(last.text + text, proof, self._carriage.target)
-
-    def _broken(self, sentence: str) -> list[Frame]:
-        self._ended = True
-        return [Broken(sentence)]

@@ -28,12 +28,11 @@ from bawn.translation.neutral import (
     short,
 )  # fmt: skip
 from bawn.wire import fields
+from bawn.wire.holding import Unsound
 from bawn.wire.openai_calls import Piece, pieces
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_AS_THEY_ARE = (
-    "temperature", "top_p", "seed", "frequency_penalty", "presence_penalty",
-)  # fmt: skip
+_AS_THEY_ARE = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _FEATURES = {
     "temperature": Feature.TEMPERATURE, "top_p": Feature.TOP_P, "seed": Feature.SEED,
     "frequency_penalty": Feature.PENALTIES, "presence_penalty": Feature.PENALTIES,
@@ -56,7 +55,7 @@ def read_request(read: dict[str, Any]) -> Conversation:
     says = {feature for name, feature in _FEATURES.items() if read.get(name) not in (None, False)}
     if (fields.count(read, "n") or 1) > 1:
         says.add(Feature.CHOICES)
-    if "audio" in (read.get("modalities") or ()):
+    if "audio" in fields.texts(read, "modalities"):
         says.add(Feature.SOUND)
     system, turns = _messages(read, says)
     choice, chosen = _choice(read, says)
@@ -67,8 +66,7 @@ def read_request(read: dict[str, Any]) -> Conversation:
     effort = _effort(read)
     if effort:
         says.add(Feature.EFFORT)
-    stop = read.get("stop")
-    stop = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    stop = fields.texts(read, "stop")
     if stop:
         says.add(Feature.STOP)
     parallel = read.get("parallel_tool_calls") is not False
@@ -93,8 +91,19 @@ def read_request(read: dict[str, Any]) -> Conversation:
         cache_key=fields.text(read, "prompt_cache_key"),
         stream=fields.switch(read, "stream"),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        **{name: read[name] for name in _AS_THEY_ARE if read.get(name) is not None},
+        seed=_seed(read),
+        temperature=fields.number(read, "temperature"),
+        top_p=fields.number(read, "top_p"),
+        frequency_penalty=fields.number(read, "frequency_penalty"),
+        presence_penalty=fields.number(read, "presence_penalty"),
     )
+
+
+def _seed(read: dict[str, Any]) -> int | None:
+    seed = fields.number(read, "seed")
+    if isinstance(seed, float):
+        raise fields.invalid("seed", "a whole number")
+    return seed
 
 
 def _messages(read: dict[str, Any], says: set[Feature]) -> tuple[list[Text], list[tuple[Role, list[Part]]]]:
@@ -111,7 +120,7 @@ def _messages(read: dict[str, Any], says: set[Feature]) -> tuple[list[Text], lis
             turns.append((Role.USER, _parts(content, place, says)))
         elif role == "assistant":
             parts = _parts(content, place, says) if content is not None else []
-            for piece in pieces(message):
+            for piece in _called(message, place):
                 call_id = piece.id or f"call_{piece.name}"
                 names[call_id] = piece.name
                 parts.append(ToolUse(fitting_id(call_id), piece.name, _arguments(message, piece)))
@@ -125,6 +134,13 @@ def _messages(read: dict[str, Any], says: set[Feature]) -> tuple[list[Text], lis
         else:
             raise fields.invalid(f"{place}.role", "a role of chat completions")
     return system, turns
+
+
+def _called(message: dict[str, Any], place: str) -> list[Piece]:
+    try:
+        return pieces(message)
+    except Unsound:
+        raise fields.invalid(f"{place}.tool_calls", "a list of calls") from None
 
 
 def _arguments(message: dict[str, Any], piece: Piece) -> str:
@@ -276,6 +292,7 @@ def write_request(conversation: Conversation, model: str, *, older: bool) -> byt
         raise Fault("request.not_translatable", "The provider of this model takes four stop sequences at most.")
     body: dict[str, Any] = {"model": model, "messages": _written(conversation)}
     given: dict[str, Any] = {name: getattr(conversation, name) for name in _AS_THEY_ARE}
+    given["seed"] = conversation.seed
     given["max_tokens" if older else "max_completion_tokens"] = conversation.most
     given["stop"] = list(conversation.stop) or None
     given["response_format"] = _form_written(conversation.form) if conversation.form is not None else None
@@ -283,7 +300,7 @@ def write_request(conversation: Conversation, model: str, *, older: bool) -> byt
     given["user"] = short(conversation.user) or None
     given["prompt_cache_key"] = short(conversation.cache_key) or None
     if not (older and conversation.effort == "none"):
-        given["reasoning_effort"] = conversation.effort or None
+        given["reasoning_effort"] = openai_effort(conversation.effort) or None
     body |= {name: value for name, value in given.items() if value is not None}
     if conversation.tools:
         body |= _offered(conversation)
@@ -291,6 +308,11 @@ def write_request(conversation: Conversation, model: str, *, older: bool) -> byt
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
+
+
+def openai_effort(effort: str) -> str:
+    """The highest that OpenAI has a word for is not known to all of its models."""
+    return "high" if effort == "max" else effort
 
 
 def _offered(conversation: Conversation) -> dict[str, Any]:

@@ -133,13 +133,24 @@ SAYABLE: dict[WireName, frozenset[Feature]] = {
 """What the client of a wire can make use of at all: the rows of its half of the table."""
 
 
-def judged(says: frozenset[Feature], target: WireName) -> tuple[Feature, ...]:
+TUNING = frozenset((
+    Feature.EFFORT, Feature.TEMPERATURE, Feature.TOP_P, Feature.TOP_K, Feature.SEED, Feature.PENALTIES, Feature.VERBOSITY,
+    Feature.CACHE_KEY, Feature.USER, Feature.ONE_BY_ONE,
+))  # fmt: skip
+"""What is dropped where a provider or a model lacks it although its wire has a word for it; anything else is refused."""
+
+
+def judged(says: frozenset[Feature], target: WireName, lacks: frozenset[Feature] = frozenset()) -> tuple[Feature, ...]:
     """What will be dropped. Fault `request.not_translatable` when something may not be."""
-    refused = [feature for feature in Feature if feature in says and FATES[feature][target] is Fate.REFUSED]
+    fates = {feature: FATES[feature][target] for feature in Feature if feature in says}
+    for feature in lacks & fates.keys():
+        if fates[feature] is Fate.CARRIED:
+            fates[feature] = Fate.DROPPED if feature in TUNING else Fate.REFUSED
+    refused = [feature for feature, fate in fates.items() if fate is Fate.REFUSED]
     if refused:
         named = ", ".join(feature.value for feature in refused)
         raise Fault(
             "request.not_translatable",
             f"The provider of this model speaks another wire ({target.value}), which cannot be told this: {named}.",
         )
-    return tuple(feature for feature in Feature if feature in says and FATES[feature][target] is Fate.DROPPED)
+    return tuple(feature for feature, fate in fates.items() if fate is Fate.DROPPED)

@@ -63,6 +63,8 @@ def _candidate(read: dict[str, Any], call_id: str, calls: int) -> tuple[list[Tex
     content = candidates[0].get("content")
     given = content.get("parts") if isinstance(content, dict) else ()
     parts: list[Text | Thinking | ToolUse] = []
+    if given is not None and not isinstance(given, list | tuple):
+        raise Unsound("the parts are not a list")
     for part in given or ():
         if not isinstance(part, dict):
             raise Unsound("a part is not an object")

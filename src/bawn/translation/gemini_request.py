@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
+from bawn.translation.chat_request import EFFORTS
+from bawn.translation.claude_thinking import BUDGETS
 from bawn.translation.features import Feature
-from bawn.translation.messages_request import BUDGETS
 from bawn.translation.neutral import (
     Conversation,
     File,
@@ -43,6 +44,7 @@ _TOP = {
 }  # fmt: skip
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
 _LETTER = re.compile("[A-Z]")
+_UNDERSCORE = re.compile("_([a-z])")
 
 
 def either(holder: dict[str, Any], name: str) -> Any:
@@ -51,15 +53,22 @@ def either(holder: dict[str, Any], name: str) -> Any:
     return value if value is not None else holder.get(_LETTER.sub(lambda found: f"_{found[0].lower()}", name))
 
 
+def _plainly(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within, its fields by the first form of their names."""
+    value = either(holder, name)
+    if value is not None and not isinstance(value, dict):
+        raise fields.invalid(name, "an object")
+    return {_UNDERSCORE.sub(lambda found: found[1].upper(), key): each for key, each in (value or {}).items()}
+
+
 def read_request(read: dict[str, Any], *, stream: bool) -> Conversation:
     """The conversation of a request. Fault `request.invalid` with the field that does not fit."""
     says = {feature for name, feature in _TOP.items() if either(read, name)}
-    settings = either(read, "generationConfig")
-    settings = settings if isinstance(settings, dict) else {}
-    says |= {feature for name, feature in _SETTINGS.items() if either(settings, name) not in (None, False)}
-    if (either(settings, "candidateCount") or 1) > 1:
+    settings = _plainly(read, "generationConfig")
+    says |= {feature for name, feature in _SETTINGS.items() if settings.get(name) not in (None, False)}
+    if (fields.count(settings, "candidateCount") or 1) > 1:
         says.add(Feature.CHOICES)
-    if any(str(each).upper() != "TEXT" for each in either(settings, "responseModalities") or ()):
+    if any(each.upper() != "TEXT" for each in fields.texts(settings, "responseModalities")):
         says.add(Feature.SOUND)
     instruction = either(read, "systemInstruction")
     system = _parts(instruction, "systemInstruction", says, []) if isinstance(instruction, dict) else []
@@ -79,14 +88,15 @@ def read_request(read: dict[str, Any], *, stream: bool) -> Conversation:
         tools=tools,
         choice=choice,
         chosen=chosen,
-        most=either(settings, "maxOutputTokens"),
-        temperature=settings.get("temperature"),
-        top_p=either(settings, "topP"),
-        top_k=either(settings, "topK"),
-        stop=tuple(either(settings, "stopSequences") or ()),
-        seed=settings.get("seed"),
-        frequency_penalty=either(settings, "frequencyPenalty"),
-        presence_penalty=either(settings, "presencePenalty"),
+        most=fields.count(settings, "maxOutputTokens"),
+        temperature=fields.number(settings, "temperature"),
+        top_p=fields.number(settings, "topP"),
+        # A float by its documentation, a whole number by its meaning.
+        top_k=int(fields.number(settings, "topK") or 0) or None,
+        stop=fields.texts(settings, "stopSequences"),
+        seed=fields.count(settings, "seed"),
+        frequency_penalty=fields.number(settings, "frequencyPenalty"),
+        presence_penalty=fields.number(settings, "presencePenalty"),
         form=form,
         effort=effort,
         stream=stream,
@@ -154,11 +164,15 @@ def _result(given: dict[str, Any], says: set[Feature], calls: list[ToolUse]) -> 
     if is_error:
         says.add(Feature.TOOL_ERRORS)
     parts: list[Text | Image | File] = [Text(_told(response))]
-    for each in given.get("parts") or ():
+    for each in _objects(given.get("parts"), "functionResponse.parts"):
         if isinstance(data := either(each, "inlineData"), dict):
             says.add(Feature.TOOL_IMAGES)
             parts.append(_inline(data, says))
     return ToolResult(call_id, name, tuple(parts), is_error)
+
+
+def _objects(value: Any, name: str) -> list[dict[str, Any]]:
+    return fields.objects({name: value}, name)
 
 
 def _told(response: Any) -> str:
@@ -177,7 +191,7 @@ def _tools(read: dict[str, Any], says: set[Feature]) -> tuple[Tool, ...]:
             if name not in ("functionDeclarations", "function_declarations"):
                 says.add(Feature.HOSTED)
                 continue
-            for declared in value or ():
+            for declared in _objects(value, name):
                 says.add(Feature.TOOLS)
                 schema = either(declared, "parametersJsonSchema") or _plain_schema(declared.get("parameters"))
                 described = fields.text(declared, "description")
@@ -214,35 +228,33 @@ def _choice(read: dict[str, Any], says: set[Feature]) -> tuple[str, str]:
     if not isinstance(calling, dict):
         return "auto", ""
     how = _MODES.get(str(calling.get("mode", "AUTO")).upper())
-    names = either(calling, "allowedFunctionNames") or ()
+    names = fields.texts(calling, "allowedFunctionNames") or fields.texts(calling, "allowed_function_names")
     if how is None or len(names) > 1:
         raise fields.invalid("toolConfig.functionCallingConfig", "AUTO, NONE, or ANY with one name at most")
     if how != "auto":
         says.add(Feature.NO_TOOL if how == "none" else Feature.TOOL_CHOICE)
-    return ("one", str(names[0])) if how == "required" and names else (how, "")
+    return ("one", names[0]) if how == "required" and names else (how, "")
 
 
 def _form(settings: dict[str, Any], says: set[Feature]) -> Form | None:
-    if either(settings, "responseMimeType") != "application/json":
+    if settings.get("responseMimeType") != "application/json":
         return None
-    schema = either(settings, "responseJsonSchema") or _plain_schema(either(settings, "responseSchema"))
+    schema = settings.get("responseJsonSchema") or _plain_schema(settings.get("responseSchema"))
     says.add(Feature.JSON_SCHEMA if isinstance(schema, dict) else Feature.JSON)
     return Form("answer", schema) if isinstance(schema, dict) else Form()
 
 
 def _effort(settings: dict[str, Any], says: set[Feature]) -> str:
-    config = either(settings, "thinkingConfig")
-    if not isinstance(config, dict):
+    config = _plainly(settings, "thinkingConfig")
+    level, budget = fields.text(config, "thinkingLevel").lower(), fields.number(config, "thinkingBudget")
+    if level in EFFORTS:
+        said = level
+    elif budget is None:
         return ""
-    level, budget = either(config, "thinkingLevel"), either(config, "thinkingBudget")
-    if isinstance(level, str):
-        said = level.lower()
-    elif isinstance(budget, int):
-        said = "none" if budget == 0 else "high"
-        if budget > 0:
-            said = next((effort for effort, tokens in BUDGETS.items() if budget <= tokens), "high")
     else:
-        return ""
+        # Less than none is as much as the model likes.
+        within = (effort for effort, tokens in BUDGETS.items() if 0 < budget <= tokens)
+        said = "none" if budget == 0 else next(within, "high")
     says.add(Feature.EFFORT)
     return said
 

@@ -136,8 +136,8 @@ class MessagesEvents:
                 return []
 
     def _start(self, event: dict[str, Any]) -> list[StreamEvent]:
-        index, block = event.get("index"), event.get("content_block")
-        if not isinstance(index, int) or not isinstance(block, dict) or index in self._blocks:
+        index, block = _index(event), event.get("content_block")
+        if not isinstance(block, dict) or index in self._blocks:
             raise Unsound("a block does not start as it must")
         part = _part(block)
         self._blocks[index] = block, []
@@ -148,7 +148,7 @@ class MessagesEvents:
         return []
 
     def _delta(self, event: dict[str, Any]) -> list[StreamEvent]:
-        found, delta = self._blocks.get(event.get("index", -1)), event.get("delta")
+        found, delta = self._blocks.get(_index(event)), event.get("delta")
         if found is None or not isinstance(delta, dict):
             raise Unsound("a piece belongs to no open block")
         match delta.get("type"):
@@ -171,7 +171,7 @@ class MessagesEvents:
                 raise NotTranslatable(f"a piece of the type {kind}")
 
     def _end(self, event: dict[str, Any]) -> list[StreamEvent]:
-        found = self._blocks.pop(event.get("index", -1), None)
+        found = self._blocks.pop(_index(event), None)
         if found is None:
             raise Unsound("a block stops that is not open")
         part = _part(found[0])
@@ -181,6 +181,13 @@ class MessagesEvents:
         if isinstance(part, Thinking) and part.sealed:
             return [Thought("", part.proof, sealed=True)]
         return []
+
+
+def _index(event: dict[str, Any]) -> int:
+    index = event.get("index")
+    if not isinstance(index, int):
+        raise Unsound("a block has no number")
+    return index
 
 
 # out

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
+from bawn.translation.claude_thinking import BUDGETS, asked_to_think, is_own, may_think
 from bawn.translation.features import Feature
 from bawn.translation.neutral import (
     NO_ARGUMENTS,
@@ -32,9 +33,6 @@ from bawn.wire.json_text import written
 
 MOST = 8192
 """Tokens of an answer when the client set no limit; this wire needs one."""
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
-"""Tokens of thinking for an effort, on wires that count it."""
-_LEAST_BUDGET = 1024
 _FEATURES = {
     "temperature": Feature.TEMPERATURE, "top_p": Feature.TOP_P, "top_k": Feature.TOP_K, "stop_sequences": Feature.STOP,
     "max_tokens": Feature.MAX_TOKENS, "service_tier": Feature.HINTS, "context_management": Feature.HINTS,
@@ -78,10 +76,10 @@ def read_request(read: dict[str, Any]) -> Conversation:
         chosen=chosen,
         parallel=parallel,
         most=fields.count(read, "max_tokens"),
-        temperature=read.get("temperature"),
-        top_p=read.get("top_p"),
-        top_k=read.get("top_k"),
-        stop=tuple(read.get("stop_sequences") or ()),
+        temperature=fields.number(read, "temperature"),
+        top_p=fields.number(read, "top_p"),
+        top_k=fields.count(read, "top_k"),
+        stop=fields.texts(read, "stop_sequences"),
         form=form,
         effort=effort,
         user=user if isinstance(user, str) else "",
@@ -252,51 +250,38 @@ def _effort(read: dict[str, Any], says: set[Feature]) -> str:
 def write_request(conversation: Conversation, model: str) -> bytes:
     most = conversation.most or MOST
     body: dict[str, Any] = {"model": model, "max_tokens": most, "messages": _messages(conversation)}
-    if not model:
-        del body["model"]
-    if conversation.system:
-        body["system"] = [_written(text) for text in conversation.system]
+    output: dict[str, Any] = {}
+    if conversation.effort not in ("", "none") and may_think(conversation):
+        output = asked_to_think(conversation, model, most, body)
+    if "thinking" not in body:
+        body |= _sampling(conversation)
+    if conversation.form is not None and conversation.form.schema is not None:
+        output["format"] = {"type": "json_schema", "schema": conversation.form.schema}
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
         body["tool_choice"] = _choice_written(conversation)
-    budget = thinking_budget(conversation, most)
-    if budget:
-        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    else:
-        if conversation.temperature is not None:
-            # The scale of others ends at 2.
-            body["temperature"] = min(conversation.temperature, 1.0)
-        if conversation.top_k is not None:
-            body["top_k"] = conversation.top_k
-        if conversation.top_p is not None and conversation.temperature is None:
-            # Newer models take one of the two only.
-            body["top_p"] = conversation.top_p
-    if conversation.stop:
-        body["stop_sequences"] = list(conversation.stop)
-    if conversation.form is not None and conversation.form.schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": conversation.form.schema}}
-    if conversation.user:
-        body["metadata"] = {"user_id": conversation.user}
-    if conversation.stream:
-        body["stream"] = True
+    given: dict[str, Any] = {
+        "system": [_written(text) for text in conversation.system] or None,
+        "output_config": output or None,
+        "stop_sequences": list(conversation.stop) or None,
+        "metadata": {"user_id": conversation.user} if conversation.user else None,
+        "stream": conversation.stream or None,
+    }
+    body |= {name: value for name, value in given.items() if value is not None}
     return msgspec.json.encode(body)
 
 
-def thinking_budget(conversation: Conversation, most: int) -> int:
-    """Tokens to think with, 0 for no thinking: also where a call of the running turn has lost the thought before it,
-    without which the provider would not go on, and where a tool is chosen for the model."""
-    budget = min(BUDGETS.get(conversation.effort, 0), most - 1)
-    if budget < _LEAST_BUDGET or conversation.choice in ("required", "one"):
-        return 0
-    last = next((turn for turn in reversed(conversation.turns) if turn.role is Role.ASSISTANT), None)
-    goes_on = bool(conversation.turns) and any(isinstance(part, ToolResult) for part in conversation.turns[-1].parts)
-    if last is not None and goes_on and not any(_is_own(part) for part in last.parts):
-        return 0
-    return budget
-
-
-def _is_own(part: Part) -> bool:
-    return isinstance(part, Thinking) and part.origin is WireName.ANTHROPIC and bool(part.proof)
+def _sampling(conversation: Conversation) -> dict[str, Any]:
+    sampling: dict[str, Any] = {}
+    if conversation.temperature is not None:
+        # The scale of others ends at 2.
+        sampling["temperature"] = min(conversation.temperature, 1.0)
+    elif conversation.top_p is not None:
+        # Newer models take one of the two only.
+        sampling["top_p"] = conversation.top_p
+    if conversation.top_k is not None:
+        sampling["top_k"] = conversation.top_k
+    return sampling
 
 
 def _messages(conversation: Conversation) -> list[dict[str, Any]]:
@@ -307,7 +292,7 @@ def _messages(conversation: Conversation) -> list[dict[str, Any]]:
         rest = [
             _written(part)
             for part in turn.parts
-            if not isinstance(part, ToolResult) and (not isinstance(part, Thinking) or _is_own(part))
+            if not isinstance(part, ToolResult) and (not isinstance(part, Thinking) or is_own(part))
         ]
         if first or rest:
             messages.append({"role": turn.role.value, "content": [*first, *rest]})

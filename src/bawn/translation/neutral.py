@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bawn.terms.exchange import Usage, WireName
 from bawn.translation.features import Feature
@@ -142,6 +143,26 @@ class Conversation(Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = True
     """Whether the client of a stream wants to be told the usage."""
+
+
+_LEFT_OUT: dict[Feature, dict[str, Any]] = {
+    Feature.EFFORT: {"effort": ""},
+    Feature.TEMPERATURE: {"temperature": None},
+    Feature.TOP_P: {"top_p": None},
+    Feature.TOP_K: {"top_k": None},
+    Feature.SEED: {"seed": None},
+    Feature.PENALTIES: {"frequency_penalty": None, "presence_penalty": None},
+    Feature.VERBOSITY: {"verbosity": ""},
+    Feature.CACHE_KEY: {"cache_key": ""},
+    Feature.USER: {"user": ""},
+    Feature.ONE_BY_ONE: {"parallel": True},
+}
+
+
+def without(conversation: Conversation, features: Iterable[Feature]) -> Conversation:
+    """The conversation as if it had not asked for these."""
+    changes = {name: value for feature in features for name, value in _LEFT_OUT.get(feature, {}).items()}
+    return structs.replace(conversation, **changes) if changes else conversation
 
 
 class Stop(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
-from bawn.translation.chat_request import EFFORTS, FAILED, described_text, file_of, form_of, image_of
+from bawn.translation.chat_request import EFFORTS, FAILED, described_text, file_of, form_of, image_of, openai_effort
 from bawn.translation.data_url import data_url
 from bawn.translation.features import Feature
 from bawn.translation.neutral import (
@@ -51,7 +51,7 @@ _LOGPROBS = "message.output_text.logprobs"
 def read_request(read: dict[str, Any]) -> Conversation:
     """The conversation of a request. Fault `request.invalid` with the field that does not fit."""
     says = {feature for name, feature in _FEATURES.items() if read.get(name) not in (None, False)}
-    if _LOGPROBS in (read.get("include") or ()):
+    if _LOGPROBS in fields.texts(read, "include"):
         says.add(Feature.LOGPROBS)
     system: list[Text] = []
     if instructions := fields.text(read, "instructions"):
@@ -62,8 +62,7 @@ def read_request(read: dict[str, Any]) -> Conversation:
     parallel = read.get("parallel_tool_calls") is not False
     if not parallel:
         says.add(Feature.ONE_BY_ONE)
-    text = read.get("text")
-    text = text if isinstance(text, dict) else {}
+    text = fields.part(read, "text")
     verbosity = fields.text(text, "verbosity")
     if verbosity:
         says.add(Feature.VERBOSITY)
@@ -77,8 +76,8 @@ def read_request(read: dict[str, Any]) -> Conversation:
         chosen=chosen,
         parallel=parallel,
         most=fields.count(read, "max_output_tokens"),
-        temperature=read.get("temperature"),
-        top_p=read.get("top_p"),
+        temperature=fields.number(read, "temperature"),
+        top_p=fields.number(read, "top_p"),
         form=form,
         effort=effort,
         verbosity=verbosity,
@@ -93,11 +92,13 @@ def _turns(said: Any, system: list[Text], says: set[Feature]) -> list[tuple[Role
         return [(Role.USER, [Text(said)])]
     turns: list[tuple[Role, list[Part]]] = []
     names: dict[str, str] = {}
+    if said is not None and not isinstance(said, list):
+        raise fields.invalid("input", "a text or a list")
     for index, item in enumerate(said or ()):
         place = f"input[{index}]"
         if not isinstance(item, dict):
             raise fields.invalid(place, "an object")
-        kind = item.get("type", "message")
+        kind = fields.text(item, "type", "message")
         if kind == "message":
             parts = _parts(item.get("content"), place, says)
             role = item.get("role")
@@ -139,8 +140,13 @@ def spaced_name(space: str, name: str) -> str:
 
 def summary_of(item: dict[str, Any]) -> str:
     """What a reasoning item lets be read."""
-    told = [*(item.get("summary") or ()), *(item.get("content") or ())]
+    told = [part for name in ("summary", "content") for part in _listed(item, name)]
     return "\n\n".join(str(part.get("text", "")) for part in told if isinstance(part, dict))
+
+
+def _listed(item: dict[str, Any], name: str) -> list[Any]:
+    value = item.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _result(item: dict[str, Any], place: str, names: dict[str, str], says: set[Feature]) -> ToolResult:
@@ -157,6 +163,8 @@ def _result(item: dict[str, Any], place: str, names: dict[str, str], says: set[F
 def _parts(content: Any, place: str, says: set[Feature]) -> list[Part]:
     if isinstance(content, str):
         return [Text(content)] if content else []
+    if content is not None and not isinstance(content, list):
+        raise fields.invalid(place, "a text or a list")
     found: list[Part] = []
     for index, part in enumerate(content or ()):
         at = f"{place}.content[{index}]"
@@ -222,8 +230,7 @@ def _choice(choice: Any, says: set[Feature]) -> tuple[str, str]:
 
 
 def _effort(read: dict[str, Any], says: set[Feature]) -> str:
-    reasoning = read.get("reasoning")
-    said = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    said = fields.part(read, "reasoning").get("effort")
     if said is None:
         return ""
     if said not in EFFORTS:
@@ -259,7 +266,7 @@ def write_request(conversation: Conversation, model: str) -> bytes:
         "max_output_tokens": max(conversation.most, 16) if conversation.most is not None else None,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
-        "reasoning": {"effort": conversation.effort, "summary": "auto"} if conversation.effort else None,
+        "reasoning": {"effort": openai_effort(conversation.effort), "summary": "auto"} if conversation.effort else None,
         "text": _text_settings(conversation) or None,
         "user": short(conversation.user) or None,
         "prompt_cache_key": short(conversation.cache_key) or None,

@@ -39,6 +39,36 @@ def count(body: dict[str, Any], name: str) -> int | None:
     return value
 
 
+def number(body: dict[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid(name, "a number")
+    return value
+
+
+def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A text, or a list of texts; absent and null are none."""
+    value = body.get(name)
+    if value is None:
+        return ()
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise invalid(name, "a text or a list of texts")
+    return tuple(given)
+
+
+def part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within; absent and null are an empty one."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(name, "an object")
+    return value
+
+
 def objects(body: dict[str, Any], name: str, *, needed: bool = False) -> list[dict[str, Any]]:
     """A list of objects; absent and null are an empty one unless it is needed."""
     value = body.get(name)
