@@ -44,6 +44,7 @@ from bawn.terms.frames import HeldCall
 from bawn.terms.principal import Container
 from bawn.terms.value import Value
 from bawn.wire import Route, endpoint, wire
+from bawn.wire.endpoints import is_gemini
 from bawn.wire.interface import StreamReader
 
 _log = structlog.get_logger("bawn.gateway")
@@ -314,6 +315,8 @@ def _wire(route: Route) -> WireName:
 
 def _wire_of_path(path: bytes) -> WireName:
     """The format for an answer to something that may not be a call."""
+    if is_gemini(path):
+        return WireName.GEMINI
     if b"/responses" in path:
         return WireName.RESPONSES
     return WireName.ANTHROPIC if b"/messages" in path else WireName.OPENAI

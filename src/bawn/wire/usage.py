@@ -58,6 +58,21 @@ def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
     return structs.replace(before, output_tokens=output) if output is not None else before
 
 
+def gemini_usage(read: Any, before: Usage | None = None) -> Usage | None:
+    """The `usageMetadata` of an answer, or of a frame, whose counts are of all that was said so far."""
+    asked = _count(read, "promptTokenCount")
+    if asked is None:
+        return before
+    # What the provider's own tools found is asked as well; thoughts are counted beside the answer.
+    thought = _count(read, "thoughtsTokenCount") or 0
+    return Usage(
+        input_tokens=asked + (_count(read, "toolUsePromptTokenCount") or 0),
+        output_tokens=(_count(read, "candidatesTokenCount") or 0) + thought,
+        cached_tokens=_count(read, "cachedContentTokenCount") or 0,
+        reasoning_tokens=thought,
+    )
+
+
 def _count(read: Any, name: str) -> int | None:
     if type(read) is not dict:
         return None
