@@ -6,6 +6,7 @@ import json
 import tomllib
 
 import pytest
+from google import genai
 
 from bawn.sandbox.agent_env import BASE_URL, agent_environment, agent_files
 from bawn.sandbox.spec import ENV_COUNT_LIMIT, ENV_NAME, ENV_VALUE_LIMIT
@@ -22,6 +23,18 @@ def test_every_address_inside_is_the_door() -> None:
     assert given["OPENAI_BASE_URL"] == "http://ai.bawn.internal/api/v1"
     # The Anthropic packages add `/v1/messages` themselves.
     assert given["ANTHROPIC_BASE_URL"] == "http://ai.bawn.internal"
+    # And Google's `/v1beta/models/…`.
+    assert given["GOOGLE_GEMINI_BASE_URL"] == "http://ai.bawn.internal"
+
+
+def test_googles_package_finds_door_and_token_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in agent_environment("dev", 7).items():
+        if name.startswith(("GOOGLE_", "GEMINI_")):
+            monkeypatch.setenv(name, value)
+    options = genai.Client()._api_client._http_options
+    assert options.base_url == "http://ai.bawn.internal"
+    assert options.headers is not None
+    assert options.headers["x-goog-api-key"] == "container-dev"
 
 
 @pytest.mark.parametrize(

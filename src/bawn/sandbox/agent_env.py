@@ -1,6 +1,6 @@
 """The environment inside a container by which SDKs and coding agents find the door and stay on it.
 
-The official OpenAI and Anthropic packages, OpenCode, Claude Code and Codex read these names and then work
+The official packages of OpenAI, Anthropic and Google, OpenCode, Claude Code and Codex read these names and then work
 unchanged. Nothing here grants anything: the wall is the empty network namespace. What these values spare
 is waiting, since an agent that tries updates, telemetry or downloads would each time run into a timeout
 or an error. The keys are the container's own token, worth nothing anywhere else.
@@ -59,6 +59,10 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
         "OPENAI_API_KEY": token,
         "ANTHROPIC_BASE_URL": _ORIGIN,
         "ANTHROPIC_API_KEY": token,
+        "GOOGLE_GEMINI_BASE_URL": _ORIGIN,
+        # Not GOOGLE_API_KEY as well: with both, Google's packages warn of it each time.
+        "GEMINI_API_KEY": token,
+        "GEMINI_MODEL": model,
         # The door is reached directly whatever proxy a later configuration sets.
         "NO_PROXY": "localhost,127.0.0.0/8,.bawn.internal",
         "no_proxy": "localhost,127.0.0.0/8,.bawn.internal",
