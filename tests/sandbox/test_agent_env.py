@@ -65,6 +65,12 @@ def test_claude_code_is_spared_the_questions_that_need_a_network() -> None:
     assert "/workspace" in told["projects"]
 
 
+def test_the_gemini_cli_is_told_that_there_is_a_key_and_nothing_to_report() -> None:
+    told = json.loads(agent_files("dev", "/workspace")[".gemini/settings.json"])
+    assert told["security"]["auth"]["selectedType"] == "gemini-api-key"
+    assert told["privacy"]["usageStatisticsEnabled"] is told["general"]["enableAutoUpdate"] is False
+
+
 def test_codex_asks_at_the_door_and_for_nothing_that_the_provider_would_run() -> None:
     told = tomllib.loads(agent_files("dev", "/workspace")[".codex/config.toml"])
     assert told["model_providers"][told["model_provider"]]["base_url"] == BASE_URL
