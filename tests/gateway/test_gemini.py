@@ -14,7 +14,7 @@ from tests.gateway.conftest import UUID, Start, Yard
 
 from bawn.gateway.admission import Admitted
 from bawn.gateway.pipeline import Given
-from bawn.gateway.settings import Allow
+from bawn.gateway.settings import Allow, ProviderKind
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.exchange import Exchange
 from bawn.terms.toolcall import ToolCall
@@ -105,6 +105,20 @@ async def test_a_stream_is_the_same_through_a_door(yard: Yard, through: Any, dir
     assert settled.outcome == "ok"
     assert settled.usage is not None
     assert settled.usage.output_tokens
+
+
+async def test_a_provider_of_this_kind_is_called_by_its_own_paths(start: Start, scripted: Path) -> None:
+    base = f"http://{(scripted / 'address').read_text()}/v1beta"
+    yard = await start(kind=ProviderKind.GEMINI, provider=base)
+    async with client_of(yard.url).aio as client:
+        assert (await client.models.generate_content(model="scripted/echo", contents="hello")).text == "hello"
+        stream = await client.models.generate_content_stream(model="scripted/echo", contents="one two")
+        assert "".join([chunk.text or "" async for chunk in stream]) == "one two"
+        assert (await client.models.count_tokens(model="scripted/echo", contents="one two")).total_tokens
+        assert (await client.models.embed_content(model="scripted/echo", contents="one")).embeddings
+        with pytest.raises(errors.ClientError, match="cannot stand"):
+            await client.models.generate_content(model="scripted/a//b", contents="hello")
+    await yard.settled(4)
 
 
 async def test_models_that_are_named_in_any_form_are_reached(yard: Yard, through: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -322,6 +323,19 @@ def test_code_that_the_provider_ran_is_a_call_of_the_tool_by_which_it_is_asked_f
         whole(answer(candidate(result)))
 
 
+def test_code_that_the_provider_ran_is_held_in_a_stream_and_its_result_follows() -> None:
+    code, result = (
+        {"executableCode": {"language": "PYTHON", "code": "1"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK"}},
+    )
+    sent = [b"data: " + answer(candidate(part, finish=None)) + b"\n\n" for part in (code, result)]
+    held, after, _ = stream([*sent, b"data: " + answer(candidate({"text": "1"})) + b"\n\n"])
+    assert isinstance(held, HeldCall)
+    assert [call.hosted for call in held.calls] == ["codeExecution"]
+    assert after == TextFrame(sent[1])
+    assert isinstance(stream(sent[1:])[-1], Broken)
+
+
 CALL = {"functionCall": {"name": "rm", "args": {}}}
 HIDDEN: dict[str, bytes] = {
     "another name": answer(candidate({"function_call": CALL["functionCall"]})),
@@ -502,3 +516,41 @@ def test_what_is_no_error_of_the_wire_is_told_apart() -> None:
     for data in (b"", b"<html>", b"[]", b'{"error":"x"}', b'{"type":"error"}', b'[{"error":{}},1]'):
         assert not GEMINI.is_error(data)
     assert GEMINI.is_error(b'[{"error":{"code":429}}]')
+
+
+# anything
+
+
+_WORDS = st.sampled_from([
+    "contents", "parts", "text", "functionCall", "function_call", "name", "args", "tools", "functionDeclarations", "fileData",
+    "fileUri", "generationConfig", "maxOutputTokens", "systemInstruction", "cachedContent", "candidates", "content", "index",
+    "finishReason", "promptFeedback", "usageMetadata", "generateContentRequest", "requests", "model", "toolConfig", "fileSearch",
+    "fileSearchStoreNames", "executableCode", "codeExecutionResult", "functionCallingConfig", "error", "new",
+])  # fmt: skip
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 2) | st.sampled_from(["", "files/a", "https://x.example/", "m"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=5),
+    max_leaves=25,
+)
+_OBJECT = st.dictionaries(_WORDS, _ANY, max_size=5)
+
+
+@given(
+    body=_OBJECT, given_contents=st.booleans(),
+    asked=st.sampled_from([Endpoint.GENERATE, Endpoint.GEMINI_COUNT, Endpoint.GEMINI_EMBED, Endpoint.GEMINI_EMBED_ALL]),
+)  # fmt: skip
+def test_any_object_is_a_request_or_a_fault(body: dict[str, Any], given_contents: bool, asked: Endpoint) -> None:
+    whole_body = json.dumps({**body, **ASKED} if given_contents else body).encode()
+    with suppress(Fault):
+        GEMINI.read_request(Route(asked, WireName.GEMINI, "m"), whole_body)
+        assert isinstance(GEMINI.with_model(whole_body, "n"), bytes)
+
+
+@given(body=_OBJECT)
+def test_any_object_is_an_answer_or_broken_and_whole_and_streamed_agree(body: dict[str, Any]) -> None:
+    data = json.dumps(body).encode()
+    frames = stream([b"data: " + data + b"\n\n"])
+    with suppress(Fault):
+        calls = whole(data).calls
+        if not isinstance(frames[-1], Broken):
+            assert tuple(call for frame in frames if isinstance(frame, HeldCall) for call in frame.calls) == calls

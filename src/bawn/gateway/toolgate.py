@@ -67,8 +67,8 @@ class ToolGate:
 
         Fault `upstream.broken` when the provider tells of a tool of its own that it was not asked to run.
         """
-        asked = {tool.type for tool in opened.prepared.exchange.hosted_tools}
-        if any(call.hosted and call.hosted not in asked for call in held.calls):
+        ran = {call.hosted for call in held.calls if call.hosted}
+        if ran and not ran.issubset(tool.type for tool in opened.prepared.exchange.hosted_tools):
             raise Fault("upstream.broken", "The provider ran a tool of its own that was not asked for.")
         decisions = [self._judge.decide(call) for call in held.calls]
         withheld = next((decision for decision in decisions if decision.effect is not Effect.ALLOW), None)

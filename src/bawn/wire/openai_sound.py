@@ -121,14 +121,14 @@ def _add(form: dict[str, Any], head: PartHead, data: bytearray) -> None:
 
 def kind_of_answer(endpoint: Endpoint, content_type: bytes) -> bytes:
     """The type under which an answer goes out: JSON, but where an endpoint has another. Fault `upstream.broken`."""
+    if endpoint is not Endpoint.SPEECH and endpoint is not Endpoint.TRANSCRIPTIONS:
+        return JSON
     kind = content_type.partition(b";")[0].strip().lower()
     if endpoint is Endpoint.SPEECH:
         if not _SOUND.fullmatch(kind):
             raise Fault("upstream.broken", "The provider was asked for speech and answered something else.")
         return kind
-    if endpoint is Endpoint.TRANSCRIPTIONS and kind in _TEXTS:
-        return b"text/plain; charset=utf-8"
-    return JSON
+    return b"text/plain; charset=utf-8" if kind in _TEXTS else JSON
 
 
 def read_sound(kind: bytes, body: bytes) -> Answer:
