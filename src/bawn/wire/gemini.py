@@ -36,7 +36,7 @@ _TOLD = {
 _REPEATS = ("generateContentRequest", "generate_content_request", "requests")
 """Fields whose objects may name the model once more."""
 
-_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | None)
+_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | str | float | int | bool | None)
 
 
 class GeminiContents:
