@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bawn.errors import Fault
-from bawn.wire.multipart import MultipartReader, PartData, PartEnd, PartHead, boundary_of
+from bawn.wire.multipart import (
+    MultipartReader,
+    PartData,
+    PartEnd,
+    PartHead,
+    boundary_of,
+    content_type_of,
+    with_value,
+)
 
 B = b"xyz"
 
@@ -90,3 +98,39 @@ def test_what_two_readers_could_see_differently_is_refused(body: bytes) -> None:
 def test_a_content_type_without_one_plain_boundary_is_refused(value: bytes) -> None:
     with pytest.raises(Fault):
         boundary_of(value)
+
+
+def body_of(boundary: str, *parts: tuple[str, str, bytes]) -> bytes:
+    """A body of such parts: the name, what else stands in the head, the content."""
+    written = b"".join(
+        f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content + b"\r\n"
+        for name, more, content in parts
+    )
+    return written + f"--{boundary}--\r\n".encode()
+
+
+@given(before=st.binary(max_size=20), data=st.binary(max_size=60), value=st.text("abcXYZ/-.", max_size=20))
+def test_one_value_is_changed_and_every_other_byte_stays(before: bytes, data: bytes, value: str) -> None:
+    boundary = "bb+b"
+    assume(boundary.encode() not in before + data)
+    parts = [("language", "", before), ("model", "", b"old"), ("file", '; filename="a"\r\nx-model: old', data)]
+    changed = [("language", "", before), ("model", "", value.encode()), parts[2]]
+    body = body_of(boundary, *parts)
+    assert with_value(body, "model", value.encode()) == body_of(boundary, *changed)
+    without = with_value(body_of(boundary, parts[2]), "model", value.encode())
+    reader = MultipartReader(boundary.encode())
+    heads = [event.name for event in reader.feed(without) if isinstance(event, PartHead)]
+    reader.close()
+    assert heads == ["model", "file"]
+
+
+def test_a_value_that_would_be_more_than_one_is_refused() -> None:
+    body = body_of("b", ("model", "", b"old"))
+    for value in (b"x\r\n--b\r\n", b"x\x00"):
+        with pytest.raises(Fault):
+            with_value(body, "model", value)
+
+
+@pytest.mark.parametrize("boundary", ["b", "a-b_c.d'e+f", "a:b/c=d?e(f),g"])
+def test_the_type_of_a_body_names_its_boundary(boundary: str) -> None:
+    assert boundary_of(content_type_of(body_of(boundary, ("a", "", b"x")))) == boundary.encode()

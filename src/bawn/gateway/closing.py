@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -151,5 +152,9 @@ def _ms(moment: float, start: float) -> int | None:
     return max(0, round((moment - start) * 1000)) if moment else None
 
 
+_KEY = re.compile(rb"(key|token)=[^&]*", re.IGNORECASE)
+"""Some clients of Gemini put their token there; such a call is refused, and what they sent is not written down."""
+
+
 def _shown(path: bytes) -> str:
-    return path[:200].decode("latin-1")
+    return _KEY.sub(b"key=[redacted]", path)[:200].decode("latin-1")

@@ -44,6 +44,7 @@ WIRE_OF: dict[Endpoint, WireName] = {
     Endpoint.GENERATE: WireName.GEMINI,
     Endpoint.GEMINI_COUNT: WireName.GEMINI,
     Endpoint.GEMINI_EMBED: WireName.GEMINI,
+    Endpoint.GEMINI_EMBED_ALL: WireName.GEMINI,
     Endpoint.CONVERSE: WireName.CONVERSE,
 }
 
@@ -67,6 +68,7 @@ _GEMINI = {
     Endpoint.GENERATE: "/models/{model}:generateContent",
     Endpoint.GEMINI_COUNT: "/models/{model}:countTokens",
     Endpoint.GEMINI_EMBED: "/models/{model}:embedContent",
+    Endpoint.GEMINI_EMBED_ALL: "/models/{model}:batchEmbedContents",
 }
 _GEMINI_STREAM = {Endpoint.GENERATE: "/models/{model}:streamGenerateContent?alt=sse"}
 

@@ -40,13 +40,16 @@ from bawn.gateway.upstream import Upstream
 from bawn.guardrails.settlement import Outcome
 from bawn.terms.clock import Clock
 from bawn.terms.door import Door
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import Container
 from bawn.terms.value import Value
 from bawn.translation.errors import read_error, write_error
 from bawn.wire import Route, endpoint, wire
+from bawn.wire.endpoints import is_gemini
+from bawn.wire.interface import Answer as WholeAnswer
 from bawn.wire.interface import StreamReader
+from bawn.wire.openai_sound import JSON, kind_of_answer, read_sound, read_transcription
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
@@ -155,7 +158,7 @@ class Gateway:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
-        exchange = wire(_wire(route)).read_request(route, raw.body)
+        exchange = _asked(raw, route)
         account.exchange = exchange
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target
@@ -192,19 +195,27 @@ class Gateway:
             raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
         if way.carriage is not None:
             body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
-        await self._release(opened, _without(answer.secret, body), [*answer.headers, *way.headers], reply, account)
+        kind = kind_of_answer(opened.prepared.exchange.endpoint, _content_type(answer))
+        headers = [*answer.headers, *way.headers]
+        await self._release(opened, _without(answer.secret, body), headers, reply, account, kind)
 
     async def _release(
-        self, opened: Opened, body: bytes, headers: list[tuple[bytes, bytes]], reply: Reply, account: Account
+        self,
+        opened: Opened,
+        body: bytes,
+        headers: list[tuple[bytes, bytes]],
+        reply: Reply,
+        account: Account,
+        kind: bytes = JSON,
     ) -> None:
         """Let a whole answer out, its tool calls judged."""
         exchange = opened.prepared.exchange
-        read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+        read = _answered(exchange, kind, body)
         account.usage, account.answered_model = read.usage, read.model
         for stage in opened.prepared.frame_stages:
             for frame in await stage.frame(HeldCall(read.calls, body)):
                 body = frame.data
-            read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+            read = _answered(exchange, kind, body)
         if read.calls:
             verdict = await self._gate.judge(opened, HeldCall(read.calls, body))
             if isinstance(verdict, Withheld):
@@ -213,7 +224,7 @@ class Gateway:
         await self._claim(opened, read.made)
         account.status = 200
         kept = [pair for pair in headers if pair[0] != b"content-type"]
-        reply.whole(200, [(b"content-type", b"application/json"), *kept], body)
+        reply.whole(200, [(b"content-type", kind), *kept], body)
 
     async def _carry_stream(
         self,
@@ -329,6 +340,8 @@ def _wire(route: Route) -> WireName:
 
 def _wire_of_path(path: bytes) -> WireName:
     """The format for an answer to something that may not be a call."""
+    if is_gemini(path):
+        return WireName.GEMINI
     if b"/responses" in path:
         return WireName.RESPONSES
     return WireName.ANTHROPIC if b"/messages" in path else WireName.OPENAI
@@ -339,11 +352,25 @@ def _ended(account: Account, fault: Fault, outcome: Outcome) -> None:
     account.status = fault.status
 
 
+def _asked(raw: RawCall, route: Route) -> Exchange:
+    if route.endpoint is Endpoint.TRANSCRIPTIONS:
+        return read_transcription(raw.header(b"content-type"), raw.body)
+    return wire(_wire(route)).read_request(route, raw.body)
+
+
+def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
+    return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
+
+
 def _is_event_stream(answer: Answer, speaks: WireName) -> bool:
     wanted = accepted(speaks, stream=True)
     return any(
         name == b"content-type" and value.split(b";")[0].strip().lower() == wanted for name, value in answer.headers
     )
+
+
+def _content_type(answer: Answer) -> bytes:
+    return next((value for name, value in answer.headers if name == b"content-type"), b"")
 
 
 def _without(secret: bytes, body: bytes) -> bytes:

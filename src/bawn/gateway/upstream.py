@@ -22,14 +22,19 @@ from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Usage, WireName
+from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.terms.value import Value
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.secret import Secret
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
+from bawn.wire.multipart import content_type_of
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
+
+_JSON = b"application/json"
+_SOUND = (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS)
+"""Endpoints that answer something else than JSON."""
 
 
 class Secrets(Protocol):
@@ -44,7 +49,6 @@ def _start(address: Address, path: str, accepted: bytes) -> bytes:
         (
             b"POST %b HTTP/1.1" % path.encode("ascii"),
             b"host: %b" % address.origin.authority.encode("ascii"),
-            b"content-type: application/json",
             b"accept: %b" % accepted,
             # Streams must be read on the way; a compressed one could not be.
             b"accept-encoding: identity",
@@ -222,8 +226,12 @@ class Upstream:
 
     def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
         exchange = opened.prepared.exchange
+        is_sound = exchange.endpoint in _SOUND
+        wanted = b"*/*" if is_sound else accepted(served.wire, stream=exchange.stream)
+        is_form = exchange.endpoint is Endpoint.TRANSCRIPTIONS
         lines = [
-            _start(address, served.path, accepted(served.wire, stream=exchange.stream)),
+            _start(address, served.path, wanted),
+            b"content-type: %b" % (content_type_of(exchange.body) if is_form else _JSON),
             b"content-length: %d" % length,
         ]
         self._finish_head(lines, opened, address, key, served.wire)

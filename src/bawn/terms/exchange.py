@@ -38,6 +38,7 @@ class Endpoint(StrEnum):
     """Gemini, plain or streamed; the path says which."""
     GEMINI_COUNT = "countTokens"
     GEMINI_EMBED = "embedContent"
+    GEMINI_EMBED_ALL = "batchEmbedContents"
     CONVERSE = "converse"
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""

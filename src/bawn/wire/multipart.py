@@ -18,6 +18,7 @@ MAX_HEAD_BYTES = 4096
 
 _BOUNDARY = re.compile(rb'multipart/form-data\s*;\s*boundary=(?:"([^"]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
 _SAFE_BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=?-]{1,70}")
+_TOKEN = re.compile(rb"[A-Za-z0-9'+_.-]{1,70}")
 _DISPOSITION = re.compile(rb"form-data((?:\s*;\s*[a-z*]+=(?:\"[^\"\x00-\x1f]*\"|[^\s\";,]+))+)\s*", re.IGNORECASE)
 _PARAMETER = re.compile(rb";\s*([a-z*]+)=(?:\"([^\"]*)\"|([^\s\";,]+))", re.IGNORECASE)
 
@@ -61,6 +62,29 @@ def boundary_of(content_type: bytes) -> bytes:
     if not _SAFE_BOUNDARY.fullmatch(boundary):
         raise _refused("the Content-Type names no plain boundary")
     return boundary
+
+
+def content_type_of(body: bytes) -> bytes:
+    """The Content-Type of a body that was read: its boundary stands in its first line."""
+    boundary = body[2 : body.index(b"\r\n")]
+    return b"multipart/form-data; boundary=" + (boundary if _TOKEN.fullmatch(boundary) else b'"%b"' % boundary)
+
+
+def with_value(body: bytes, name: str, value: bytes) -> bytes:
+    """A body that was read, with another value of one plain field; every other part byte for byte."""
+    delimiter = b"\r\n" + body[: body.index(b"\r\n")]
+    if _CONTROL.search(value):
+        raise _refused("a value cannot stand in it")
+    # The split is the reader's: it took each delimiter for the end of a part, and the last for the end of all.
+    pieces = (b"\r\n" + body).split(delimiter)
+    for index, piece in enumerate(pieces[1:-1], 1):
+        head = piece.partition(b"\r\n\r\n")[0]
+        if _part_head(head[2:]).name == name:
+            pieces[index] = head + b"\r\n\r\n" + value
+            break
+    else:
+        pieces.insert(1, b'\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b' % (name.encode("ascii"), value))
+    return delimiter.join(pieces)[2:]
 
 
 class MultipartReader:

@@ -16,8 +16,10 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.multipart import with_value
 from bawn.wire.openai_calls import pieces
 from bawn.wire.openai_other import read_other
+from bawn.wire.openai_sound import read_speech
 from bawn.wire.openai_stream import ChatStreamReader
 from bawn.wire.usage import openai_usage, responses_usage
 from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
@@ -70,6 +72,8 @@ class OpenAIChat:
     def read_request(self, route: Route, body: bytes) -> Exchange:
         endpoint = route.endpoint
         read = read_object(body)
+        if endpoint is Endpoint.SPEECH:
+            return read_speech(read, body)
         if endpoint is not Endpoint.CHAT_COMPLETIONS:
             return read_other(endpoint, read, body)
         model = fields.text(read, "model")
@@ -102,6 +106,9 @@ class OpenAIChat:
         )
 
     def with_model(self, body: bytes, model: str) -> bytes:
+        if body.startswith(b"--"):
+            # A form: no JSON begins like this.
+            return with_value(body, "model", model.encode())
         return fields.with_field(body, "model", model)
 
     def with_usage(self, body: bytes) -> bytes:
@@ -128,6 +135,8 @@ class OpenAIChat:
                 raise Fault("upstream.broken", "The provider's answer has no choices.")
             for choice in choices:
                 calls += _calls(choice)
+        elif endpoint is Endpoint.TRANSCRIPTIONS and not isinstance(read.get("text"), str):
+            raise Fault("upstream.broken", "The provider's answer has no text.")
         return Answer(usage, tuple(calls), model if isinstance(model, str) else "")
 
     def stream_reader(self, *, hide_usage: bool) -> StreamReader:
