@@ -42,6 +42,7 @@ from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
+from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
@@ -120,6 +121,7 @@ class Yard:
         self._running: set[Answer] = set()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -246,7 +248,7 @@ class Yard:
             pipeline=Pipeline((), permissions),
             upstream=Upstream(
                 addresses,
-                self.vault,
+                self.keyring,
                 self.pool,
                 self.ledger,
                 configuration.timeouts,
@@ -287,6 +289,11 @@ class Yard:
         _log.error("gateway.kept_in", refused=refused)
         with contextlib.suppress(Fault):
             self.recorder.note(Event("gateway.kept_in", cause=refused))
+
+    def _noted(self, event: Event) -> None:
+        """On record, where it can be: nothing depends on it."""
+        with contextlib.suppress(Fault):
+            self.recorder.note(event)
 
     def _owner_came(self, body: dict[str, Any], end: socket.socket) -> None:
         name = str(body.get("name"))
@@ -344,6 +351,7 @@ class Yard:
 
 def _provider_hosts(configuration: Configuration) -> frozenset[str]:
     """Of every provider that is known, configured or not: models are reached through the AI door only."""
-    known = {str(urlsplit(habits.base_url).hostname) for habits in HABITS.values() if habits.base_url}
+    fixed = (habits.base_url for habits in HABITS.values() if habits.base_url and "{" not in habits.base_url)
+    known = {str(urlsplit(base_url).hostname) for base_url in fixed}
     configured = {address_of(name, said, "").origin for name, said in configuration.providers.items()}
     return frozenset(known | {origin.host for origin in configured if not origin.unix and origin.host})

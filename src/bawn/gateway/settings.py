@@ -18,6 +18,9 @@ class ProviderKind(StrEnum):
     OPENAI = "openai"
     OPENAI_COMPATIBLE = "openai-compatible"
     GEMINI = "gemini"
+    AZURE = "azure"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
     SCRIPTED = "scripted"
 
 
@@ -26,7 +29,16 @@ class Provider(Section):
 
     kind: ProviderKind = Field(description="Which wires it speaks and how a key is sent.")
     base_url: str | None = Field(
-        default=None, description="Where it listens; needed for `openai-compatible`, else the provider's own address."
+        default=None,
+        description="Where it listens; needed for `openai-compatible` and `azure`, else the provider's own address.",
+    )
+    region: str | None = Field(
+        default=None,
+        pattern="^[a-z][a-z0-9-]{1,31}$",
+        description="Where models run; needed for `bedrock` and `vertex`.",
+    )
+    project: str | None = Field(
+        default=None, pattern="^[a-z0-9][a-z0-9:.-]{2,62}$", description="Google Cloud project; needed for `vertex`."
     )
     key: Literal["vault", "none"] = Field(
         default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
 
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
+from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
 from bawn.gateway.opening import Opened
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address, Serving, serving
@@ -22,16 +22,11 @@ from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
 from bawn.terms.exchange import Usage, WireName
 from bawn.terms.value import Value
-from bawn.vault.secret import Secret
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
+from bawn.wire.fields import with_fields
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
-
-
-class Secrets(Protocol):
-    def secret_for(self, provider: str) -> Secret | None:
-        """The provider's key, or None when there is none. Fault `vault.unreadable`."""
 
 
 @lru_cache(256)
@@ -57,7 +52,7 @@ class Request(Value, frozen=True):
     head: bytes
     body: bytes | AsyncIterator[bytes]
     """Whole, or in parts as they come from the client."""
-    secret: bytes
+    key: Key
     usage_added: bool
 
 
@@ -69,7 +64,7 @@ class Upstream:
     def __init__(
         self,
         addresses: Mapping[str, Address],
-        secrets: Secrets,
+        keys: Keyring,
         pool: Pool,
         ledger: Ledger,
         timeouts: Timeouts,
@@ -77,7 +72,7 @@ class Upstream:
         running: set[Answer],
     ) -> None:
         self._addresses = addresses
-        self._secrets = secrets
+        self._keys = keys
         self._pool = pool
         self._ledger = ledger
         self._timeouts = timeouts
@@ -91,10 +86,34 @@ class Upstream:
         address = self._addresses[prepared.target.provider]
         served = self._serving(opened, address)
         body, usage_added = self._body(opened)
-        key = self._key(address)
-        head = self._head(opened, address, served, len(body), key)
-        request = Request(address, head, body, key.encode("ascii"), usage_added)
-        container = prepared.admitted.container.uuid
+        if served.fields:
+            body = with_fields(body, served.fields)
+        key = self._keys.take(address)
+        try:
+            answer = await self._with_key(opened, address, served, body, usage_added, key)
+        except Fault as fault:
+            # Refused where it is exchanged for a token: then this provider has not been asked yet.
+            other = self._keys.told(address, key, 401, ()) if fault.code == "upstream.key_refused" else None
+            if other is None:
+                raise
+            key, answer = other, await self._with_key(opened, address, served, body, usage_added, other)
+        if answer.status in ABOUT_KEYS:
+            other = self._keys.told(address, key, answer.status, answer.headers)
+            if other is not None:
+                answer.leave()
+                self.settle(answer, None)
+                answer = await self._with_key(opened, address, served, body, usage_added, other)
+                if answer.status in ABOUT_KEYS:
+                    self._keys.told(address, other, answer.status, answer.headers)
+        return answer
+
+    async def _with_key(
+        self, opened: Opened, address: Address, served: Serving, body: bytes, usage_added: bool, key: Key
+    ) -> Answer:
+        if key.fetched:
+            await key.ready()
+        request = Request(address, self._head(opened, address, served, body, key), body, key, usage_added)
+        container = opened.prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
         try:
             return await self._attempt(request, container, fresh=False)
@@ -110,9 +129,12 @@ class Upstream:
         """
         prepared = opened.prepared
         address = self._addresses[prepared.target.provider]
-        key = self._key(address)
+        key = self._keys.take(address)
+        if key.fetched:
+            await key.ready()
+        path = f"{address.prefix}/{path}"
         lines = [
-            b"%b %b HTTP/1.1" % (method.encode("ascii"), f"{address.prefix}/{path}".encode("ascii")),
+            b"%b %b HTTP/1.1" % (method.encode("ascii"), path.encode("ascii")),
             b"host: %b" % address.origin.authority.encode("ascii"),
             b"accept-encoding: identity",
             b"user-agent: bawn/%b" % __version__.encode("ascii"),
@@ -123,10 +145,14 @@ class Upstream:
             lines.append(b"transfer-encoding: chunked")
         elif body or method == "POST":
             lines.append(b"content-length: %d" % len(body))
-        self._finish_head(lines, opened, address, key)
+        self._finish_head(lines, opened)
+        key.put_on(lines, method, path, body)
         head = b"\r\n".join(lines) + b"\r\n\r\n"
-        request = Request(address, head, body, key.encode("ascii"), usage_added=False)
-        return await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        request = Request(address, head, body, key, usage_added=False)
+        answer = await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        if answer.status in ABOUT_KEYS:
+            self._keys.told(address, key, answer.status, answer.headers)
+        return answer
 
     async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
         reservation = self._ledger.reserve(container)
@@ -138,7 +164,7 @@ class Upstream:
                 self._timeouts,
                 self._clock,
                 self._done,
-                secret=request.secret,
+                secret=request.key.secret,
                 usage_added=request.usage_added,
             )
             self._running.add(answer)
@@ -162,6 +188,7 @@ class Upstream:
             raise
         answer.origin = request.address.origin
         answer.reservation = reservation
+        answer.key_label = request.key.label
         return answer
 
     def settle(self, answer: Answer, usage: Usage | None) -> None:
@@ -208,30 +235,19 @@ class Upstream:
             return with_usage, with_usage != body
         return body, False
 
-    def _key(self, address: Address) -> str:
-        if not address.needs_key:
-            return ""
-        secret = self._secrets.secret_for(address.name)
-        if secret is None:
-            raise Fault(
-                "upstream.no_key",
-                f"There is no key for the provider {address.name!r}.",
-                remedy=f"Ask the operator to run `bawn keys add {address.name}`.",
-            )
-        return secret.reveal()
-
-    def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
+    def _head(self, opened: Opened, address: Address, served: Serving, body: bytes, key: Key) -> bytes:
         exchange = opened.prepared.exchange
         lines = [
             _start(address, served.path, b"text/event-stream" if exchange.stream else b"application/json"),
-            b"content-length: %d" % length,
+            b"content-length: %d" % len(body),
         ]
-        self._finish_head(lines, opened, address, key)
+        self._finish_head(lines, opened)
+        key.put_on(lines, "POST", served.path, body)
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     @staticmethod
-    def _finish_head(lines: list[bytes], opened: Opened, address: Address, key: str) -> None:
-        """What of the client's head passes, and the key."""
+    def _finish_head(lines: list[bytes], opened: Opened) -> None:
+        """What of the client's head passes."""
         exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
@@ -242,8 +258,6 @@ class Upstream:
                 versioned = versioned or name == b"anthropic-version"
         if exchange.wire is WireName.ANTHROPIC and not versioned:
             lines.append(b"anthropic-version: 2023-06-01")
-        if key:
-            lines.append(b"%b: %b" % address.key_header(key))
 
 
 async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:
