@@ -121,6 +121,9 @@ class HeldKeys:
             for at, (secret, weight) in enumerate(zip(secrets, weights, strict=True))
         )
 
+    def put(self, provider: str, keys: tuple[OpenKey, ...]) -> None:
+        self._held[provider] = keys
+
     def keys_for(self, provider: str) -> tuple[OpenKey, ...]:
         return self._held.get(provider, ())
 

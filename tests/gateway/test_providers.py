@@ -14,7 +14,6 @@ from bawn.gateway.providers import Address, Serving, address_of, in_path, served
 from bawn.gateway.settings import Provider, ProviderKind
 from bawn.terms.exchange import Endpoint, WireName
 
-
 NEEDED: dict[ProviderKind, dict[str, str]] = {
     ProviderKind.OPENAI_COMPATIBLE: {"base_url": "https://models.example/v1"},
     ProviderKind.SCRIPTED: {"base_url": "https://models.example/v1"},

@@ -164,6 +164,7 @@ class Gateway:
             await self._carry_given(opened, prepared.given.data, call, connection, reply, account)
             return
         answer = await works.upstream.send(opened)
+        account.key_label = answer.key_label
         try:
             if answer.status != 200:
                 await self._carry_refusal(answer, reply, account, works.limits)
@@ -279,7 +280,8 @@ class Gateway:
             raise Fault(
                 "upstream.key_refused",
                 "The provider did not accept the key that this installation has for it.",
-                cause=f"the provider answered {answer.status}",
+                cause=f"the provider answered {answer.status}"
+                + (f" to the key with the label {answer.key_label}" if answer.key_label else ""),
             )
         if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
             raise Fault(
