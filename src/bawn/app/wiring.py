@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from bawn.app.lifecycle import ATTACHED, Lifecycle
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
-from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
+from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
 from bawn.app.workspaces import Workspaces
@@ -40,7 +41,8 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
-from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.catalogue import Catalogue, Target
+from bawn.gateway.checking import Checked, check
 from bawn.gateway.closing import Closing
 from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
@@ -51,7 +53,7 @@ from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of
 from bawn.gateway.server import Gateway, Works
-from bawn.gateway.settings import ProviderKind
+from bawn.gateway.settings import Provider, ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate
 from bawn.gateway.upstream import Upstream
 from bawn.guardrails.books import Books
@@ -201,13 +203,14 @@ class Yard:
             ),
             links=self.shares,
             public_hosts=frozenset(configuration.api.public_hosts),
-            keys=Keys(self.vault, self.recorder),
+            keys=Keys(self.vault, self.recorder, self.keyring.resting),
             egress=self.egress,
             credentials=self.credentials,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
-            models=Models(lambda: self.configuration),
+            models=Models(lambda: self.configuration, self._visible),
+            providers=Providers(lambda: self.configuration, self._checks),
             images=images,
             config=self.file,
             audit=AuditLog(Feed(self.recorder)),
@@ -289,6 +292,15 @@ class Yard:
         _log.error("gateway.kept_in", refused=refused)
         with contextlib.suppress(Fault):
             self.recorder.note(Event("gateway.kept_in", cause=refused))
+
+    def _visible(self, ref: str) -> list[Target]:
+        """The models that a container may use, as the AI door lists them."""
+        standing = self.registry.standing(self.registry.get(ref).uuid)
+        return self.gateway.works.permissions.visible(standing.container) if standing is not None else []
+
+    def _checks(self, name: str, provider: Provider) -> Awaitable[Sequence[Checked]]:
+        address = self.gateway.works.upstream.addresses[name]
+        return check(address, provider.models, self.keyring, self.pool, self.clock)
 
     def _noted(self, event: Event) -> None:
         """On record, where it can be: nothing depends on it."""

@@ -47,6 +47,8 @@ class Habits(Struct, frozen=True):
     """Where a stream has a path of its own."""
     addable: dict[Endpoint, str] = {}
     """Endpoints that some providers of this kind serve, and the path: there once `capabilities` says so."""
+    lists: str = ""
+    """Where its models are listed; only looked at to see whether it answers."""
     proof: Proof = Proof.HEADER
     needs: tuple[str, ...] = ()
     """Settings that have to be there although the base URL is said."""
@@ -112,7 +114,7 @@ _VERTEX_BEHIND = "/v1/projects/{project}/locations/{region}"
 
 HABITS: dict[ProviderKind, Habits] = {
     ProviderKind.ANTHROPIC: Habits(
-        "https://api.anthropic.com/v1", _ANTHROPIC, b"x-api-key", b"", conversation=Endpoint.MESSAGES
+        "https://api.anthropic.com/v1", _ANTHROPIC, b"x-api-key", b"", conversation=Endpoint.MESSAGES, lists="/models"
     ),
     ProviderKind.OPENAI: Habits(
         "https://api.openai.com/v1",
@@ -120,6 +122,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         addable=_RERANK,
     ),
     ProviderKind.OPENAI_COMPATIBLE: Habits(
@@ -128,6 +131,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         addable=_RESPONSES | _OPENAI_ONLY | _ANTHROPIC,
     ),
     ProviderKind.GEMINI: Habits(
@@ -136,6 +140,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"x-goog-api-key",
         b"",
         conversation=Endpoint.GENERATE,
+        lists="/models",
         stream_paths=_GEMINI_STREAM,
     ),
     ProviderKind.AZURE: Habits(
@@ -144,6 +149,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"api-key",
         b"",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         addable=_OPENAI_ONLY,
     ),
     ProviderKind.BEDROCK: Habits(
@@ -187,6 +193,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         stream_paths=_GEMINI_STREAM,
     ),
 }

@@ -71,7 +71,7 @@ class Upstream:
         clock: Callable[[], float],
         running: set[Answer],
     ) -> None:
-        self._addresses = addresses
+        self.addresses = addresses
         self._keys = keys
         self._pool = pool
         self._ledger = ledger
@@ -83,7 +83,7 @@ class Upstream:
     async def send(self, opened: Opened) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
-        address = self._addresses[prepared.target.provider]
+        address = self.addresses[prepared.target.provider]
         served = self._serving(opened, address)
         body, usage_added = self._body(opened)
         if served.fields:
@@ -128,7 +128,7 @@ class Upstream:
         Nothing is tried twice: what a call did to an object that was cut, nobody knows.
         """
         prepared = opened.prepared
-        address = self._addresses[prepared.target.provider]
+        address = self.addresses[prepared.target.provider]
         key = self._keys.take(address)
         if key.fetched:
             await key.ready()
