@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bawn.errors import Fault
 from bawn.gateway.habits import CONVERSATIONS, HABITS, WIRE_OF
-from bawn.gateway.providers import Address, Serving, address_of, in_path, served, serving
+from bawn.gateway.providers import Address, Serving, address_of, in_path, seller, served, serving
 from bawn.gateway.settings import Provider, ProviderKind
 from bawn.terms.exchange import Endpoint, WireName
 
@@ -155,6 +155,21 @@ def test_what_a_kind_needs_and_what_it_does_not_know_is_said(said: dict[str, str
 def test_a_region_cannot_lead_to_another_host(region: str) -> None:
     with pytest.raises(ValueError):
         Provider.model_validate({"kind": "bedrock", "region": region})
+
+
+@pytest.mark.parametrize(
+    ("said", "whose"),
+    [
+        ({"kind": "anthropic"}, "anthropic"),
+        ({"kind": "bedrock", "region": "eu-central-1"}, "aws"),
+        ({"kind": "azure", "base_url": "https://house.openai.azure.com/openai/v1"}, "azure"),
+        ({"kind": "azure", "base_url": "https://azure.com.example/openai/v1"}, ""),
+        ({"kind": "anthropic", "base_url": "https://gateway.example/v1"}, ""),
+        ({"kind": "openai-compatible", "base_url": "https://gateway.example/v1"}, ""),
+    ],
+)
+def test_prices_are_those_of_who_owns_the_address(said: dict[str, str], whose: str) -> None:
+    assert seller(Provider.model_validate(said)) == whose
 
 
 def test_capabilities_add_and_take_away() -> None:

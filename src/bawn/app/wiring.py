@@ -51,7 +51,7 @@ from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import address_of
+from bawn.gateway.providers import address_of, seller
 from bawn.gateway.server import Gateway, Works
 from bawn.gateway.settings import Provider, ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate
@@ -123,13 +123,15 @@ class Yard:
         self._running: set[Answer] = set()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        self.prices = Prices()
+        self._price(configuration)
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
             self.recorder,
             ToolGate(AllowAll(), self.recorder),
-            Closing(self.recorder, self.books, Prices(), self.clock, self._record_lost),
+            Closing(self.recorder, self.books, self.prices, self.clock, self._record_lost),
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
@@ -235,6 +237,7 @@ class Yard:
         works = self._works(configuration)
         self.configuration = configuration
         self.gateway.works = works
+        self._price(configuration)
         self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
         self.ledger.limit = configuration.guardrails.concurrent_calls
@@ -259,6 +262,11 @@ class Yard:
                 self._running,
             ),
         )
+
+    def _price(self, configuration: Configuration) -> None:
+        providers = configuration.providers.items()
+        sellers = {name: found for name, said in providers if (found := seller(said))}
+        self.prices.hold({name: said.prices for name, said in providers}, sellers)
 
     def _limits(self) -> dict[str, Any]:
         boxes = self.configuration.boxes

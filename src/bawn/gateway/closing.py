@@ -127,7 +127,11 @@ class Closing:
                         usage=usage,
                         usage_estimated=account.usage_estimated,
                         cost_usd=self._prices.cost(
-                            account.target.provider, account.answered_model or account.target.model, usage, now
+                            account.target.provider,
+                            account.answered_model or account.target.model,
+                            usage,
+                            now,
+                            account.target.model,
                         ),
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,

@@ -47,6 +47,10 @@ class Habits(Struct, frozen=True):
     """Where a stream has a path of its own."""
     addable: dict[Endpoint, str] = {}
     """Endpoints that some providers of this kind serve, and the path: there once `capabilities` says so."""
+    seller: str = ""
+    """Who has the prices of what is called at the kind's own address, by the name in the price list."""
+    sellers_hosts: str = ""
+    """The end of the hosts of that address, where the configuration has to say it."""
     lists: str = ""
     """Where its models are listed; only looked at to see whether it answers."""
     proof: Proof = Proof.HEADER
@@ -114,7 +118,13 @@ _VERTEX_BEHIND = "/v1/projects/{project}/locations/{region}"
 
 HABITS: dict[ProviderKind, Habits] = {
     ProviderKind.ANTHROPIC: Habits(
-        "https://api.anthropic.com/v1", _ANTHROPIC, b"x-api-key", b"", conversation=Endpoint.MESSAGES, lists="/models"
+        "https://api.anthropic.com/v1",
+        _ANTHROPIC,
+        b"x-api-key",
+        b"",
+        conversation=Endpoint.MESSAGES,
+        seller="anthropic",
+        lists="/models",
     ),
     ProviderKind.OPENAI: Habits(
         "https://api.openai.com/v1",
@@ -122,6 +132,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        seller="openai",
         lists="/models",
         addable=_RERANK,
     ),
@@ -140,6 +151,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"x-goog-api-key",
         b"",
         conversation=Endpoint.GENERATE,
+        seller="google",
         lists="/models",
         stream_paths=_GEMINI_STREAM,
     ),
@@ -149,6 +161,8 @@ HABITS: dict[ProviderKind, Habits] = {
         b"api-key",
         b"",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        seller="azure",
+        sellers_hosts=".azure.com",
         lists="/models",
         addable=_OPENAI_ONLY,
     ),
@@ -158,6 +172,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CONVERSE,
+        seller="aws",
         stream_paths={Endpoint.CONVERSE: "/model/{model}/converse-stream"},
         proof=Proof.AWS,
         needs=("region",),
@@ -168,6 +183,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.GENERATE,
+        seller="google",
         stream_paths={
             Endpoint.GENERATE: _GOOGLE + "{model}:streamGenerateContent?alt=sse",
             Endpoint.MESSAGES: _CLAUDE + "{model}:streamRawPredict",

@@ -160,6 +160,15 @@ def address_of(name: str, provider: Provider, scripted_socket: str) -> Address:
     return Address(name, provider.kind, origin, parts.path.rstrip("/"), needs_key, added, removed, region)
 
 
+def seller(provider: Provider) -> str:
+    """Whose prices hold for it, by the name in the price list; empty when it is not called at its kind's own address."""
+    habits = HABITS[provider.kind]
+    if provider.base_url is None:
+        return habits.seller
+    host = urlsplit(provider.base_url).hostname or ""
+    return habits.seller if habits.sellers_hosts and host.endswith(habits.sellers_hosts) else ""
+
+
 def _base(name: str, provider: Provider, habits: Habits) -> str:
     """The base URL as said, or the kind's own with region and project put in."""
     kind = provider.kind.value

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bawn.config.section import Section
+from bawn.guardrails.settings import Price
 from bawn.terms.exchange import Endpoint
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -48,6 +49,11 @@ class Provider(Section):
     capabilities: dict[Endpoint, bool] = Field(
         default_factory=dict,
         description="Endpoint, such as `responses` → whether this provider has it, where that differs from its kind.",
+    )
+
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        description="Model, a trailing `*` being any ending, → what it costs, where the price list is not to say it.",
     )
 
     @field_validator("base_url")
