@@ -24,6 +24,7 @@ import bawn
 from bawn.errors import Fault
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
+from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline, Stage
@@ -41,6 +42,7 @@ from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
 from bawn.terms.principal import Container
 from bawn.vault.secret import Secret
+from bawn.vault.vault import OpenKey
 
 UUID = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11"
 SECRET = "sk-test-0123456789abcdef0123456789abcdef"
@@ -105,9 +107,25 @@ class Books:
         self.refusals.append(refusal)
 
 
-class OneKey:
-    def secret_for(self, provider: str) -> Secret | None:
-        return Secret(SECRET) if provider == "keyed" else None
+class HeldKeys:
+    """Keys in memory; `hold` replaces those of a provider."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[OpenKey, ...]] = {}
+        self.hold("keyed", SECRET)
+
+    def hold(self, provider: str, *secrets: str, weights: tuple[int, ...] = ()) -> None:
+        weights = weights or (1,) * len(secrets)
+        self._held[provider] = tuple(
+            OpenKey(f"key_{provider}_{at}", f"k{at}" if at else "", weight, Secret(secret))
+            for at, (secret, weight) in enumerate(zip(secrets, weights, strict=True))
+        )
+
+    def put(self, provider: str, keys: tuple[OpenKey, ...]) -> None:
+        self._held[provider] = keys
+
+    def keys_for(self, provider: str) -> tuple[OpenKey, ...]:
+        return self._held.get(provider, ())
 
 
 class Makers:
@@ -135,6 +153,8 @@ class Yard:
     makers: Makers
     ledger: ConcurrencyLedger
     port: int
+    held: HeldKeys
+    keyring: Keyring
     lost: list[str] = field(default_factory=list)
 
     @property
@@ -205,6 +225,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         stages: tuple[Stage, ...] = (),
         judge: Judge | None = None,
         concurrent: int = 1000,
+        more: Mapping[str, Provider] | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -212,6 +233,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             "scripted": Provider(kind=kind, base_url=base, key="none", models=("echo", "agent")),
             "keyed": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
             "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
+            **(more or {}),
         }
         catalogue = Catalogue(
             providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"})
@@ -221,7 +243,9 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         pool = Pool(clock.monotonic, timeouts.connect_seconds)
         ledger = ConcurrencyLedger(concurrent)
         addresses = {name: address_of(name, each, "") for name, each in providers.items()}
-        upstream = Upstream(addresses, OneKey(), pool, ledger, timeouts, clock.monotonic, set())
+        held = HeldKeys()
+        keyring = Keyring(held, pool, clock, record.note)
+        upstream = Upstream(addresses, keyring, pool, ledger, timeouts, clock.monotonic, set())
         works = Works(limits or Limits(), permissions, Pipeline(stages, permissions), upstream)
         lost: list[str] = []
         gateway = Gateway(
@@ -237,7 +261,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         await doors.open(Door(DoorKind.AI, UUID, "127.0.0.1", port, "gateway"), listener)
-        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, lost)
+        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, held, keyring, lost)
         yards.append(yard)
         return yard
 

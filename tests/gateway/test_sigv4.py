@@ -72,12 +72,11 @@ def test_the_published_vectors_are_met(request_: ToSign, key: AwsKey, signature:
 )
 def test_aws_own_package_signs_the_same(model: str, session: str) -> None:
     auth: Any = pytest.importorskip("botocore.auth", reason="AWS's package is not installed")
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-
+    request_of: Any = pytest.importorskip("botocore.awsrequest").AWSRequest
+    credentials: Any = pytest.importorskip("botocore.credentials").Credentials
     host, path, body = "bedrock-runtime.eu-west-1.amazonaws.com", f"/model/{model}/converse", b'{"messages":[]}'
-    theirs = AWSRequest("POST", f"https://{host}{path}", {"Content-Type": "application/json"}, body)
-    auth.SigV4Auth(Credentials(KEY.id, KEY.secret, session or None), "bedrock", "eu-west-1").add_auth(theirs)
+    theirs = request_of("POST", f"https://{host}{path}", {"Content-Type": "application/json"}, body)
+    auth.SigV4Auth(credentials(KEY.id, KEY.secret, session or None), "bedrock", "eu-west-1").add_auth(theirs)
     moment = datetime.strptime(theirs.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     request = ToSign("POST", path, "", (("content-type", "application/json"), ("host", host)), body)
     ours = dict(signed(request, AwsKey(KEY.id, KEY.secret, session), "eu-west-1", "bedrock", moment))

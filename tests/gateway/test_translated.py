@@ -10,11 +10,14 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai.types import HttpOptions
 
 from bawn.gateway.settings import ProviderKind
 
 Start = Callable[..., Awaitable[Any]]
-TARGETS = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC, ProviderKind.GEMINI)
+TARGETS = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC, ProviderKind.GEMINI, ProviderKind.BEDROCK)
+ROOTS = {ProviderKind.GEMINI: "/v1beta", ProviderKind.BEDROCK: ""}
 CALL = 'call look with {"path": "a/b", "deep": {"n": [1, 2.5, null]}}'
 ARGUMENTS = {"path": "a/b", "deep": {"n": [1, 2.5, None]}}
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}, "deep": {"type": "object"}}}
@@ -25,8 +28,8 @@ def at(start: Start, scripted: Path) -> Callable[[ProviderKind], Awaitable[Any]]
     """A gateway whose provider is of one kind and speaks that kind's wires only."""
 
     async def begin(kind: ProviderKind, **options: Any) -> Any:
-        root = "v1beta" if kind is ProviderKind.GEMINI else "v1"
-        return await start(kind=kind, provider=f"http://{(scripted / 'address').read_text()}/{root}", **options)
+        address = (scripted / "address").read_text()
+        return await start(kind=kind, provider=f"http://{address}{ROOTS.get(kind, '/v1')}", **options)
 
     return begin
 
@@ -39,8 +42,9 @@ def messages(yard: Any) -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(base_url=f"{yard.url}/api", api_key="container-dev", max_retries=0)
 
 
-OTHERS_OF_CHAT = (ProviderKind.ANTHROPIC, ProviderKind.GEMINI)
-OTHERS_OF_MESSAGES = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.GEMINI)
+OTHERS_OF_CHAT = (ProviderKind.ANTHROPIC, ProviderKind.GEMINI, ProviderKind.BEDROCK)
+OTHERS_OF_GEMINI = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC, ProviderKind.BEDROCK)
+OTHERS_OF_MESSAGES = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.GEMINI, ProviderKind.BEDROCK)
 
 
 @pytest.mark.parametrize("kind", OTHERS_OF_CHAT)
@@ -204,3 +208,32 @@ async def test_what_cannot_be_carried_is_refused_before_anything_is_sent_and_wha
         assert raw.headers["x-bawn-dropped"] == "seed, penalties"
     [opened] = yard.record.of("call.opened")
     assert dict(opened.detail)["translated"] == "openai to anthropic"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("kind", OTHERS_OF_GEMINI)
+async def test_a_tool_is_called_and_its_result_told_over_gemini(at: Any, kind: ProviderKind, streamed: bool) -> None:
+    yard = await at(kind)
+    options = HttpOptions(base_url=yard.url, api_version="v1beta")
+    tool = {"function_declarations": [{"name": "look", "description": "Looks.", "parameters_json_schema": SCHEMA}]}
+    config: Any = {"tools": [tool], "automatic_function_calling": {"disable": True}}
+    said: list[Any] = [{"role": "user", "parts": [{"text": CALL}]}]
+    with genai.Client(api_key="container-dev", http_options=options) as client:
+        asked: dict[str, Any] = {"model": "scripted/agent", "config": config}
+        if streamed:
+            stream = await client.aio.models.generate_content_stream(**asked, contents=said)
+            parts = [part async for answer in stream for part in answer.candidates[0].content.parts or ()]
+        else:
+            answer = await client.aio.models.generate_content(**asked, contents=said)
+            parts = answer.candidates[0].content.parts
+        [call] = [part.function_call for part in parts if part.function_call]
+        assert (call.name, call.args) == ("look", ARGUMENTS)
+        given = {"id": call.id, "name": call.name, "response": {"output": "a file"}}
+        said += [
+            {"role": "model", "parts": [{"function_call": {"id": call.id, "name": call.name, "args": call.args}}]},
+            {"role": "user", "parts": [{"function_response": given}]},
+        ]
+        last = await client.aio.models.generate_content(**asked, contents=said)
+        assert last.text == "The tool look said: a file"
+    settled = await yard.settled(2)
+    assert (settled.wire, settled.outcome) == ("gemini", "ok")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.gateway.conftest import Start
-from tests.gateway.test_faults import BROKEN, BROKEN_STREAMS, IMPATIENT, body
+from tests.gateway.test_faults import BROKEN, BROKEN_STREAMS, GEMINI, IMPATIENT, call, code
 
 from bawn.gateway.settings import ProviderKind, Timeouts
 
@@ -18,14 +18,21 @@ WAYS = [
     ("chat/completions", ProviderKind.GEMINI),
     ("messages", ProviderKind.OPENAI_COMPATIBLE),
     ("responses", ProviderKind.ANTHROPIC),
+    (GEMINI, ProviderKind.BEDROCK),
 ]
+
+ROOTS = {
+    ProviderKind.GEMINI: "/v1beta",
+    ProviderKind.BEDROCK: "",
+    ProviderKind.OPENAI_COMPATIBLE: "/v1",
+    ProviderKind.ANTHROPIC: "/v1",
+}
 
 
 @pytest.fixture
 def at(start: Start, scripted: Path) -> Callable[..., Any]:
     async def begin(kind: ProviderKind, **options: Any) -> Any:
-        root = "v1beta" if kind is ProviderKind.GEMINI else "v1"
-        return await start(kind=kind, provider=f"http://{(scripted / 'address').read_text()}/{root}", **options)
+        return await start(kind=kind, provider=f"http://{(scripted / 'address').read_text()}{ROOTS[kind]}", **options)
 
     return begin
 
@@ -37,10 +44,10 @@ async def test_an_answer_that_is_not_whole_is_never_carried(
 ) -> None:
     yard = await at(kind, timeouts=IMPATIENT)
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{fault}", path))
-        after = await client.post(f"/v1/{path}", json=body("echo", path))
+        answer = await client.post(**call(f"fault-{fault}", path))
+        after = await client.post(**call("echo", path))
     assert answer.status_code in (502, 504)
-    assert answer.json()["error"]["code"].startswith("upstream.")
+    assert code(answer).startswith("upstream.")
     assert "<html" not in answer.text
     assert after.status_code == 200, "the next call is fine"
 
@@ -54,7 +61,7 @@ async def test_a_carried_stream_that_is_cut_ends_in_an_error_and_never_as_comple
     received, whole = b"", True
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body(f"fault-{fault}", path, stream=True)) as answer,
+        client.stream("POST", **call(f"fault-{fault}", path, stream=True)) as answer,
     ):
         try:
             async for data in answer.aiter_bytes():
@@ -79,7 +86,7 @@ async def test_a_carried_stream_without_end_is_ended_by_its_total_time(
     yard = await at(kind, timeouts=Timeouts(idle_seconds=5, total_seconds=0.5))
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body("fault-endless", path, stream=True)) as answer,
+        client.stream("POST", **call("fault-endless", path, stream=True)) as answer,
     ):
         with pytest.raises(httpx.RemoteProtocolError):
             async for _ in answer.aiter_bytes():
@@ -94,19 +101,19 @@ async def test_an_error_is_said_in_the_clients_wire_with_the_status_of_the_provi
 ) -> None:
     yard = await at(kind)
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{status}", path))
-        refused = await client.post(f"/v1/{path}", json=body("fault-401", path))
+        answer = await client.post(**call(f"fault-{status}", path))
+        refused = await client.post(**call("fault-401", path))
     assert answer.status_code == status
     assert "told to fail" in answer.json()["error"]["message"]
     assert (status in (429, 529)) is ("retry-after" in answer.headers)
-    assert refused.json()["error"]["code"] == "upstream.key_refused"
+    assert code(refused) == "upstream.key_refused"
 
 
 async def test_a_client_that_leaves_ends_a_carried_call_at_the_provider(at: Callable[..., Any]) -> None:
     yard = await at(ProviderKind.ANTHROPIC)
     async with (
         yard.client() as client,
-        client.stream("POST", "/v1/responses", json=body("bench-stream", "responses", stream=True)) as answer,
+        client.stream("POST", **call("bench-stream", "responses", stream=True)) as answer,
     ):
         await anext(answer.aiter_bytes())
     async with asyncio.timeout(5):

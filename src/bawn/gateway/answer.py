@@ -40,6 +40,7 @@ class Answer:
         "connection",
         "deadline",
         "headers",
+        "key_label",
         "origin",
         "reservation",
         "secret",
@@ -63,6 +64,8 @@ class Answer:
         self.headers: list[tuple[bytes, bytes]] = []
         self.secret = secret
         """The key this call was made with: whatever the provider answers, it does not pass."""
+        self.key_label = ""
+        """Which of the provider's keys that was, where they have labels."""
         self.usage_added = usage_added
         """Whether the usage of a stream was asked for by us and not by the client."""
         self.origin: Origin | None = None

@@ -37,8 +37,8 @@ class Books(Protocol):
 class Account:
     """What is known of one call while it runs; becomes its settlement."""
 
-    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "opened", "outcome", "raw",
-                 "status", "target", "usage", "usage_estimated")  # fmt: skip
+    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "key_label", "opened", "outcome",
+                 "raw", "status", "target", "usage", "usage_estimated")  # fmt: skip
 
     def __init__(self, raw: RawCall, container: Container | None) -> None:
         self.raw = raw
@@ -51,6 +51,8 @@ class Account:
         self.usage_estimated = False
         """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
         self.answered_model = ""
+        self.key_label = ""
+        """Which of the provider's keys was used, where they have labels."""
         self.first_byte = 0.0
         self.status = 0
         self.outcome: Outcome = "ok"
@@ -91,7 +93,7 @@ class Closing:
             call=raw.id,
             code=fault.code if fault is not None else "",
             cause=(fault.cause or fault.sentence) if fault is not None else "",
-            detail=(("outcome", account.outcome),) if account.outcome != "ok" else (),
+            detail=_facts(account),
         )
         try:
             self._notes.note(event)
@@ -126,7 +128,11 @@ class Closing:
                         usage=usage,
                         usage_estimated=account.usage_estimated,
                         cost_usd=self._prices.cost(
-                            account.target.provider, account.answered_model or account.target.model, usage, now
+                            account.target.provider,
+                            account.answered_model or account.target.model,
+                            usage,
+                            now,
+                            account.target.model,
                         ),
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,
@@ -138,6 +144,11 @@ class Closing:
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+
+def _facts(account: Account) -> tuple[tuple[str, str], ...]:
+    outcome = (("outcome", account.outcome),) if account.outcome != "ok" else ()
+    return (*outcome, ("key", account.key_label)) if account.key_label else outcome
 
 
 def _session(raw: RawCall) -> str:

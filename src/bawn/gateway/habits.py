@@ -6,17 +6,37 @@ provider could do: `capabilities` in the configuration adds to it, and takes awa
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from bawn.gateway.settings import ProviderKind
 from bawn.terms.exchange import Endpoint, WireName
 
 
+class Proof(StrEnum):
+    """How a key proves whose call it is."""
+
+    HEADER = "header"
+    """It is sent."""
+    AWS = "aws"
+    """It signs the request, if it is a key of AWS; an API key is sent."""
+    SERVICE_ACCOUNT = "service-account"
+    """It signs for a token, which is sent until it ends."""
+
+
+class Family(Struct, frozen=True):
+    """Models of one vendor among those of a provider."""
+
+    endpoints: frozenset[Endpoint]
+    conversation: Endpoint
+
+
 class Habits(Struct, frozen=True):
     """What holds for all providers of one kind."""
 
     base_url: str
-    """Empty when the configuration has to say it."""
+    """Empty when the configuration has to say it; may hold `{region}` and `{project}`."""
     paths: dict[Endpoint, str]
     """Endpoints it serves, and the path behind the base URL."""
     key_header: bytes
@@ -27,6 +47,21 @@ class Habits(Struct, frozen=True):
     """Where a stream has a path of its own."""
     addable: dict[Endpoint, str] = {}
     """Endpoints that some providers of this kind serve, and the path: there once `capabilities` says so."""
+    seller: str = ""
+    """Who has the prices of what is called at the kind's own address, by the name in the price list."""
+    sellers_hosts: str = ""
+    """The end of the hosts of that address, where the configuration has to say it."""
+    lists: str = ""
+    """Where its models are listed; only looked at to see whether it answers."""
+    proof: Proof = Proof.HEADER
+    needs: tuple[str, ...] = ()
+    """Settings that have to be there although the base URL is said."""
+    base_urls: dict[str, str] = {}
+    """Base URLs of regions for which `base_url` does not hold."""
+    families: dict[str, Family] = {}
+    """Where vendors differ: what stands before the first `/` of a model's name."""
+    fields: dict[Endpoint, tuple[tuple[str, str], ...]] = {}
+    """Fields of a body that are other than on the endpoint's own wire; an empty one goes, `{model}` is the name."""
 
 
 WIRE_OF: dict[Endpoint, WireName] = {
@@ -71,10 +106,27 @@ _GEMINI = {
     Endpoint.GEMINI_EMBED_ALL: "/models/{model}:batchEmbedContents",
 }
 _GEMINI_STREAM = {Endpoint.GENERATE: "/models/{model}:streamGenerateContent?alt=sse"}
+_GOOGLE, _CLAUDE = "/publishers/google/models/", "/publishers/anthropic/models/"
+_VERTEX_GOOGLE = {
+    Endpoint.GENERATE: _GOOGLE + "{model}:generateContent",
+    Endpoint.GEMINI_COUNT: _GOOGLE + "{model}:countTokens",
+}
+_VERTEX_CLAUDE = {
+    Endpoint.MESSAGES: _CLAUDE + "{model}:rawPredict",
+    Endpoint.COUNT_TOKENS: _CLAUDE + "count-tokens:rawPredict",
+}
+_VERTEX_VERSION = ("anthropic_version", "vertex-2023-10-16")
+_VERTEX_BEHIND = "/v1/projects/{project}/locations/{region}"
 
 HABITS: dict[ProviderKind, Habits] = {
     ProviderKind.ANTHROPIC: Habits(
-        "https://api.anthropic.com/v1", _ANTHROPIC, b"x-api-key", b"", conversation=Endpoint.MESSAGES
+        "https://api.anthropic.com/v1",
+        _ANTHROPIC,
+        b"x-api-key",
+        b"",
+        conversation=Endpoint.MESSAGES,
+        seller="anthropic",
+        lists="/models",
     ),
     ProviderKind.OPENAI: Habits(
         "https://api.openai.com/v1",
@@ -82,6 +134,8 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        seller="openai",
+        lists="/models",
         addable=_RERANK,
     ),
     ProviderKind.OPENAI_COMPATIBLE: Habits(
@@ -90,6 +144,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         addable=_RESPONSES | _OPENAI_ONLY | _ANTHROPIC,
     ),
     ProviderKind.GEMINI: Habits(
@@ -98,7 +153,57 @@ HABITS: dict[ProviderKind, Habits] = {
         b"x-goog-api-key",
         b"",
         conversation=Endpoint.GENERATE,
+        seller="google",
+        lists="/models",
         stream_paths=_GEMINI_STREAM,
+    ),
+    ProviderKind.AZURE: Habits(
+        "",
+        _CHAT | _RESPONSES | _COMPLETIONS,
+        b"api-key",
+        b"",
+        conversation=Endpoint.CHAT_COMPLETIONS,
+        seller="azure",
+        sellers_hosts=".azure.com",
+        lists="/models",
+        addable=_OPENAI_ONLY,
+    ),
+    ProviderKind.BEDROCK: Habits(
+        "https://bedrock-runtime.{region}.amazonaws.com",
+        {Endpoint.CONVERSE: "/model/{model}/converse"},
+        b"authorization",
+        b"Bearer ",
+        conversation=Endpoint.CONVERSE,
+        seller="aws",
+        stream_paths={Endpoint.CONVERSE: "/model/{model}/converse-stream"},
+        proof=Proof.AWS,
+        needs=("region",),
+    ),
+    ProviderKind.VERTEX: Habits(
+        "https://{region}-aiplatform.googleapis.com" + _VERTEX_BEHIND,
+        _VERTEX_GOOGLE | _VERTEX_CLAUDE,
+        b"authorization",
+        b"Bearer ",
+        conversation=Endpoint.GENERATE,
+        seller="google",
+        stream_paths={
+            Endpoint.GENERATE: _GOOGLE + "{model}:streamGenerateContent?alt=sse",
+            Endpoint.MESSAGES: _CLAUDE + "{model}:streamRawPredict",
+        },
+        proof=Proof.SERVICE_ACCOUNT,
+        base_urls={
+            "global": "https://aiplatform.googleapis.com" + _VERTEX_BEHIND,
+            "us": "https://aiplatform.us.rep.googleapis.com" + _VERTEX_BEHIND,
+            "eu": "https://aiplatform.eu.rep.googleapis.com" + _VERTEX_BEHIND,
+        },
+        families={
+            "google": Family(frozenset(_VERTEX_GOOGLE), Endpoint.GENERATE),
+            "anthropic": Family(frozenset(_VERTEX_CLAUDE), Endpoint.MESSAGES),
+        },
+        fields={
+            Endpoint.MESSAGES: (("model", ""), _VERTEX_VERSION),
+            Endpoint.COUNT_TOKENS: (("model", "{model}"), _VERTEX_VERSION),
+        },
     ),
     ProviderKind.SCRIPTED: Habits(
         "",
@@ -106,6 +211,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"authorization",
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
+        lists="/models",
         stream_paths=_GEMINI_STREAM,
     ),
 }

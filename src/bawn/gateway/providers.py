@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct
 
 from bawn.errors import Fault, quoted
-from bawn.gateway.habits import CONVERSATIONS, HABITS, WIRE_OF, Habits
+from bawn.gateway.habits import CONVERSATIONS, HABITS, WIRE_OF, Family, Habits
 from bawn.gateway.settings import Provider, ProviderKind
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
@@ -48,6 +48,7 @@ class Address(Struct, frozen=True):
     added: frozenset[Endpoint] = frozenset()
     """Endpoints that the configuration adds to those of its kind."""
     removed: frozenset[Endpoint] = frozenset()
+    region: str = ""
     lacks: frozenset[Feature] = frozenset()
     """What of translated conversations its models do not take."""
 
@@ -75,6 +76,8 @@ class Serving(Value, frozen=True):
     """The whole path of the request, with the model where it belongs."""
     translated: bool
     """Whether request and answer go through the neutral conversation."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Fields that this provider has in the body; an empty one is taken out."""
 
 
 @lru_cache(_KEPT)
@@ -84,17 +87,44 @@ def serving(address: Address, endpoint: Endpoint, wire: WireName, model: str, *,
     Natively where the provider speaks the client's wire, else by translation, which only conversations know. Fault
     `request.wire_mismatch` when the provider serves neither, `request.invalid` when no path can hold the model's name.
     """
-    if address.template(endpoint):
-        return Serving(endpoint, wire, _path(address, endpoint, model, stream), translated=False)
-    preferred = HABITS[address.kind].conversation
+    habits = HABITS[address.kind]
+    family, name = _family(habits, address, model)
+    if endpoint in family.endpoints and address.template(endpoint):
+        return _served(address, endpoint, wire, name, stream, translated=False)
+    preferred = family.conversation
     if endpoint in CONVERSATIONS and address.template(preferred):
-        return Serving(preferred, WIRE_OF[preferred], _path(address, preferred, model, stream), translated=True)
+        return _served(address, preferred, WIRE_OF[preferred], name, stream, translated=True)
     raise Fault("request.wire_mismatch", f"The provider {address.name!r} does not serve {endpoint.value!r}.")
 
 
-def served(address: Address) -> tuple[Endpoint, ...]:
-    """The endpoints that this provider serves natively, in the order of their table."""
-    return tuple(endpoint for endpoint in WIRE_OF if address.template(endpoint))
+def served(address: Address, model: str = "") -> tuple[Endpoint, ...]:
+    """The endpoints that this provider serves natively, at all or for one model, in the order of their table."""
+    habits = HABITS[address.kind]
+    family = habits.families.get(model.partition("/")[0], _one_family(habits))
+    return tuple(each for each in WIRE_OF if each in family.endpoints and address.template(each))
+
+
+def _one_family(habits: Habits) -> Family:
+    return Family(frozenset(WIRE_OF), habits.conversation)
+
+
+def _family(habits: Habits, address: Address, model: str) -> tuple[Family, str]:
+    """What the model's vendor serves, and the model's name there."""
+    if not habits.families:
+        return _one_family(habits), model
+    vendor, slash, name = model.partition("/")
+    if not slash or vendor not in habits.families:
+        names = " or ".join(f"{each}/NAME" for each in habits.families)
+        raise Fault("request.unknown_model", f"Models of the provider {address.name!r} are called {names}.")
+    return habits.families[vendor], name
+
+
+def _served(
+    address: Address, endpoint: Endpoint, wire: WireName, model: str, stream: bool, *, translated: bool
+) -> Serving:
+    fields = HABITS[address.kind].fields.get(endpoint, ())
+    named = tuple((name, value.replace("{model}", model)) for name, value in fields)
+    return Serving(endpoint, wire, _path(address, endpoint, model, stream), translated, named)
 
 
 def _path(address: Address, endpoint: Endpoint, model: str, stream: bool) -> str:
@@ -120,19 +150,44 @@ def address_of(name: str, provider: Provider, scripted_socket: str) -> Address:
     if provider.kind is ProviderKind.SCRIPTED and provider.base_url is None:
         origin = Origin("scripted.bawn.internal", 80, tls=False, unix=scripted_socket)
         return Address(name, provider.kind, origin, "/v1", needs_key=False, added=added, removed=removed, lacks=lacks)
-    base = provider.base_url or habits.base_url
-    if not base:
-        raise Fault("config.invalid", f"providers.{name}: the kind {provider.kind.value!r} needs a base_url.")
+    base = _base(name, provider, habits)
+    region = provider.region or ""
     if base.startswith("unix:"):
         origin = Origin(f"{name}.bawn.internal", 80, tls=False, unix=base.removeprefix("unix:"))
-        return Address(name, provider.kind, origin, "/v1", provider.key == "vault", added, removed, lacks)
+        return Address(name, provider.kind, origin, "/v1", provider.key == "vault", added, removed, region, lacks)
     parts = urlsplit(base)
     if not parts.hostname or parts.username or parts.query or parts.fragment:
         raise Fault("config.invalid", f"providers.{name}.base_url: give scheme, host, port and path, nothing else.")
     tls = parts.scheme == "https"
     origin = Origin(parts.hostname, parts.port or (443 if tls else 80), tls)
     needs_key = provider.key == "vault" and provider.kind is not ProviderKind.SCRIPTED
-    return Address(name, provider.kind, origin, parts.path.rstrip("/"), needs_key, added, removed, lacks)
+    return Address(name, provider.kind, origin, parts.path.rstrip("/"), needs_key, added, removed, region, lacks)
+
+
+def seller(provider: Provider) -> str:
+    """Whose prices hold for it, by the name in the price list; empty when it is not called at its kind's own address."""
+    habits = HABITS[provider.kind]
+    if provider.base_url is None:
+        return habits.seller
+    host = urlsplit(provider.base_url).hostname or ""
+    return habits.seller if habits.sellers_hosts and host.endswith(habits.sellers_hosts) else ""
+
+
+def _base(name: str, provider: Provider, habits: Habits) -> str:
+    """The base URL as said, or the kind's own with region and project put in."""
+    kind = provider.kind.value
+    base = provider.base_url or habits.base_urls.get(provider.region or "", habits.base_url)
+    if not base:
+        raise Fault("config.invalid", f"providers.{name}: the kind {kind!r} needs a base_url.")
+    for setting, value in (("region", provider.region), ("project", provider.project)):
+        hole = f"{{{setting}}}"
+        if value is None and (setting in habits.needs or (provider.base_url is None and hole in base)):
+            raise Fault("config.invalid", f"providers.{name}: the kind {kind!r} needs a {setting}.")
+        if value is not None and setting not in habits.needs and hole not in habits.base_url:
+            raise Fault("config.invalid", f"providers.{name}.{setting}: the kind {kind!r} has none.")
+        if provider.base_url is None and value is not None:
+            base = base.replace(hole, value)
+    return base
 
 
 def _changed(name: str, provider: Provider, habits: Habits) -> tuple[frozenset[Endpoint], frozenset[Endpoint]]:

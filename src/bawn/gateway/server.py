@@ -171,6 +171,7 @@ class Gateway:
             await self._carry_given(opened, given, call, connection, reply, account)
             return
         answer = await works.upstream.send(opened, way)
+        account.key_label = answer.key_label
         try:
             if answer.status != 200:
                 await self._carry_refusal(answer, way, reply, account, works.limits)
@@ -302,7 +303,8 @@ class Gateway:
             raise Fault(
                 "upstream.key_refused",
                 "The provider did not accept the key that this installation has for it.",
-                cause=f"the provider answered {answer.status}",
+                cause=f"the provider answered {answer.status}"
+                + (f" to the key with the label {answer.key_label}" if answer.key_label else ""),
             )
         if way.carriage is not None:
             sentence = read_error(body)

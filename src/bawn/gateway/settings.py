@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bawn.config.section import Section
+from bawn.guardrails.settings import Price
 from bawn.terms.exchange import Endpoint
 from bawn.translation.features import Feature
 
@@ -19,6 +20,9 @@ class ProviderKind(StrEnum):
     OPENAI = "openai"
     OPENAI_COMPATIBLE = "openai-compatible"
     GEMINI = "gemini"
+    AZURE = "azure"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
     SCRIPTED = "scripted"
 
 
@@ -27,7 +31,16 @@ class Provider(Section):
 
     kind: ProviderKind = Field(description="Which wires it speaks and how a key is sent.")
     base_url: str | None = Field(
-        default=None, description="Where it listens; needed for `openai-compatible`, else the provider's own address."
+        default=None,
+        description="Where it listens; needed for `openai-compatible` and `azure`, else the provider's own address.",
+    )
+    region: str | None = Field(
+        default=None,
+        pattern="^[a-z][a-z0-9-]{1,31}$",
+        description="Where models run; needed for `bedrock` and `vertex`.",
+    )
+    project: str | None = Field(
+        default=None, pattern="^[a-z0-9][a-z0-9:.-]{2,62}$", description="Google Cloud project; needed for `vertex`."
     )
     key: Literal["vault", "none"] = Field(
         default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."
@@ -42,6 +55,10 @@ class Provider(Section):
     lacks: tuple[Feature, ...] = Field(
         default=(),
         description="Features of translated conversations that its models do not take, e.g. `effort`; see docs/wires.md.",
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        description="Model, a trailing `*` being any ending, → what it costs, where the price list is not to say it.",
     )
 
     @field_validator("base_url")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
 
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
+from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
 from bawn.gateway.opening import Opened
 from bawn.gateway.passage import Passage, accepted, passage
 from bawn.gateway.pipeline import Prepared
@@ -25,9 +25,9 @@ from bawn.guardrails.ledger import Ledger
 from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.terms.value import Value
 from bawn.translation.thoughts import KeptThoughts
-from bawn.vault.secret import Secret
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
+from bawn.wire.fields import with_fields
 from bawn.wire.multipart import content_type_of
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
@@ -35,11 +35,6 @@ _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key"
 _JSON = b"application/json"
 _SOUND = (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS)
 """Endpoints that answer something else than JSON."""
-
-
-class Secrets(Protocol):
-    def secret_for(self, provider: str) -> Secret | None:
-        """The provider's key, or None when there is none. Fault `vault.unreadable`."""
 
 
 @lru_cache(256)
@@ -64,7 +59,7 @@ class Request(Value, frozen=True):
     head: bytes
     body: bytes | AsyncIterator[bytes]
     """Whole, or in parts as they come from the client."""
-    secret: bytes
+    key: Key
     usage_added: bool
 
 
@@ -76,7 +71,7 @@ class Upstream:
     def __init__(
         self,
         addresses: Mapping[str, Address],
-        secrets: Secrets,
+        keys: Keyring,
         pool: Pool,
         ledger: Ledger,
         timeouts: Timeouts,
@@ -84,8 +79,8 @@ class Upstream:
         running: set[Answer],
         thoughts: KeptThoughts | None = None,
     ) -> None:
-        self._addresses = addresses
-        self._secrets = secrets
+        self.addresses = addresses
+        self._keys = keys
         self._pool = pool
         self._ledger = ledger
         self._timeouts = timeouts
@@ -96,20 +91,45 @@ class Upstream:
 
     def passage(self, prepared: Prepared) -> Passage:
         """How the call will reach its provider, or the Fault that says why it cannot."""
-        return passage(prepared, self._addresses[prepared.target.provider], self._thoughts)
+        return passage(prepared, self.addresses[prepared.target.provider], self._thoughts)
 
     async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
-        address = self._addresses[prepared.target.provider]
+        address = self.addresses[prepared.target.provider]
+        served = way.serving
         if way.carriage is not None:
             body, usage_added = way.carriage.request(), False
         else:
             body, usage_added = self._body(opened)
-        key = self._key(address)
-        head = self._head(opened, address, way.serving, len(body), key)
-        request = Request(address, head, body, key.encode("ascii"), usage_added)
-        container = prepared.admitted.container.uuid
+        if served.fields:
+            body = with_fields(body, served.fields)
+        key = self._keys.take(address)
+        try:
+            answer = await self._with_key(opened, address, served, body, usage_added, key)
+        except Fault as fault:
+            # Refused where it is exchanged for a token: then this provider has not been asked yet.
+            other = self._keys.told(address, key, 401, ()) if fault.code == "upstream.key_refused" else None
+            if other is None:
+                raise
+            key, answer = other, await self._with_key(opened, address, served, body, usage_added, other)
+        if answer.status in ABOUT_KEYS:
+            other = self._keys.told(address, key, answer.status, answer.headers)
+            if other is not None:
+                answer.leave()
+                self.settle(answer, None)
+                answer = await self._with_key(opened, address, served, body, usage_added, other)
+                if answer.status in ABOUT_KEYS:
+                    self._keys.told(address, other, answer.status, answer.headers)
+        return answer
+
+    async def _with_key(
+        self, opened: Opened, address: Address, served: Serving, body: bytes, usage_added: bool, key: Key
+    ) -> Answer:
+        if key.fetched:
+            await key.ready()
+        request = Request(address, self._head(opened, address, served, body, key), body, key, usage_added)
+        container = opened.prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
         try:
             return await self._attempt(request, container, fresh=False)
@@ -124,10 +144,13 @@ class Upstream:
         Nothing is tried twice: what a call did to an object that was cut, nobody knows.
         """
         prepared = opened.prepared
-        address = self._addresses[prepared.target.provider]
-        key = self._key(address)
+        address = self.addresses[prepared.target.provider]
+        key = self._keys.take(address)
+        if key.fetched:
+            await key.ready()
+        path = f"{address.prefix}/{path}"
         lines = [
-            b"%b %b HTTP/1.1" % (method.encode("ascii"), f"{address.prefix}/{path}".encode("ascii")),
+            b"%b %b HTTP/1.1" % (method.encode("ascii"), path.encode("ascii")),
             b"host: %b" % address.origin.authority.encode("ascii"),
             b"accept-encoding: identity",
             b"user-agent: bawn/%b" % __version__.encode("ascii"),
@@ -138,10 +161,14 @@ class Upstream:
             lines.append(b"transfer-encoding: chunked")
         elif body or method == "POST":
             lines.append(b"content-length: %d" % len(body))
-        self._finish_head(lines, opened, address, key, prepared.exchange.wire)
+        self._finish_head(lines, opened, prepared.exchange.wire)
+        key.put_on(lines, method, path, body)
         head = b"\r\n".join(lines) + b"\r\n\r\n"
-        request = Request(address, head, body, key.encode("ascii"), usage_added=False)
-        return await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        request = Request(address, head, body, key, usage_added=False)
+        answer = await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        if answer.status in ABOUT_KEYS:
+            self._keys.told(address, key, answer.status, answer.headers)
+        return answer
 
     async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
         reservation = self._ledger.reserve(container)
@@ -153,7 +180,7 @@ class Upstream:
                 self._timeouts,
                 self._clock,
                 self._done,
-                secret=request.secret,
+                secret=request.key.secret,
                 usage_added=request.usage_added,
             )
             self._running.add(answer)
@@ -177,6 +204,7 @@ class Upstream:
             raise
         answer.origin = request.address.origin
         answer.reservation = reservation
+        answer.key_label = request.key.label
         return answer
 
     def settle(self, answer: Answer, usage: Usage | None) -> None:
@@ -212,19 +240,7 @@ class Upstream:
             return with_usage, with_usage != body
         return body, False
 
-    def _key(self, address: Address) -> str:
-        if not address.needs_key:
-            return ""
-        secret = self._secrets.secret_for(address.name)
-        if secret is None:
-            raise Fault(
-                "upstream.no_key",
-                f"There is no key for the provider {address.name!r}.",
-                remedy=f"Ask the operator to run `bawn keys add {address.name}`.",
-            )
-        return secret.reveal()
-
-    def _head(self, opened: Opened, address: Address, served: Serving, length: int, key: str) -> bytes:
+    def _head(self, opened: Opened, address: Address, served: Serving, body: bytes, key: Key) -> bytes:
         exchange = opened.prepared.exchange
         is_sound = exchange.endpoint in _SOUND
         wanted = b"*/*" if is_sound else accepted(served.wire, stream=exchange.stream)
@@ -232,14 +248,15 @@ class Upstream:
         lines = [
             _start(address, served.path, wanted),
             b"content-type: %b" % (content_type_of(exchange.body) if is_form else _JSON),
-            b"content-length: %d" % length,
+            b"content-length: %d" % len(body),
         ]
-        self._finish_head(lines, opened, address, key, served.wire)
+        self._finish_head(lines, opened, served.wire)
+        key.put_on(lines, "POST", served.path, body)
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     @staticmethod
-    def _finish_head(lines: list[bytes], opened: Opened, address: Address, key: str, speaks: WireName) -> None:
-        """What of the client's head passes to a provider of the wire that it speaks, and the key."""
+    def _finish_head(lines: list[bytes], opened: Opened, speaks: WireName) -> None:
+        """What of the client's head passes to a provider of the wire that it speaks."""
         exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
@@ -252,8 +269,6 @@ class Upstream:
                 versioned = versioned or name == b"anthropic-version"
         if speaks is WireName.ANTHROPIC and not versioned:
             lines.append(b"anthropic-version: 2023-06-01")
-        if key:
-            lines.append(b"%b: %b" % address.key_header(key))
 
 
 async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:

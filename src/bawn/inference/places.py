@@ -59,6 +59,8 @@ def placed(target: str, *, anthropic: bool) -> Place:
     asked = parse_qs(query)
     if found := _MODEL_VERB.fullmatch(path):
         model, verb = unquote(found[1]), found[2]
+        if (model, verb) == ("count-tokens", "rawPredict"):
+            return Place(Wire.ANTHROPIC, "/messages/count_tokens", query=asked)
         wire = Wire.ANTHROPIC if verb.lower().endswith("rawpredict") else Wire.GEMINI
         events = wire is Wire.ANTHROPIC or asked.get("alt") == ["sse"]
         return Place(wire, _VERBS.get(verb, path), model, verb.startswith("stream"), events, asked)

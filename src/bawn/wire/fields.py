@@ -92,3 +92,14 @@ def with_field(body: bytes, name: str, value: object) -> bytes:
     fields = _decode_root.decode(body)
     fields[name] = msgspec.Raw(msgspec.json.encode(value))
     return msgspec.json.encode(fields)
+
+
+def with_fields(body: bytes, changes: tuple[tuple[str, str], ...]) -> bytes:
+    """The object with some top-level fields set to texts, or taken out where the text is empty."""
+    fields = _decode_root.decode(body)
+    for name, value in changes:
+        if value:
+            fields[name] = msgspec.Raw(msgspec.json.encode(value))
+        else:
+            fields.pop(name, None)
+    return msgspec.json.encode(fields)
