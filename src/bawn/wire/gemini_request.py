@@ -157,7 +157,7 @@ class _Reading:
             raise fields.invalid("model", "the model that the path names")
 
     def _said(self, contents: list[Any], place: str) -> None:
-        sweep([_shown(content) for content in contents], place, self.found)
+        sweep([_shown(content, place) for content in contents], place, self.found)
 
     def _tool_config(self, config: dict[str, Any], place: str) -> None:
         sweep(config, place, self.found)
@@ -209,16 +209,16 @@ def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _shown(content: Any) -> dict[str, Any]:
+def _shown(content: Any, place: str) -> dict[str, Any]:
     """A content without what may hold anything."""
     if not isinstance(content, dict):
-        raise fields.invalid("contents", "a list of objects")
+        raise fields.invalid(place, "an object with parts")
     parts = content.get("parts")
     if parts is None:
         return content
     listed = [parts] if isinstance(parts, dict) else parts
     if not isinstance(listed, list) or not all(isinstance(part, dict) for part in listed):
-        raise fields.invalid("parts", "a list of objects")
+        raise fields.invalid(f"{place}.parts", "a list of objects")
     return {**content, "parts": [_shown_part(part) for part in listed]}
 
 
