@@ -230,7 +230,13 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
         providers = {
-            "scripted": Provider(kind=kind, base_url=base, key="none", models=("echo", "agent")),
+            "scripted": Provider(
+                kind=kind,
+                base_url=base,
+                key="none",
+                models=("echo", "agent"),
+                region="eu-central-1" if kind is ProviderKind.BEDROCK else None,
+            ),
             "keyed": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
             "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
             **(more or {}),

@@ -222,10 +222,10 @@ async def test_a_tool_is_called_and_its_result_told_over_gemini(at: Any, kind: P
         asked: dict[str, Any] = {"model": "scripted/agent", "config": config}
         if streamed:
             stream = await client.aio.models.generate_content_stream(**asked, contents=said)
-            parts = [part async for answer in stream for part in answer.candidates[0].content.parts or ()]
+            parts: Any = [part async for each in stream for part in each.parts or ()]
         else:
             answer = await client.aio.models.generate_content(**asked, contents=said)
-            parts = answer.candidates[0].content.parts
+            parts = answer.parts
         [call] = [part.function_call for part in parts if part.function_call]
         assert (call.name, call.args) == ("look", ARGUMENTS)
         given = {"id": call.id, "name": call.name, "response": {"output": "a file"}}
