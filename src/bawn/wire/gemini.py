@@ -67,8 +67,8 @@ class GeminiContents:
             calls = Told().read(read)
         except NotPlain as error:
             raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
-        except Unsound as error:
-            raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
+        except Unsound as unsound:
+            raise Fault("upstream.broken", f"The provider's answer is unsound: {unsound}.") from None
         model = read.get("modelVersion")
         return Answer(gemini_usage(read.get("usageMetadata")), tuple(calls), model if isinstance(model, str) else "")
 

@@ -94,8 +94,8 @@ class OpenAIResponses:
             calls = [ToolCall(*call_of(item)) for item in items_of(read) if is_call(item)]
         except NotPlain as error:
             raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
-        except Unsound as error:
-            raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
+        except Unsound as unsound:
+            raise Fault("upstream.broken", f"The provider's answer is unsound: {unsound}.") from None
         model, made = read.get("model"), read.get("id")
         return Answer(
             responses_usage(read.get("usage")),
