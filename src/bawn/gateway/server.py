@@ -53,6 +53,8 @@ from bawn.wire.openai_sound import JSON, kind_of_answer, read_sound, read_transc
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
+_LARGE = 256 * 2**10
+"""Bytes of a body over which a call gives way between its steps."""
 KEEPING = ("store", "background")
 """By which a request has the provider keep its answer."""
 _NO_ROUTE = Route(Endpoint.PROBE, None)
@@ -160,11 +162,16 @@ class Gateway:
             return
         exchange = _asked(raw, route)
         account.exchange = exchange
+        if len(raw.body) > _LARGE:
+            # Reading it took a while; what waits, streams of others above all, goes before the rest.
+            await asyncio.sleep(0)
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target
         way = works.upstream.passage(prepared) if prepared.given is None else None
         opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
         account.opened = opened
+        if len(raw.body) > _LARGE:
+            await asyncio.sleep(0)
         self._still(admitted)
         if way is None:
             given = prepared.given.data if prepared.given is not None else b""

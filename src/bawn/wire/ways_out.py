@@ -50,6 +50,7 @@ NOT_CONTENT = (("tool_use", "input"), ("text", "citations"), ("url_citation", "u
 TOOL_KEYS = frozenset(("definition", "tools"))
 """Keys by which a message brings tools of its own; they are judged as those of the request are."""
 
+_SMALL = 16 * 2**10
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -136,8 +137,9 @@ def _is_aside(kind: str, key: str) -> bool:
 
 def too_deep(value: Any, body: bytes) -> bool:
     """Whether a value, read from `body`, is nested over the limit anywhere, also where the sweep does not look."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        # Fewer brackets than levels allowed: nearly every small request, and counting them costs next to nothing.
+    if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        # Fewer brackets than levels allowed: nearly every small request, and counting them costs next to nothing. In a
+        # large one it would cost more than to look.
         return False
     level = [value]
     for _ in range(MAX_DEPTH + 1):
