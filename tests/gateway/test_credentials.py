@@ -158,6 +158,13 @@ async def test_the_only_key_is_used_though_it_was_refused(ground: Ground) -> Non
     assert ground.ring.take(ground.plain) is key
 
 
+async def test_keys_that_are_taken_away_while_one_is_refused_lose_no_answer(ground: Ground) -> None:
+    ground.held.hold("p", FIRST, SECOND)
+    key = ground.ring.take(ground.plain)
+    ground.held.hold("p")
+    assert ground.told(key, 401) is None
+
+
 async def test_a_rotated_key_is_awake_and_the_others_go_on_resting(ground: Ground) -> None:
     ground.held.hold("p", FIRST, SECOND)
     one, two = ground.ring.all(ground.plain)

@@ -34,6 +34,7 @@ MODULES = (
     "bawn.gateway.catalogue",
     "bawn.gateway.closing",
     "bawn.gateway.connection",
+    "bawn.gateway.credentials",
     "bawn.gateway.http1",
     "bawn.gateway.opening",
     "bawn.gateway.permissions",

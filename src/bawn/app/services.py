@@ -54,26 +54,24 @@ class Keys:
 
     async def add(self, provider: str, secret: str, name: str, weight: int, by: Operator) -> shapes.Key:
         info = await self._vault.add(provider, secret, name, weight)
-        await self._record("key.added", info.provider, info.fingerprint, by)
+        await self._record("key.added", info, by)
         return _key(info)
 
     async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
         info = await self._vault.rotate(key_id, secret)
-        await self._record("key.rotated", info.provider, info.fingerprint, by)
+        await self._record("key.rotated", info, by)
         return _key(info)
 
     async def remove(self, key_id: str, by: Operator) -> None:
-        await self._vault.remove(key_id)
-        await self._record("key.removed", key_id, "", by)
+        await self._record("key.removed", await self._vault.remove(key_id), by)
 
     async def reset(self, by: Operator) -> None:
         await self._vault.reset()
-        await self._record("key.reset", "", "", by)
+        await self._recorder.record(Event(event="key.reset", principal=label(by)))
 
-    async def _record(self, event: str, provider: str, fingerprint: str, by: Operator) -> None:
-        await self._recorder.record(
-            Event(event=event, principal=label(by), provider=provider, detail=(("fingerprint", fingerprint),))
-        )
+    async def _record(self, event: str, info: KeyInfo, by: Operator) -> None:
+        facts = (("fingerprint", info.fingerprint), ("label", info.name))
+        await self._recorder.record(Event(event=event, principal=label(by), provider=info.provider, detail=facts))
 
 
 class Usage:

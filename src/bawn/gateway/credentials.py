@@ -188,7 +188,12 @@ class Keyring:
             facts = (("label", key.label), ("seconds", str(round(rest))))
             self._note(Event("key.rests", provider=address.name, status=status, detail=facts))
         key.rests_until = max(key.rests_until, now + rest)
-        return self._ring(address).next(now, key) if refused else None
+        if not refused:
+            return None
+        try:
+            return self._ring(address).next(now, key)
+        except Fault:  # the keys were taken away meanwhile; there is an answer already, which is not to be lost
+            return None
 
     def resting(self, provider: str) -> dict[str, float]:
         """By the ids of keys, for how many seconds they rest."""

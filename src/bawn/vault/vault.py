@@ -129,9 +129,9 @@ class Vault:
         """Another secret under the same id, used from the next call on. `ref`: id, provider, or `provider:label`."""
         return await self._through(lambda: self._rotate(ref, checked(secret)))
 
-    async def remove(self, ref: str) -> None:
-        """Forgets the key that `ref` means."""
-        await self._through(lambda: self._remove(ref))
+    async def remove(self, ref: str) -> KeyInfo:
+        """Forgets the key that `ref` means, and tells which it was."""
+        return await self._through(lambda: self._remove(ref))
 
     async def reset(self) -> Sequence[KeyInfo]:
         """Forgets the keys that cannot be opened, and tells which; the way on when the master key is lost."""
@@ -167,8 +167,10 @@ class Vault:
         await self._store.run(lambda connection: connection.execute(update.values(**values)).close())
         return self._hold(info, Secret(secret))
 
-    async def _remove(self, ref: str) -> None:
-        await self._forget([self._find(ref)])
+    async def _remove(self, ref: str) -> KeyInfo:
+        found = self._find(ref)
+        await self._forget([found])
+        return found
 
     async def _reset(self) -> Sequence[KeyInfo]:
         lost = [info for info in self.list() if not info.readable]
