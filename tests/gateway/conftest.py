@@ -205,6 +205,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         stages: tuple[Stage, ...] = (),
         judge: Judge | None = None,
         concurrent: int = 1000,
+        aliases: Mapping[str, str] | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -214,7 +215,8 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
         }
         catalogue = Catalogue(
-            providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"})
+            providers,
+            Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*", **(aliases or {})}),
         )
         permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
         timeouts = timeouts or Timeouts()
