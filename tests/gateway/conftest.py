@@ -226,6 +226,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         judge: Judge | None = None,
         concurrent: int = 1000,
         more: Mapping[str, Provider] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -242,7 +243,8 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             **(more or {}),
         }
         catalogue = Catalogue(
-            providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"})
+            providers,
+            Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*", **(aliases or {})}),
         )
         permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
         timeouts = timeouts or Timeouts()
