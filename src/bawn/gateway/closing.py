@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from bawn.errors import Fault
@@ -36,7 +38,7 @@ class Books(Protocol):
 class Account:
     """What is known of one call while it runs; becomes its settlement."""
 
-    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "opened", "outcome", "raw",
+    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "free", "opened", "outcome", "raw",
                  "status", "target", "usage", "usage_estimated")  # fmt: skip
 
     def __init__(self, raw: RawCall, container: Container | None) -> None:
@@ -49,6 +51,8 @@ class Account:
         self.usage: Usage | None = None
         self.usage_estimated = False
         """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
+        self.free = False
+        """Whether what was asked costs nothing: reading and keeping objects, but not what a model did for them."""
         self.answered_model = ""
         self.first_byte = 0.0
         self.status = 0
@@ -124,9 +128,7 @@ class Closing:
                         model=account.answered_model or account.target.model,
                         usage=usage,
                         usage_estimated=account.usage_estimated,
-                        cost_usd=self._prices.cost(
-                            account.target.provider, account.answered_model or account.target.model, usage, now
-                        ),
+                        cost_usd=self._cost(account, account.target, now),
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,
                         status=account.status,
@@ -137,6 +139,11 @@ class Closing:
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+    def _cost(self, account: Account, target: Target, now: datetime) -> Decimal | None:
+        if account.free:
+            return Decimal(0)
+        return self._prices.cost(target.provider, account.answered_model or target.model, account.usage, now)
 
 
 def _session(raw: RawCall) -> str:

@@ -22,12 +22,13 @@ from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Usage, WireName
+from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
 from bawn.terms.value import Value
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.secret import Secret
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
+from bawn.wire.objects import ENDPOINTS
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
 
@@ -94,6 +95,11 @@ class Upstream:
         """How the call will reach its provider, or the Fault that says why it cannot."""
         return passage(prepared, self._addresses[prepared.target.provider], self._thoughts)
 
+    def keepers(self, speaks: WireName) -> tuple[str, ...]:
+        """The providers that keep objects by this wire."""
+        by = Endpoint.MESSAGES if speaks is WireName.ANTHROPIC else Endpoint.CHAT_COMPLETIONS
+        return tuple(name for name, address in self._addresses.items() if address.template(by))
+
     async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
@@ -117,7 +123,7 @@ class Upstream:
     ) -> Answer:
         """As `send`, for a call about an object that the provider keeps; `path` stands behind the provider's own.
 
-        Nothing is tried twice: what a call did to an object that was cut, nobody knows.
+        Nothing but a reading is tried twice: what a call did to an object that was cut, nobody knows.
         """
         prepared = opened.prepared
         address = self._addresses[prepared.target.provider]
@@ -137,7 +143,11 @@ class Upstream:
         self._finish_head(lines, opened, address, key, prepared.exchange.wire)
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         request = Request(address, head, body, key.encode("ascii"), usage_added=False)
-        return await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        container = prepared.admitted.container.uuid
+        try:
+            return await self._attempt(request, container, fresh=method != "GET")
+        except _ClosedWhileKept:
+            return await self._attempt(request, container, fresh=True)
 
     async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
         reservation = self._ledger.reserve(container)
@@ -236,7 +246,9 @@ class Upstream:
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
             if name == b"anthropic-beta":
-                value = passed_betas(value, exchange.hosted_tools)
+                value = passed_betas(
+                    value, exchange.hosted_tools, kept=bool(exchange.resources) or _is_about_objects(exchange)
+                )
             if name.startswith(b"anthropic-") and speaks is not WireName.ANTHROPIC:
                 continue
             if name in _PASSED and value:
@@ -246,6 +258,10 @@ class Upstream:
             lines.append(b"anthropic-version: 2023-06-01")
         if key:
             lines.append(b"%b: %b" % address.key_header(key))
+
+
+def _is_about_objects(exchange: Exchange) -> bool:
+    return exchange.endpoint in ENDPOINTS.values()
 
 
 async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:

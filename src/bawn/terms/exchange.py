@@ -39,6 +39,11 @@ class Endpoint(StrEnum):
     GEMINI_COUNT = "countTokens"
     GEMINI_EMBED = "embedContent"
     CONVERSE = "converse"
+    KEPT_RESPONSES = "responses/{id}"
+    CONVERSATIONS = "conversations"
+    FILES = "files"
+    BATCHES = "batches"
+    VECTOR_STORES = "vector_stores"
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 
