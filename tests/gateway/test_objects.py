@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import anthropic
@@ -17,13 +18,13 @@ from bawn.errors import Fault
 from bawn.gateway.settings import Allow, Limits
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
-from bawn.terms.exchange import Usage
+from bawn.terms.exchange import Endpoint, Usage
 from bawn.terms.toolcall import ToolCall
 
 ALL = Allow(
     models=("*",),
     hosted_tools=("store", "background"),
-    objects=("responses", "conversations", "files", "vector_stores"),
+    objects=("responses", "conversations", "files", "vector_stores", "batches"),
 )
 
 
@@ -110,7 +111,7 @@ async def test_files_of_both_wires_belong_to_their_container(two: Two) -> None:
     opened = two.yard.record.of("call.opened")
     assert all(dict(event.detail)["object.call"] for event in opened)
     settled = await two.yard.settled()
-    assert (settled.endpoint, settled.outcome, settled.cost_usd) == ("files", "ok", 0)
+    assert (settled.endpoint, settled.outcome, settled.cost_usd) == (Endpoint.FILES, "ok", Decimal(0))
 
 
 async def test_a_list_is_followed_until_the_page_is_full_of_what_is_owned(two: Two) -> None:
@@ -240,7 +241,7 @@ async def test_a_response_in_the_background_is_paid_for_once_when_its_end_is_rea
     made = await two.mine.responses.create(model="scripted/echo", input="one two", store=True, background=True)
     assert (made.status, made.usage) == ("queued", None)
     first = await two.yard.settled(1)
-    assert (first.usage, first.cost_usd) == (Usage(), 0)
+    assert (first.usage, first.cost_usd) == (Usage(), Decimal(0))
     await not_found(two.theirs.responses.retrieve(made.id))
     read = await two.mine.responses.retrieve(made.id)
     assert read.status == "completed"

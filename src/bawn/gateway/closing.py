@@ -18,8 +18,10 @@ from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Outcome, Refusal, Settlement
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
-from bawn.terms.exchange import Exchange, Usage
+from bawn.terms.exchange import Endpoint, Exchange, Usage
 from bawn.terms.principal import Container, label
+
+_BATCH_SHARE = Decimal("0.5")
 
 
 class Notes(Protocol):
@@ -38,7 +40,7 @@ class Books(Protocol):
 class Account:
     """What is known of one call while it runs; becomes its settlement."""
 
-    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "free", "opened", "outcome", "raw",
+    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "free", "opened", "outcome", "raw", "results",
                  "status", "target", "usage", "usage_estimated")  # fmt: skip
 
     def __init__(self, raw: RawCall, container: Container | None) -> None:
@@ -53,6 +55,8 @@ class Account:
         """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
         self.free = False
         """Whether what was asked costs nothing: reading and keeping objects, but not what a model did for them."""
+        self.results: list[tuple[str, Usage]] = []
+        """What the lines of a batch used, by model, when their results are read for the first time."""
         self.answered_model = ""
         self.first_byte = 0.0
         self.status = 0
@@ -136,9 +140,54 @@ class Closing:
                         code=fault.code if fault is not None else "",
                     )
                 )
+                self._settle_results(account, account.opened, container, now)
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+    def _settle_results(self, account: Account, opened: Opened | None, container: Container, now: datetime) -> None:
+        """A row for each model that worked on a batch; both providers of batches take half the price for them."""
+        exchange, target = account.exchange, account.target
+        if opened is None or exchange is None or target is None:
+            return
+        for number, (model, usage) in enumerate(account.results, 1):
+            cost = self._prices.cost(target.provider, model, usage, now)
+            self._notes.note(
+                Event(
+                    event="batch.settled",
+                    endpoint=exchange.endpoint.value,
+                    api_key_name=f"container-{container.name}",
+                    tokens_in=usage.input_tokens,
+                    tokens_out=usage.output_tokens,
+                    model=model,
+                    provider=target.provider,
+                    principal=label(container),
+                    container=container.uuid,
+                    call=account.raw.id,
+                )
+            )
+            self._books.add(
+                Settlement(
+                    call=f"{account.raw.id}.{number}",
+                    time=now,
+                    container_uuid=container.uuid,
+                    container_number=container.number,
+                    session="",
+                    wire=exchange.wire,
+                    endpoint=Endpoint.BATCHES,
+                    provider=target.provider,
+                    model_requested=model,
+                    model=model,
+                    usage=usage,
+                    usage_estimated=False,
+                    cost_usd=None if cost is None else cost * _BATCH_SHARE,
+                    first_byte_ms=None,
+                    total_ms=0,
+                    status=account.status,
+                    outcome="ok",
+                    code="",
+                )
+            )
 
     def _cost(self, account: Account, target: Target, now: datetime) -> Decimal | None:
         if account.free:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -19,11 +20,12 @@ import structlog
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted
 from bawn.gateway.answer import Answer
+from bawn.gateway.batches import Permitted, permit_requests, used
 from bawn.gateway.closing import Account
 from bawn.gateway.http1 import DoorConnection
 from bawn.gateway.object_pages import owned_page
 from bawn.gateway.object_uploads import Reading, passed_on
-from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.opening import Opened, Recorder, open_record, record_ways_out
 from bawn.gateway.owners import OWED
 from bawn.gateway.parts import Parts
 from bawn.gateway.permissions import Permissions
@@ -33,11 +35,13 @@ from bawn.gateway.settings import Limits
 from bawn.gateway.toolgate import ToolGate, Withheld
 from bawn.gateway.upstream import Upstream
 from bawn.terms.clock import Clock
-from bawn.terms.exchange import Usage
+from bawn.terms.exchange import Endpoint, Usage
 from bawn.terms.frames import HeldCall, TextFrame
+from bawn.wire.batch_lines import read_line, read_result, route_of
+from bawn.wire.json_text import read_object
 from bawn.wire.object_answers import calls_within, is_ended, made, read_object_answer, response_over
 from bawn.wire.object_requests import read_object_call
-from bawn.wire.objects import Body, Effect, ObjectCall
+from bawn.wire.objects import ID, Body, Effect, ObjectCall
 
 _log = structlog.get_logger("bawn.gateway")
 
@@ -49,7 +53,10 @@ KINDS = {
     "vector_stores": "vector_store",
 }
 """What the objects of a family are called in the table of owners."""
+RESULTS = "results"
+"""The kind of a file that holds the results of a batch, before a dot and what they are results of."""
 _JSON = [(b"content-type", b"application/json")]
+_LINES = [(b"content-type", b"application/x-jsonl")]
 _BYTES = [(b"content-type", b"application/octet-stream"), (b"content-disposition", b"attachment")]
 
 
@@ -92,9 +99,13 @@ class ObjectCalls:
         exchange = read_object_call(asked, raw.body)
         account.exchange, account.free, account.usage = exchange, True, Usage()
         reading = Reading(asked.row, raw.header(b"content-type")) if asked.row.body is Body.UPLOAD else None
-        prepared = await works.pipeline.prepare_object(
-            admitted, exchange, asked, works.upstream.keepers(asked.row.wire)
-        )
+        keepers = works.upstream.keepers(asked.row.wire)
+        prepared = await works.pipeline.prepare_object(admitted, exchange, asked, keepers)
+        if asked.row.path == "messages/batches" and asked.row.effect is Effect.MAKES:
+            permitted = Permitted(works.pipeline, admitted, prepared.target.provider)
+            await permit_requests(permitted, raw.body)
+            account.exchange = permitted.ways(exchange)
+            prepared = await works.pipeline.prepare_object(admitted, account.exchange, asked, keepers)
         account.target = prepared.target
         detail = (("object.call", f"{asked.row.method} {asked.row.path}"), *(("object", name) for name in asked.ids))
         account.opened = await open_record(prepared, self.recorder, detail)
@@ -133,10 +144,17 @@ class _Asked:
             return
         if row.effect is Effect.ENDS:
             await self._settle_before_its_end()
+        if row.path == "batches":
+            await self._permit_input()
+        results = self._results if row.lines else None
+        if results is not None and not await self._settle_results(self._asked.ids[0], self._asked.path, results):
+            return
         body = self._opened.prepared.exchange.body
         async with self._sent(row.method, self._asked.path, self._content(), self._body(body)) as answer:
             if answer.status != 200:
                 await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
+            elif results is not None:
+                await self._pass_results(answer, results)
             elif row.lines:
                 await self._pass_content(answer)
             else:
@@ -151,6 +169,7 @@ class _Asked:
             await self._forget()
         elif self._asked.row.family == "responses" and self._asked.told:
             await self._settle(read)
+        await self._claim_outputs(read)
         self._account.status = 200
         self._reply.whole(200, [*self._headers(answer), *_JSON], await self._judged(body, read))
 
@@ -171,6 +190,10 @@ class _Asked:
 
     async def _claim(self, name: str) -> None:
         kind = KINDS[self._asked.row.family]
+        # What becomes of messages is told by their batch itself, of other batches by files of their own.
+        await self._claim_as(name, kind + OWED if self._asked.row.path == "messages/batches" else kind)
+
+    async def _claim_as(self, name: str, kind: str) -> None:
         try:
             await self._works.permissions.made(self._container, self._target, name, kind, self._calls.clock.now())
         except BaseException:
@@ -199,7 +222,13 @@ class _Asked:
 
     async def _settle_before_its_end(self) -> None:
         """What is deleted cannot be read any more, so what it owes is looked up before."""
-        if self._asked.row.family != "responses" or not self._owes:
+        if not self._owes:
+            return
+        if self._asked.row.family != "responses":
+            name, path, results = self._asked.ids[0], self._asked.path, self._results
+            if results is not None:
+                lines = f"{path}/{'results' if results is Endpoint.MESSAGES else 'content'}"
+                await self._settle_results(name, lines, results, told=False)
             return
         async with self._sent("GET", self._asked.path) as answer:
             if answer.status == 200:
@@ -212,14 +241,101 @@ class _Asked:
             # Broken off in the middle: what it used by then, nobody says.
             self._account.usage, self._account.free = None, False
 
+    # batches
+
+    @property
+    def _results(self) -> Endpoint | None:
+        """Which answers stand in the lines of what is asked for; None when it has no results."""
+        if self._asked.row.path.startswith("messages/batches"):
+            return Endpoint.MESSAGES
+        kind, dot, asked = self._owners.kind(self._target.provider, self._asked.ids[0]).partition(".")
+        return Endpoint(asked.removesuffix(OWED)) if kind == RESULTS and dot else None
+
+    async def _permit_input(self) -> None:
+        """Read the file that a batch is made of once more at the provider: it is what the provider will work on."""
+        prepared = self._opened.prepared
+        read = read_object(prepared.exchange.body)
+        file, route = read.get("input_file_id"), route_of(read.get("endpoint"))
+        if not isinstance(file, str):
+            raise Fault("request.invalid", "The field 'input_file_id' has to be a text.")
+        permitted = Permitted(self._works.pipeline, prepared.admitted, self._target.provider)
+        async with self._sent("GET", f"files/{file}/content", query="") as answer:
+            if answer.status != 200:
+                raise Fault(
+                    "upstream.broken",
+                    "The provider did not give the file of the batch back, so that nobody knows what is in it.",
+                    cause=f"the provider answered {answer.status}",
+                )
+            async for line in Parts(answer).lines(self._works.limits.body_bytes):
+                await permitted.take(partial(read_line, line, route), len(line))
+        if not permitted.lines:
+            raise Fault("request.invalid", "The file of the batch has no lines.")
+        await record_ways_out(prepared, permitted.ways(prepared.exchange), self._calls.recorder)
+        self._calls.admission.admit(prepared.admitted.raw)
+
+    async def _claim_outputs(self, batch: dict[str, Any]) -> None:
+        """The files in which a batch tells its results belong to whom it belongs to, and are settled before they are
+        known: whatever is done with them then, it was paid for."""
+        if self._asked.row.path.partition("/")[0] != "batches":
+            return
+        for field in ("output_file_id", "error_file_id"):
+            name = batch.get(field)
+            if name is None:
+                continue
+            asked = route_of(batch.get("endpoint")).endpoint
+            if not isinstance(name, str) or not ID.fullmatch(name):
+                raise Fault("upstream.broken", "The provider did not say which file holds the results.")
+            if not self._owners.kind(self._target.provider, name).startswith(RESULTS):
+                await self._claim_as(name, f"{RESULTS}.{asked.value}{OWED}")
+            await self._settle_results(name, f"files/{name}/content", asked, told=False)
+
+    async def _settle_results(self, name: str, path: str, asked: Endpoint, *, told: bool = True) -> bool:
+        """What a batch used, once. False when the provider gives no results, which `told` tells the client."""
+        provider = self._target.provider
+        if not self._owners.kind(provider, name).endswith(OWED):
+            return True
+        async with self._sent("GET", path, query="") as answer:
+            if answer.status != 200:
+                if told:
+                    await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
+                return False
+            results = await used(Parts(answer).lines(self._works.limits.answer_bytes), asked)
+        if await self._owners.settle(provider, name):
+            self._account.results += results
+        return True
+
+    async def _pass_results(self, answer: Answer, asked: Endpoint) -> None:
+        """Line by line, each as judged as the answer to a call."""
+        if self._opened.prepared.frame_stages:
+            raise Fault("stage.refused", "A stage wants to see all answers, and these are many.")
+        lines, full = Parts(answer).lines(self._works.limits.answer_bytes), _Full(self._connection)
+        self._account.status = 200
+        self._reply.open_stream(200, [*self._headers(answer), *_LINES])
+        async for line in lines:
+            data = _without(answer.secret, line) + b"\n"
+            if calls := read_result(data, asked).calls:
+                verdict = await self._calls.gate.judge(self._opened, HeldCall(calls, data))
+                if isinstance(verdict, Withheld):
+                    raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
+                self._reply.write(verdict)
+            else:
+                self._reply.write(TextFrame(data))
+            await full.passed()
+        self._reply.end()
+
     # the provider
 
     @asynccontextmanager
     async def _sent(
-        self, method: str, path: str, content: bytes = b"", body: bytes | AsyncIterator[bytes] = b"", query: str = ""
+        self,
+        method: str,
+        path: str,
+        content: bytes = b"",
+        body: bytes | AsyncIterator[bytes] = b"",
+        query: str | None = None,
     ) -> AsyncIterator[Answer]:
         upstream = self._works.upstream
-        whole = f"{path}?{query or self._query()}".removesuffix("?")
+        whole = f"{path}?{self._query() if query is None else query}".removesuffix("?")
         answer = await upstream.forward(self._opened, method, whole, content, body)
         try:
             yield answer
@@ -270,6 +386,8 @@ class _Asked:
             lambda name: self._owners.owner(provider, name) == container,
             self._owners.count(provider, kind, container),
         )
+        for item in page["data"]:
+            await self._claim_outputs(item)
         self._account.status = 200
         self._reply.whole(200, _JSON, msgspec.json.encode(page))
 

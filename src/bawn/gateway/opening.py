@@ -46,15 +46,23 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             detail=(*((f"stage.{trace.stage}", trace.action) for trace in prepared.traces), *more),
         )
     )
-    exchange = prepared.exchange
-    ways = ways_out(exchange) if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches else []
+    await record_ways_out(prepared, prepared.exchange, recorder)
+    return Opened(prepared, record_id)
+
+
+async def record_ways_out(prepared: Prepared, exchange: Exchange, recorder: Recorder) -> None:
+    """A record for each thing that the provider may do outside the wall for this call."""
+    if not (exchange.hosted_tools or exchange.unknown_tools or exchange.fetches):
+        return
+    raw, container = prepared.admitted.raw, prepared.admitted.container
+    ways = ways_out(exchange)
     if len(ways) > _MOST_WAYS:
         raise Fault("request.invalid", f"The provider would act outside the wall in over {_MOST_WAYS} ways.")
     for way in ways:
         await recorder.record(
             Event(
                 event="hosted.allowed",
-                endpoint=prepared.exchange.endpoint.value,
+                endpoint=exchange.endpoint.value,
                 method=raw.method,
                 api_key_name=f"container-{container.name}",
                 model=prepared.target.model,
@@ -65,7 +73,6 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
                 detail=way,
             )
         )
-    return Opened(prepared, record_id)
 
 
 def ways_out(exchange: Exchange) -> list[tuple[tuple[str, str], ...]]:

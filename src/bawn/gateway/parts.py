@@ -44,16 +44,20 @@ class Parts:
 
     async def lines(self, longest: int) -> AsyncIterator[bytes]:
         """The lines, without their ends and without empty ones. Fault `upstream.broken` for one that is too long."""
-        held = b""
+        pieces: list[bytes] = []
+        size = 0
         while data := await self.read():
-            *whole, held = (held + data).split(b"\n")
-            if len(held) > longest:
-                raise Fault("upstream.broken", f"A line of the provider's answer is over {longest} bytes.")
-            for line in whole:
-                if line.strip():
+            first, *others = data.split(b"\n")
+            pieces.append(first)
+            size += len(first)
+            for other in others:
+                if (line := b"".join(pieces)).strip():
                     yield line
-        if held.strip():
-            yield held
+                pieces, size = [other], len(other)
+            if size > longest:
+                raise Fault("upstream.broken", f"A line of the provider's answer is over {longest} bytes.")
+        if (line := b"".join(pieces)).strip():
+            yield line
 
     # what the answer calls
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from bawn.config.section import Section
 from bawn.terms.exchange import Endpoint
 
-Family = Literal["conversations", "files", "responses", "vector_stores"]
+Family = Literal["batches", "conversations", "files", "responses", "vector_stores"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
