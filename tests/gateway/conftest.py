@@ -134,9 +134,9 @@ class Makers:
     def kind(self, provider: str, resource: str) -> str:
         return self.kinds.get((provider, resource), "")
 
-    def count(self, provider: str, kind: str, container_uuid: str) -> int:
+    def count(self, provider: str, kinds: tuple[str, ...], container_uuid: str) -> int:
         return sum(
-            uuid == container_uuid and of == provider and self.kind(of, name).partition("+")[0] == kind
+            uuid == container_uuid and of == provider and self.kind(of, name).split("+")[0].split(".")[0] in kinds
             for (of, name), uuid in self.made.items()
         )
 

@@ -23,6 +23,7 @@ class StandIn:
     """Requests whose body was whole, as method and path."""
     begun: list[tuple[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
     received: int = 0
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -35,6 +36,7 @@ class StandIn:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 method, path, _ = head.split(" ", 2)
                 self.begun.append((method, path))
+                self.heads.append(head)
                 body = await self._body(head.lower(), reader)
                 self.asked.append((method, path))
                 self.bodies.append(body)
@@ -61,8 +63,8 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in(answers: Answers) -> AsyncIterator[StandIn]:
-    provider = StandIn(answers)
+async def stand_in(answers: Answers, heads: list[str] | None = None) -> AsyncIterator[StandIn]:
+    provider = StandIn(answers, heads=[] if heads is None else heads)
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
     provider.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:

@@ -183,10 +183,13 @@ async def test_a_batch_of_messages_is_made_read_and_paid_for_once(start: Start) 
         for asked in (other.messages.batches.retrieve(batch.id), other.messages.batches.delete(batch.id)):
             with pytest.raises(anthropic.NotFoundError):
                 await asked
-        assert (await batches.retrieve(batch.id)).processing_status == "ended"
-        found = await _results(yard, batch.id)
-        assert [each["custom_id"] for each in found] == ["c0", "c1", "c2"]
-        assert await _results(yard, batch.id) == found
+        done = await batches.retrieve(batch.id)
+        assert done.processing_status == "ended"
+        assert done.results_url == f"{yard.url}/v1/messages/batches/{batch.id}/results"
+        assert (await batches.list()).data[0].results_url == done.results_url
+        for _ in range(2):
+            found = [each async for each in await batches.results(batch.id)]
+            assert [each.custom_id for each in found] == ["c0", "c1", "c2"]
         await batches.delete(batch.id)
         paid = [each for each in yard.books.settlements if each.usage is not None and each.usage.input_tokens]
         assert [(each.model, each.usage.output_tokens) for each in paid if each.usage is not None] == [("echo", 6)]
@@ -194,13 +197,6 @@ async def test_a_batch_of_messages_is_made_read_and_paid_for_once(start: Start) 
         again = await batches.create(requests=[{"custom_id": "c", "params": params}])
         await batches.delete(again.id)
         assert len(yard.record.of("batch.settled")) == 2
-
-
-async def _results(yard: Yard, batch: str) -> list[Any]:
-    async with yard.client() as client:
-        given = await client.get(f"/v1/messages/batches/{batch}/results")
-        assert given.status_code == 200
-        return [json.loads(each) for each in given.text.splitlines()]
 
 
 @pytest.mark.parametrize(

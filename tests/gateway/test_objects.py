@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 from tests.gateway.conftest import OTHER, SECRET, UUID, Start, Yard, until
@@ -108,6 +109,9 @@ async def test_files_of_both_wires_belong_to_their_container(two: Two) -> None:
         await here.delete(first.id)
         assert await ids(await here.list()) == []
         assert await ids(await there.list()) == [other.id]
+    made = [dict(event.detail)["kind"] for event in two.yard.record.of("object.made")]
+    assert made == ["file"] * 4
+    assert len(two.yard.record.of("object.ended")) == 2
     opened = two.yard.record.of("call.opened")
     assert all(dict(event.detail)["object.call"] for event in opened)
     settled = await two.yard.settled()
@@ -480,3 +484,16 @@ async def test_nothing_is_fetched_when_that_cannot_be_recorded(start: Start, mon
             json={"model": "scripted/echo", "messages": [{"role": "user", "content": [picture]}]},
         )
     assert refused.json()["error"]["code"] == "audit.unavailable"
+
+
+async def test_a_key_against_repeats_is_another_one_for_each_container(start: Start) -> None:
+    heads: list[str] = []
+    async with stand_in(lambda *_: (200, {"id": f"conv_{len(heads)}"}), heads) as provider:
+        yard = await start(provider=provider.address, allow=ALL)
+        for port, name in ((yard.port, "dev"), (yard.port, "dev"), (yard.other_port, "other")):
+            asked = {"authorization": f"Bearer container-{name}", "idempotency-key": "same"}
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=asked, trust_env=False) as client:
+                assert (await client.post("/v1/conversations", json={})).status_code == 200
+    keys = [line for head in heads for line in head.splitlines() if line.startswith("idempotency-key:")]
+    assert keys[0] == keys[1] != keys[2]
+    assert "same" not in keys[0]

@@ -27,6 +27,8 @@ class Habits(Struct, frozen=True):
     """Where a stream has a path of its own."""
     addable: dict[Endpoint, str] = {}
     """Endpoints that some providers of this kind serve, and the path: there once `capabilities` says so."""
+    keeps: tuple[WireName, ...] = ()
+    """Wires by which calls about kept objects are passed on to it, behind the base URL."""
 
 
 WIRE_OF: dict[Endpoint, WireName] = {
@@ -72,7 +74,12 @@ _GEMINI_STREAM = {Endpoint.GENERATE: "/models/{model}:streamGenerateContent?alt=
 
 HABITS: dict[ProviderKind, Habits] = {
     ProviderKind.ANTHROPIC: Habits(
-        "https://api.anthropic.com/v1", _ANTHROPIC, b"x-api-key", b"", conversation=Endpoint.MESSAGES
+        "https://api.anthropic.com/v1",
+        _ANTHROPIC,
+        b"x-api-key",
+        b"",
+        conversation=Endpoint.MESSAGES,
+        keeps=(WireName.ANTHROPIC,),
     ),
     ProviderKind.OPENAI: Habits(
         "https://api.openai.com/v1",
@@ -81,6 +88,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
         addable=_RERANK,
+        keeps=(WireName.OPENAI,),
     ),
     ProviderKind.OPENAI_COMPATIBLE: Habits(
         "",
@@ -89,6 +97,7 @@ HABITS: dict[ProviderKind, Habits] = {
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
         addable=_RESPONSES | _OPENAI_ONLY | _ANTHROPIC,
+        keeps=(WireName.OPENAI,),
     ),
     ProviderKind.GEMINI: Habits(
         "https://generativelanguage.googleapis.com/v1beta",
@@ -105,5 +114,6 @@ HABITS: dict[ProviderKind, Habits] = {
         b"Bearer ",
         conversation=Endpoint.CHAT_COMPLETIONS,
         stream_paths=_GEMINI_STREAM,
+        keeps=(WireName.OPENAI, WireName.ANTHROPIC),
     ),
 }

@@ -21,6 +21,7 @@ from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted
 from bawn.gateway.answer import Answer
 from bawn.gateway.batches import Permitted, permit_requests, used
+from bawn.gateway.claims import claim, object_event
 from bawn.gateway.closing import Account
 from bawn.gateway.http1 import DoorConnection
 from bawn.gateway.object_pages import owned_page
@@ -55,6 +56,9 @@ KINDS = {
 """What the objects of a family are called in the table of owners."""
 RESULTS = "results"
 """The kind of a file that holds the results of a batch, before a dot and what they are results of."""
+_LISTED = {family: (kind, RESULTS) if family == "files" else (kind,) for family, kind in KINDS.items()}
+"""What a list of a family can hold."""
+_UNREAD_SECONDS = 300.0
 _JSON = [(b"content-type", b"application/json")]
 _LINES = [(b"content-type", b"application/x-jsonl")]
 _BYTES = [(b"content-type", b"application/octet-stream"), (b"content-disposition", b"attachment")]
@@ -170,6 +174,7 @@ class _Asked:
         elif self._asked.row.family == "responses" and self._asked.told:
             await self._settle(read)
         await self._claim_outputs(read)
+        body = self._led_here(body, read)
         self._account.status = 200
         self._reply.whole(200, [*self._headers(answer), *_JSON], await self._judged(body, read))
 
@@ -194,16 +199,15 @@ class _Asked:
         await self._claim_as(name, kind + OWED if self._asked.row.path == "messages/batches" else kind)
 
     async def _claim_as(self, name: str, kind: str) -> None:
-        try:
-            await self._works.permissions.made(self._container, self._target, name, kind, self._calls.clock.now())
-        except BaseException:
-            # It is there, and nobody can name it: the log says which, so that the operator can remove it.
-            _log.error("object.unclaimed", provider=self._target.provider, kind=kind, id=name)
-            raise
+        calls = self._calls
+        await claim(self._opened, self._works.permissions, calls.recorder, name, kind, calls.clock.now())
 
     async def _forget(self) -> None:
+        name = self._asked.ids[0]
+        kind = self._owners.kind(self._target.provider, name)
         try:
-            await self._owners.forget(self._target.provider, self._asked.ids[0])
+            await self._calls.recorder.record(object_event("object.ended", self._opened, name, kind))
+            await self._owners.forget(self._target.provider, name)
         except Fault as fault:
             # It is no more, and that is what the client asks; a row about nothing opens nothing.
             _log.error("object.not_forgotten", provider=self._target.provider, code=fault.code)
@@ -288,6 +292,16 @@ class _Asked:
             if not self._owners.kind(self._target.provider, name).startswith(RESULTS):
                 await self._claim_as(name, f"{RESULTS}.{asked.value}{OWED}")
             await self._settle_results(name, f"files/{name}/content", asked, told=False)
+
+    def _led_here(self, body: bytes, batch: dict[str, Any]) -> bytes:
+        """A batch of messages says by which address its results are read: by this door, as it was called, since the
+        container reaches no other."""
+        if not self._asked.row.path.startswith("messages/batches") or not isinstance(batch.get("results_url"), str):
+            return body
+        raw = self._opened.prepared.admitted.raw
+        root = b"http://" + raw.header(b"host") + raw.path.partition(b"messages/batches")[0]
+        batch["results_url"] = f"{root.decode('latin-1')}messages/batches/{batch['id']}/results"
+        return msgspec.json.encode(batch)
 
     async def _settle_results(self, name: str, path: str, asked: Endpoint, *, told: bool = True) -> bool:
         """What a batch used, once. False when the provider gives no results, which `told` tells the client."""
@@ -378,16 +392,16 @@ class _Asked:
         return [pair for pair in answer.headers if pair[0] != b"content-type"]
 
     async def _list(self) -> None:
-        kind = KINDS[self._asked.row.family]
         provider, container = self._target.provider, self._container.uuid
         page = await owned_page(
             self._asked,
             self._page,
             lambda name: self._owners.owner(provider, name) == container,
-            self._owners.count(provider, kind, container),
+            self._owners.count(provider, _LISTED[self._asked.row.family], container),
         )
         for item in page["data"]:
             await self._claim_outputs(item)
+            self._led_here(b"", item)
         self._account.status = 200
         self._reply.whole(200, _JSON, msgspec.json.encode(page))
 
@@ -433,7 +447,11 @@ class _Full:
         connection.watch_writing(self._free.clear, self._free.set)
 
     async def passed(self) -> None:
-        await self._free.wait()
+        try:
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                await self._free.wait()
+        except TimeoutError:
+            raise Fault("http.too_slow", "The answer was not read for too long.") from None
 
 
 def _without(secret: bytes, body: bytes) -> bytes:

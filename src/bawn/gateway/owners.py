@@ -48,10 +48,12 @@ class ResourceOwners:
         found = self._made.get((provider, resource))
         return found[1] if found is not None else ""
 
-    def count(self, provider: str, kind: str, container_uuid: str) -> int:
-        """How many of a kind a container owns there."""
-        wanted = ((container_uuid, kind), (container_uuid, kind + OWED))
-        return sum(of == provider and made in wanted for (of, _), made in self._made.items())
+    def count(self, provider: str, kinds: tuple[str, ...], container_uuid: str) -> int:
+        """How many of these kinds a container owns there; of a kind with a dot, what stands before it counts."""
+        return sum(
+            of == provider and uuid == container_uuid and kind.removesuffix(OWED).partition(".")[0] in kinds
+            for (of, _), (uuid, kind) in self._made.items()
+        )
 
     async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
         """Write down who made an object. Fault `upstream.broken` when it has a maker already."""

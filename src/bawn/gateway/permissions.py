@@ -28,8 +28,8 @@ class Owners(Protocol):
     def kind(self, provider: str, resource: str) -> str:
         """What it is; empty when no record says so."""
 
-    def count(self, provider: str, kind: str, container_uuid: str) -> int:
-        """How many of a kind a container owns there."""
+    def count(self, provider: str, kinds: tuple[str, ...], container_uuid: str) -> int:
+        """How many of these kinds a container owns there."""
 
     async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
         """Write down who made an object."""

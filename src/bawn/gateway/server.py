@@ -24,6 +24,7 @@ from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
 from bawn.gateway.answer import Answer
 from bawn.gateway.call import RawCall, new_call_id
+from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account, Closing
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
@@ -265,8 +266,8 @@ class Gateway:
         hosted = [tool.type for tool in prepared.exchange.hosted_tools]
         if made and any(kind in KEEPING for kind in hosted):
             owed = account.usage is None and "background" in hosted
-            container, kind = prepared.admitted.container, "response" + OWED if owed else "response"
-            await self.works.permissions.made(container, prepared.target, made, kind, self.clock.now())
+            kind = "response" + OWED if owed else "response"
+            await claim(opened, self.works.permissions, self._recorder, made, kind, self.clock.now())
             if owed:
                 account.usage, account.free = Usage(), True
 

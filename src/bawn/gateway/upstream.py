@@ -7,6 +7,7 @@ itself, and only when a kept connection turned out closed before a single byte c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from typing import Protocol
@@ -15,6 +16,7 @@ from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
+from bawn.gateway.habits import HABITS
 from bawn.gateway.opening import Opened
 from bawn.gateway.passage import Passage, accepted, passage
 from bawn.gateway.pipeline import Prepared
@@ -22,7 +24,7 @@ from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
+from bawn.terms.exchange import Exchange, Usage, WireName
 from bawn.terms.value import Value
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.secret import Secret
@@ -97,8 +99,7 @@ class Upstream:
 
     def keepers(self, speaks: WireName) -> tuple[str, ...]:
         """The providers that keep objects by this wire."""
-        by = Endpoint.MESSAGES if speaks is WireName.ANTHROPIC else Endpoint.CHAT_COMPLETIONS
-        return tuple(name for name, address in self._addresses.items() if address.template(by))
+        return tuple(name for name, address in self._addresses.items() if speaks in HABITS[address.kind].keeps)
 
     async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
@@ -249,6 +250,10 @@ class Upstream:
                 value = passed_betas(
                     value, exchange.hosted_tools, kept=bool(exchange.resources) or _is_about_objects(exchange)
                 )
+            if name == b"idempotency-key":
+                # The account is that of all containers: a key of one must not bring it the answer of another.
+                container = opened.prepared.admitted.container.uuid.encode("ascii")
+                value = hashlib.sha256(container + b"\n" + value).hexdigest().encode("ascii")
             if name.startswith(b"anthropic-") and speaks is not WireName.ANTHROPIC:
                 continue
             if name in _PASSED and value:
