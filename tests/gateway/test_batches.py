@@ -12,6 +12,7 @@ import pytest
 from tests.gateway.conftest import OTHER, UUID, Start, Yard
 from tests.gateway.stand_in import stand_in
 
+from bawn.gateway import batches
 from bawn.gateway.settings import Allow
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.exchange import Endpoint
@@ -176,26 +177,26 @@ async def test_a_batch_of_messages_is_made_read_and_paid_for_once(start: Start) 
             base_url=f"http://127.0.0.1:{yard.other_port}", api_key="container-other", max_retries=0
         ) as other,
     ):
-        batches = client.messages.batches
-        batch = await batches.create(requests=[{"custom_id": f"c{n}", "params": params} for n in range(3)])
-        assert [each.id async for each in await batches.list()] == [batch.id]
+        mine = client.messages.batches
+        batch = await mine.create(requests=[{"custom_id": f"c{n}", "params": params} for n in range(3)])
+        assert [each.id async for each in await mine.list()] == [batch.id]
         assert [each.id async for each in await other.messages.batches.list()] == []
         for asked in (other.messages.batches.retrieve(batch.id), other.messages.batches.delete(batch.id)):
             with pytest.raises(anthropic.NotFoundError):
                 await asked
-        done = await batches.retrieve(batch.id)
+        done = await mine.retrieve(batch.id)
         assert done.processing_status == "ended"
         assert done.results_url == f"{yard.url}/v1/messages/batches/{batch.id}/results"
-        assert (await batches.list()).data[0].results_url == done.results_url
+        assert (await mine.list()).data[0].results_url == done.results_url
         for _ in range(2):
-            found = [each async for each in await batches.results(batch.id)]
+            found = [each async for each in await mine.results(batch.id)]
             assert [each.custom_id for each in found] == ["c0", "c1", "c2"]
-        await batches.delete(batch.id)
+        await mine.delete(batch.id)
         paid = [each for each in yard.books.settlements if each.usage is not None and each.usage.input_tokens]
         assert [(each.model, each.usage.output_tokens) for each in paid if each.usage is not None] == [("echo", 6)]
         assert ("scripted", batch.id) not in yard.makers.made
-        again = await batches.create(requests=[{"custom_id": "c", "params": params}])
-        await batches.delete(again.id)
+        again = await mine.create(requests=[{"custom_id": "c", "params": params}])
+        await mine.delete(again.id)
         assert len(yard.record.of("batch.settled")) == 2
 
 
@@ -253,3 +254,13 @@ async def test_results_that_cannot_be_read_are_not_told_and_are_looked_at_again(
         await yard.settled(5)
         paid = [each for each in yard.books.settlements if each.usage is not None and each.usage.input_tokens]
         assert [each.usage.output_tokens for each in paid if each.usage is not None] == [4]
+
+
+async def test_a_batch_of_too_many_lines_or_bytes_is_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = await start(allow=ALL)
+    async with client_of(yard) as client:
+        for name in ("MOST_LINES", "MOST_BYTES"):
+            with monkeypatch.context() as patched:
+                patched.setattr(batches, name, 2)
+                assert (await refused(client, jsonl(*map(line, range(5)))))["code"] == "request.invalid"
+        assert (await client.batches.list()).data == []

@@ -66,6 +66,8 @@ async def not_found(asked: Any) -> str:
 async def test_a_response_is_read_and_deleted_by_the_container_that_made_it_alone(two: Two) -> None:
     made = await two.mine.responses.create(model="scripted/echo", input="hello", store=True)
     assert (await two.mine.responses.retrieve(made.id)).output_text == "hello"
+    again = await two.mine.responses.retrieve(made.id, include=["message.output_text.logprobs"])
+    assert again.id == made.id
     items = await two.mine.responses.input_items.list(made.id)
     assert len(items.data) == 1
     for asked in (
@@ -497,3 +499,20 @@ async def test_a_key_against_repeats_is_another_one_for_each_container(start: St
     keys = [line for head in heads for line in head.splitlines() if line.startswith("idempotency-key:")]
     assert keys[0] == keys[1] != keys[2]
     assert "same" not in keys[0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_response_that_is_said_to_be_that_of_another_is_not_given(start: Start, stream: bool) -> None:
+    answer = {
+        "id": "resp_other", "object": "response", "status": "completed", "model": "m", "output": [],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }  # fmt: skip
+    async with stand_in(lambda *_: (200, answer)) as provider:
+        yard = await start(provider=provider.address, allow=ALL)
+        yard.makers.made["scripted", "resp_other"] = OTHER
+        async with yard.client() as client:
+            refused = await client.post(
+                "/v1/responses", json={"model": "scripted/m", "input": "x", "store": True, "stream": stream}
+            )
+        assert refused.json()["error"]["code"] == "upstream.broken"
+        assert yard.makers.made == {("scripted", "resp_other"): OTHER}

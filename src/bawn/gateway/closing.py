@@ -129,7 +129,8 @@ class Closing:
                         endpoint=account.exchange.endpoint,
                         provider=account.target.provider,
                         model_requested=account.exchange.model,
-                        model=account.answered_model or account.target.model,
+                        # A call about an object that is kept has no model; its family says more than nothing.
+                        model=account.answered_model or account.target.model or account.exchange.endpoint.value,
                         usage=usage,
                         usage_estimated=account.usage_estimated,
                         cost_usd=self._cost(account, account.target, now),

@@ -58,6 +58,7 @@ RESULTS = "results"
 """The kind of a file that holds the results of a batch, before a dot and what they are results of."""
 _LISTED = {family: (kind, RESULTS) if family == "files" else (kind,) for family, kind in KINDS.items()}
 """What a list of a family can hold."""
+_GOOD = (200, 201, 202)
 _UNREAD_SECONDS = 300.0
 _JSON = [(b"content-type", b"application/json")]
 _LINES = [(b"content-type", b"application/x-jsonl")]
@@ -155,7 +156,7 @@ class _Asked:
             return
         body = self._opened.prepared.exchange.body
         async with self._sent(row.method, self._asked.path, self._content(), self._body(body)) as answer:
-            if answer.status != 200:
+            if answer.status not in _GOOD:
                 await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
             elif results is not None:
                 await self._pass_results(answer, results)
