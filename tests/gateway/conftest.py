@@ -45,6 +45,7 @@ from bawn.vault.secret import Secret
 from bawn.vault.vault import OpenKey
 
 UUID = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11"
+OTHER = "0b1d6d0a-7f0e-4f55-8d0f-9f0f6f3f2b22"
 SECRET = "sk-test-0123456789abcdef0123456789abcdef"
 
 
@@ -57,14 +58,17 @@ class RealClock:
 
 
 class Registry:
-    """One container whose standing the test changes."""
+    """One container whose standing the test changes, and another one beside it."""
 
     def __init__(self) -> None:
+        self.other = Standing(
+            Container(OTHER, 8, "other", "default"), ai=True, state="running", expires=None, generation=1
+        )
         self.now = Standing(Container(UUID, 7, "dev", "default"), ai=True, state="running", expires=None, generation=1)
         self._watchers: list[Callable[[str], None]] = []
 
     def standing(self, uuid: str) -> Standing | None:
-        return self.now if uuid == UUID else None
+        return self.now if uuid == UUID else self.other if uuid == OTHER else None
 
     def watch(self, callback: Callable[[str], None]) -> None:
         self._watchers.append(callback)
@@ -133,12 +137,34 @@ class Makers:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str], str] = {}
+        self.kinds: dict[tuple[str, str], str] = {}
+        self.broken = False
 
     def owner(self, provider: str, resource: str) -> str | None:
         return self.made.get((provider, resource))
 
     async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
+        if self.broken:
+            raise Fault("store.unavailable", "The store failed.")
         self.made[provider, resource] = container_uuid
+        self.kinds[provider, resource] = kind
+
+    def kind(self, provider: str, resource: str) -> str:
+        return self.kinds.get((provider, resource), "")
+
+    def count(self, provider: str, kinds: tuple[str, ...], container_uuid: str) -> int:
+        return sum(
+            uuid == container_uuid and of == provider and self.kind(of, name).split("+")[0].split(".")[0] in kinds
+            for (of, name), uuid in self.made.items()
+        )
+
+    async def forget(self, provider: str, resource: str) -> None:
+        del self.made[provider, resource]
+
+    async def settle(self, provider: str, resource: str) -> bool:
+        kind, plus, _ = self.kind(provider, resource).partition("+")
+        self.kinds[provider, resource] = kind
+        return bool(plus)
 
 
 @dataclass
@@ -155,6 +181,8 @@ class Yard:
     port: int
     held: HeldKeys
     keyring: Keyring
+    other_port: int = 0
+    """Of the other container's door."""
     lost: list[str] = field(default_factory=list)
 
     @property
@@ -269,7 +297,10 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         await doors.open(Door(DoorKind.AI, UUID, "127.0.0.1", port, "gateway"), listener)
-        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, held, keyring, lost)
+        beside = socket.create_server(("127.0.0.1", 0))
+        other_port = beside.getsockname()[1]
+        await doors.open(Door(DoorKind.AI, OTHER, "127.0.0.1", other_port, "gateway"), beside)
+        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, held, keyring, other_port, lost)
         yards.append(yard)
         return yard
 

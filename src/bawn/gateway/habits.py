@@ -62,6 +62,8 @@ class Habits(Struct, frozen=True):
     """Where vendors differ: what stands before the first `/` of a model's name."""
     fields: dict[Endpoint, tuple[tuple[str, str], ...]] = {}
     """Fields of a body that are other than on the endpoint's own wire; an empty one goes, `{model}` is the name."""
+    keeps: tuple[WireName, ...] = ()
+    """Wires by which calls about kept objects are passed on to it, behind the base URL."""
 
 
 WIRE_OF: dict[Endpoint, WireName] = {
@@ -127,6 +129,7 @@ HABITS: dict[ProviderKind, Habits] = {
         conversation=Endpoint.MESSAGES,
         seller="anthropic",
         lists="/models",
+        keeps=(WireName.ANTHROPIC,),
     ),
     ProviderKind.OPENAI: Habits(
         "https://api.openai.com/v1",
@@ -137,6 +140,7 @@ HABITS: dict[ProviderKind, Habits] = {
         seller="openai",
         lists="/models",
         addable=_RERANK,
+        keeps=(WireName.OPENAI,),
     ),
     ProviderKind.OPENAI_COMPATIBLE: Habits(
         "",
@@ -146,6 +150,7 @@ HABITS: dict[ProviderKind, Habits] = {
         conversation=Endpoint.CHAT_COMPLETIONS,
         lists="/models",
         addable=_RESPONSES | _OPENAI_ONLY | _ANTHROPIC,
+        keeps=(WireName.OPENAI,),
     ),
     ProviderKind.GEMINI: Habits(
         "https://generativelanguage.googleapis.com/v1beta",
@@ -213,5 +218,6 @@ HABITS: dict[ProviderKind, Habits] = {
         conversation=Endpoint.CHAT_COMPLETIONS,
         lists="/models",
         stream_paths=_GEMINI_STREAM,
+        keeps=(WireName.OPENAI, WireName.ANTHROPIC),
     ),
 }

@@ -24,10 +24,13 @@ from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
 from bawn.gateway.answer import Answer
 from bawn.gateway.call import RawCall, new_call_id
+from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account, Closing
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
+from bawn.gateway.object_calls import ObjectCalls
 from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.owners import OWED
 from bawn.gateway.passage import Passage, accepted
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
@@ -49,6 +52,7 @@ from bawn.wire import Route, endpoint, wire
 from bawn.wire.endpoints import is_gemini
 from bawn.wire.interface import Answer as WholeAnswer
 from bawn.wire.interface import StreamReader
+from bawn.wire.objects import Body
 from bawn.wire.openai_sound import JSON, kind_of_answer, read_sound, read_transcription
 
 _log = structlog.get_logger("bawn.gateway")
@@ -90,17 +94,22 @@ class Gateway:
         self._gate = gate
         self._closing = closing
         self.clock = clock
+        self._objects = ObjectCalls(self._admission, recorder, gate, clock, self._carry_refusal)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
             if head.route is None:
-                head.route = endpoint(head.method, head.path)
+                head.route = endpoint(head.method, head.path, head.headers)
                 if head.route.endpoint is not Endpoint.PROBE:
                     head.claim = self._admission.claim(head.headers)
             if head.route.endpoint is not Endpoint.PROBE:
-                self._admission.check(door, head.claim)
+                container = self._admission.check(door, head.claim)
+                if head.route.object is not None:
+                    row = head.route.object.row
+                    self.works.permissions.permit_family(container, row.family)
+                    head.upload_bytes = self.works.limits.upload_bytes if row.body is Body.UPLOAD else 0
         except Fault as fault:
             return fault
         return None
@@ -121,13 +130,13 @@ class Gateway:
         raw = _raw(door, shown, b"", self.clock.monotonic())
         account = Account(raw, self._container(door))
         account.fault, account.status, account.outcome = fault, fault.status, "refused"
-        Reply(connection, raw.id, _wire_of_path(shown.path)).refuse(fault)
+        Reply(connection, raw.id, raw.route.wire or _wire_of_path(shown.path)).refuse(fault)
         self._closing.close(account)
 
     async def _run(self, raw: RawCall, call: RunningCall, connection: DoorConnection) -> None:
         """One call from its first line to its settlement. Nothing is raised out of here."""
         account = Account(raw, self._container(raw.door))
-        reply = Reply(connection, raw.id, _wire_of_path(raw.path))
+        reply = Reply(connection, raw.id, raw.route.wire or _wire_of_path(raw.path))
         try:
             await self._walk(raw, call, connection, reply, account)
         except Fault as fault:
@@ -159,6 +168,9 @@ class Gateway:
         if route.endpoint is Endpoint.MODELS:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
+            return
+        if route.object is not None:
+            await self._objects.walk(self.works, admitted, route.object, connection, reply, account)
             return
         exchange = _asked(raw, route)
         account.exchange = exchange
@@ -229,7 +241,7 @@ class Gateway:
             if isinstance(verdict, Withheld):
                 raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
             body = verdict.data
-        await self._claim(opened, read.made)
+        await self._claim(opened, read.made, account)
         account.status = 200
         kept = [pair for pair in headers if pair[0] != b"content-type"]
         reply.whole(200, [(b"content-type", kind), *kept], body)
@@ -251,7 +263,7 @@ class Gateway:
             reader = way.carriage.stream(reader, raw.id, int(self.clock.now().timestamp()))
         before_end = None
         if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
-            before_end = partial(self._claim_read, opened, reader)
+            before_end = partial(self._claim_read, opened, reader, account)
         relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer, before_end=before_end)
         relay.flow(connection)
         call.on_cut = relay.stop
@@ -266,15 +278,21 @@ class Gateway:
             account.first_byte = relay.first_byte
             _take_usage(account, reader, relay)
 
-    async def _claim(self, opened: Opened, made: str) -> None:
-        """What the provider keeps of an answer, because it was asked to, belongs to the container."""
+    async def _claim(self, opened: Opened, made: str, account: Account) -> None:
+        """What the provider keeps of an answer, because it was asked to, belongs to the container. What goes on in the
+        background is paid for when its end is read."""
         prepared = opened.prepared
-        if made and any(tool.type in KEEPING for tool in prepared.exchange.hosted_tools):
-            container = prepared.admitted.container
-            await self.works.permissions.made(container, prepared.target, made, self.clock.now())
+        hosted = [tool.type for tool in prepared.exchange.hosted_tools]
+        if made and any(kind in KEEPING for kind in hosted):
+            owed = account.usage is None and "background" in hosted
+            kind = "response" + OWED if owed else "response"
+            await claim(opened, self.works.permissions, self._recorder, made, kind, self.clock.now())
+            if owed:
+                account.usage, account.free = Usage(), True
 
-    async def _claim_read(self, opened: Opened, reader: StreamReader) -> None:
-        await self._claim(opened, reader.made)
+    async def _claim_read(self, opened: Opened, reader: StreamReader, account: Account) -> None:
+        account.usage = reader.usage
+        await self._claim(opened, reader.made, account)
 
     async def _carry_given(
         self,
@@ -300,7 +318,7 @@ class Gateway:
         await relay.run()
 
     async def _carry_refusal(
-        self, answer: Answer, way: Passage, reply: Reply, account: Account, limits: Limits
+        self, answer: Answer, way: Passage | None, reply: Reply, account: Account, limits: Limits
     ) -> None:
         """The provider said no. Its words pass when they are of its wire; what concerns our key does not."""
         body = _without(answer.secret, await answer.body(min(limits.answer_bytes, 2**20)))
@@ -313,7 +331,7 @@ class Gateway:
                 cause=f"the provider answered {answer.status}"
                 + (f" to the key with the label {answer.key_label}" if answer.key_label else ""),
             )
-        if way.carriage is not None:
+        if way is not None and way.carriage is not None:
             sentence = read_error(body)
             body = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
         if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):

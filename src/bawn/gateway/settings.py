@@ -12,6 +12,7 @@ from bawn.guardrails.settings import Price
 from bawn.terms.exchange import Endpoint
 from bawn.translation.features import Feature
 
+Family = Literal["batches", "conversations", "files", "responses", "vector_stores"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -91,6 +92,11 @@ class Allow(Section):
     url_fetches: bool = Field(
         default=False, description="Whether fields by which a provider fetches a URL pass: a way out."
     )
+    objects: tuple[Family, ...] = Field(
+        default=(),
+        description="Families of objects kept at a provider that may be made, listed, read and deleted; "
+        "see [objects.md](objects.md).",
+    )
 
 
 class Limits(Section):
@@ -108,6 +114,9 @@ class Limits(Section):
     connections: int = Field(default=1024, ge=1, le=100_000, description="Connections open at once, per door.")
     answer_bytes: int = Field(
         default=64 * 2**20, ge=1024, le=2**30, description="Size of one answer that is not a stream."
+    )
+    upload_bytes: int = Field(
+        default=512 * 2**20, ge=1024, le=2**34, description="Size of one upload, which is passed on as it comes."
     )
 
 

@@ -7,6 +7,7 @@ itself, and only when a kept connection turned out closed before a single byte c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import ProviderConnection
 from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
+from bawn.gateway.habits import HABITS
 from bawn.gateway.opening import Opened
 from bawn.gateway.passage import Passage, accepted, passage
 from bawn.gateway.pipeline import Prepared
@@ -22,13 +24,14 @@ from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
 from bawn.terms.value import Value
 from bawn.translation.thoughts import KeptThoughts
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
 from bawn.wire.fields import with_fields
 from bawn.wire.multipart import content_type_of
+from bawn.wire.objects import ENDPOINTS
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
 
@@ -93,6 +96,10 @@ class Upstream:
         """How the call will reach its provider, or the Fault that says why it cannot."""
         return passage(prepared, self.addresses[prepared.target.provider], self._thoughts)
 
+    def keepers(self, speaks: WireName) -> tuple[str, ...]:
+        """The providers that keep objects by this wire."""
+        return tuple(name for name, address in self.addresses.items() if speaks in HABITS[address.kind].keeps)
+
     async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
@@ -141,7 +148,7 @@ class Upstream:
     ) -> Answer:
         """As `send`, for a call about an object that the provider keeps; `path` stands behind the provider's own.
 
-        Nothing is tried twice: what a call did to an object that was cut, nobody knows.
+        Nothing but a reading is tried twice: what a call did to an object that was cut, nobody knows.
         """
         prepared = opened.prepared
         address = self.addresses[prepared.target.provider]
@@ -165,7 +172,11 @@ class Upstream:
         key.put_on(lines, method, path, body)
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         request = Request(address, head, body, key, usage_added=False)
-        answer = await self._attempt(request, prepared.admitted.container.uuid, fresh=not isinstance(body, bytes))
+        container = prepared.admitted.container.uuid
+        try:
+            answer = await self._attempt(request, container, fresh=method != "GET")
+        except _ClosedWhileKept:
+            answer = await self._attempt(request, container, fresh=True)
         if answer.status in ABOUT_KEYS:
             self._keys.told(address, key, answer.status, answer.headers)
         return answer
@@ -261,7 +272,13 @@ class Upstream:
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
             if name == b"anthropic-beta":
-                value = passed_betas(value, exchange.hosted_tools)
+                value = passed_betas(
+                    value, exchange.hosted_tools, kept=bool(exchange.resources) or _is_about_objects(exchange)
+                )
+            if name == b"idempotency-key":
+                # The account is that of all containers: a key of one must not bring it the answer of another.
+                container = opened.prepared.admitted.container.uuid.encode("ascii")
+                value = hashlib.sha256(container + b"\n" + value).hexdigest().encode("ascii")
             if name.startswith(b"anthropic-") and speaks is not WireName.ANTHROPIC:
                 continue
             if name in _PASSED and value:
@@ -269,6 +286,10 @@ class Upstream:
                 versioned = versioned or name == b"anthropic-version"
         if speaks is WireName.ANTHROPIC and not versioned:
             lines.append(b"anthropic-version: 2023-06-01")
+
+
+def _is_about_objects(exchange: Exchange) -> bool:
+    return exchange.endpoint in ENDPOINTS.values()
 
 
 async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:

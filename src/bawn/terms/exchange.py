@@ -40,6 +40,11 @@ class Endpoint(StrEnum):
     GEMINI_EMBED = "embedContent"
     GEMINI_EMBED_ALL = "batchEmbedContents"
     CONVERSE = "converse"
+    KEPT_RESPONSES = "responses/{id}"
+    CONVERSATIONS = "conversations"
+    FILES = "files"
+    BATCHES = "batches"
+    VECTOR_STORES = "vector_stores"
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 

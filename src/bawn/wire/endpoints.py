@@ -9,10 +9,12 @@ write as `%2F`; the id is only compared with the ids of the list.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
+from bawn.wire.objects import ENDPOINTS, ObjectCall, names_objects, object_call
 
 
 class Route(Value, frozen=True):
@@ -23,6 +25,8 @@ class Route(Value, frozen=True):
     """The model that the path names: of `GET /models/{id}`, and of wires that have no field for it."""
     stream: bool = False
     """Whether the path asks for a stream, on wires that have no field for it."""
+    object: ObjectCall | None = None
+    """What is asked of an object that a provider keeps."""
 
 
 _POST: dict[bytes, Route] = {
@@ -62,11 +66,14 @@ _SLASH = re.compile("%2[fF]")
 _PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
 
 
-def endpoint(method: str, raw_path: bytes) -> Route:
-    """The route meant. Faults `http.malformed`, `http.unknown_path`, `http.method_not_allowed`."""
+def endpoint(method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Route:
+    """The route meant. Faults `http.malformed`, `http.unknown_path`, `http.method_not_allowed`.
+
+    Two wires have files at one path; of these the headers tell which is spoken.
+    """
     for root in _ROOTS:
         if raw_path.startswith(root):
-            return _under_root(method, raw_path[len(root) :])
+            return _under_root(method, raw_path[len(root) :], headers)
     for root in _GEMINI_ROOTS:
         if raw_path.startswith(root):
             return _under_gemini_root(method, raw_path[len(root) :])
@@ -79,7 +86,7 @@ def endpoint(method: str, raw_path: bytes) -> Route:
     raise _unknown(raw_path)
 
 
-def _under_root(method: str, rest: bytes) -> Route:
+def _under_root(method: str, rest: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Route:
     route = _POST.get(rest)
     if route is not None:
         if method != "POST":
@@ -87,6 +94,8 @@ def _under_root(method: str, rest: bytes) -> Route:
         return route
     if verb := _MODEL_VERB.fullmatch(rest):
         return _gemini(method, verb)
+    if names_objects(rest):
+        return _object(method, rest, headers)
     if rest == b"models" or _MODEL_LIST.fullmatch(rest):
         found = _MODELS
     elif match := _MODEL.fullmatch(rest):
@@ -147,6 +156,14 @@ def _key_in_path() -> Fault:
     return Fault(
         "request.invalid", "A key is not taken in the path.", remedy="Send the token in the header `x-goog-api-key`."
     )
+
+
+def _object(method: str, rest: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Route:
+    if not _PLAIN.fullmatch(b"/" + rest.replace(b"include[]=", b"")):
+        raise _unknown(rest)
+    anthropic = rest.startswith(b"messages/") or any(name == b"anthropic-version" for name, _ in headers)
+    asked = object_call(method, rest, anthropic=anthropic)
+    return Route(ENDPOINTS[asked.row.family], asked.row.wire, object=asked)
 
 
 def _unknown(path: bytes) -> Fault:

@@ -13,7 +13,7 @@ import re
 from enum import StrEnum
 
 from bawn.errors import Fault
-from bawn.terms.exchange import WireName
+from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
 
 
@@ -56,7 +56,21 @@ class ObjectCall(Value, frozen=True):
     ids: tuple[str, ...]
     """Ids of the path, from left to right; each is owned by the caller, or the call is refused."""
     path: str
-    """As it was sent behind the root, with its query: it holds nothing but listed characters."""
+    """As it was sent behind the root, without its query: it holds nothing but listed characters."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Parameters that are passed on, each once, but for those that are lists."""
+    provider: str = ""
+    """Where the caller wants it made or listed; empty when it does not say."""
+
+    @property
+    def cursors(self) -> tuple[str, ...]:
+        """Ids in the query, by which a list goes on."""
+        return tuple(value for name, value in self.query if name in CURSORS)
+
+    @property
+    def told(self) -> str:
+        """The id that the answer has to be about, or nothing where it is about something within an object."""
+        return self.ids[-1] if self.row.path.endswith(("}", "/cancel")) else ""
 
 
 _O, _A = WireName.OPENAI, WireName.ANTHROPIC
@@ -106,13 +120,23 @@ ROWS: tuple[Row, ...] = (
 )
 
 FAMILIES = tuple(sorted({row.family for row in ROWS}))
+CURSORS = frozenset(("after", "before", "after_id", "before_id"))
+ENDPOINTS = {
+    "responses": Endpoint.KEPT_RESPONSES,
+    "conversations": Endpoint.CONVERSATIONS,
+    "files": Endpoint.FILES,
+    "batches": Endpoint.BATCHES,
+    "vector_stores": Endpoint.VECTOR_STORES,
+}
+"""What the calls of a family are called in records and books."""
 
-_ID = "([A-Za-z][A-Za-z0-9_-]{0,254})"
+ID = re.compile("[A-Za-z][A-Za-z0-9_-]{0,254}")
 _QUERY = re.compile(
-    r"(?:(?:limit|after|before|order|after_id|before_id|purpose|filter|beta)=[A-Za-z0-9_.-]{1,128}"
-    r"|include(?:\[\]|%5B%5D)=[A-Za-z0-9_.]{1,64})"
+    r"(limit|after|before|order|after_id|before_id|purpose|filter|beta)=([A-Za-z0-9_.-]{1,128})"
+    r"|(include(?:\[\]|%5B%5D))=([A-Za-z0-9_.]{1,64})"
+    r"|(provider)=([a-z][a-z0-9-]{0,62})"
 )
-_PATTERNS = tuple((re.compile(re.sub(r"\{[a-z]+\}", _ID, row.path)), row) for row in ROWS)
+_PATTERNS = tuple((re.compile(re.sub(r"\{[a-z]+\}", f"({ID.pattern})", row.path)), row) for row in ROWS)
 
 
 def names_objects(rest: bytes) -> bool:
@@ -130,18 +154,25 @@ _FIRST = frozenset((b"conversations", b"files", b"batches", b"vector_stores"))
 
 
 def object_call(method: str, rest: bytes, *, anthropic: bool) -> ObjectCall:
-    """The call meant by a path behind the root. Faults `http.unknown_path`, `http.method_not_allowed`."""
-    text = rest.decode("latin-1")
-    path, mark, query = text.partition("?")
-    if mark and not all(_QUERY.fullmatch(part) for part in query.split("&")):
-        raise Fault("http.unknown_path", "The query holds a parameter that is not passed on.")
+    """The call meant by a path behind the root. Fault `http.unknown_path`, for another method too: there is no row."""
+    path, mark, query = rest.decode("latin-1").partition("?")
     wanted = _A if anthropic else _O
-    found = False
     for pattern, row in _PATTERNS:
-        if row.wire is wanted and (match := pattern.fullmatch(path)):
-            if row.method == method:
-                return ObjectCall(row, tuple(match.groups()), text)
-            found = True
-    if found:
-        raise Fault("http.method_not_allowed", "This path does not take that method.")
+        if row.wire is wanted and row.method == method and (match := pattern.fullmatch(path)):
+            given = _parameters(query) if mark else ()
+            passed = tuple(pair for pair in given if pair[0] != "provider")
+            return ObjectCall(row, tuple(match.groups()), path, passed, dict(given).get("provider", ""))
     raise Fault("http.unknown_path", "There is nothing at this path.")
+
+
+def _parameters(query: str) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    for part in query.split("&"):
+        match = _QUERY.fullmatch(part)
+        if match is None:
+            raise Fault("http.unknown_path", "The query holds a parameter that is not passed on.")
+        name, value = (group for group in match.groups() if group is not None)
+        if not name.startswith("include") and any(name == other for other, _ in found):
+            raise Fault("http.unknown_path", "The query holds a parameter twice.")
+        found.append((name, value))
+    return tuple(found)

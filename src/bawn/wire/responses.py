@@ -62,6 +62,9 @@ class OpenAIResponses:
         if too_deep(read, body):
             raise Fault("request.malformed_json", "The body is nested too deep.")
         inside, hosted, unknown = _tools(read, found)
+        if read.get("background") not in (None, False) and read.get("stream") is True:
+            # Cut, it would go on at the provider, and its id would be known to a client that does not own it yet.
+            raise Fault("request.invalid", "A response in the background is not streamed; read it by its id.")
         return Exchange(
             wire=WireName.RESPONSES,
             endpoint=route.endpoint,
