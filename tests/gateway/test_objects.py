@@ -547,3 +547,14 @@ async def test_a_response_that_is_broken_off_used_nobody_knows_what(start: Start
             assert (await client.delete("/v1/responses/resp_1")).status_code == 200
         settled = await yard.settled()
         assert (settled.usage, settled.cost_usd) == (None, None)
+
+
+async def test_a_reading_is_repeated_on_a_connection_that_was_closed_and_nothing_else_needs_to_be(start: Start) -> None:
+    async with stand_in(lambda *_: (200, {"id": "file-1", "deleted": True})) as provider:
+        provider.once = True
+        yard = await start(provider=provider.address, allow=ALL)
+        yard.makers.made["scripted", "file-1"] = UUID
+        async with yard.client() as client:
+            for method in ("GET", "GET", "DELETE"):
+                assert (await client.request(method, "/v1/files/file-1")).status_code == 200
+        assert [method for method, _ in provider.asked] == ["GET", "GET", "DELETE"]
