@@ -25,15 +25,20 @@ class StandIn:
     bodies: list[bytes] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     received: int = 0
+    once: bool = False
+    """Whether a connection is closed, without a word, by the second request on it."""
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.connections.add(task)
+        answered = False
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if self.once and answered:
+                    return
                 method, path, _ = head.split(" ", 2)
                 self.begun.append((method, path))
                 self.heads.append(head)
@@ -44,6 +49,7 @@ class StandIn:
                 data = said if isinstance(said, bytes) else json.dumps(said).encode()
                 writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(data), data))
                 await writer.drain()
+                answered = True
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:

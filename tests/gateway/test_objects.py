@@ -516,3 +516,45 @@ async def test_a_response_that_is_said_to_be_that_of_another_is_not_given(start:
             )
         assert refused.json()["error"]["code"] == "upstream.broken"
         assert yard.makers.made == {("scripted", "resp_other"): OTHER}
+
+
+async def test_a_response_that_cannot_be_deleted_yet_is_still_paid_for_when_it_is_read(start: Start) -> None:
+    answer: dict[str, Any] = {"id": "resp_1", "object": "response", "status": "in_progress", "output": [], "model": "m"}
+
+    def answers(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        return (409, {"error": {"message": "not yet"}}) if method == "DELETE" else (200, answer)
+
+    async with stand_in(answers) as provider:
+        yard = await start(provider=provider.address, allow=ALL)
+        yard.makers.made["scripted", "resp_1"] = UUID
+        yard.makers.kinds["scripted", "resp_1"] = "response+owed"
+        async with yard.client() as client:
+            assert (await client.delete("/v1/responses/resp_1")).status_code == 409
+            answer |= {"status": "completed", "usage": {"input_tokens": 7, "output_tokens": 8}}
+            assert (await client.get("/v1/responses/resp_1")).status_code == 200
+        settled = await yard.settled(2)
+        assert settled.usage == Usage(7, 8)
+        assert yard.books.settlements[0].usage == Usage()
+
+
+async def test_a_response_that_is_broken_off_used_nobody_knows_what(start: Start) -> None:
+    answer = {"id": "resp_1", "object": "response", "status": "in_progress", "output": [], "deleted": True}
+    async with stand_in(lambda *_: (200, answer)) as provider:
+        yard = await start(provider=provider.address, allow=ALL)
+        yard.makers.made["scripted", "resp_1"] = UUID
+        yard.makers.kinds["scripted", "resp_1"] = "response+owed"
+        async with yard.client() as client:
+            assert (await client.delete("/v1/responses/resp_1")).status_code == 200
+        settled = await yard.settled()
+        assert (settled.usage, settled.cost_usd) == (None, None)
+
+
+async def test_a_reading_is_repeated_on_a_connection_that_was_closed_and_nothing_else_needs_to_be(start: Start) -> None:
+    async with stand_in(lambda *_: (200, {"id": "file-1", "deleted": True})) as provider:
+        provider.once = True
+        yard = await start(provider=provider.address, allow=ALL)
+        yard.makers.made["scripted", "file-1"] = UUID
+        async with yard.client() as client:
+            for method in ("GET", "GET", "DELETE"):
+                assert (await client.request(method, "/v1/files/file-1")).status_code == 200
+        assert [method for method, _ in provider.asked] == ["GET", "GET", "DELETE"]

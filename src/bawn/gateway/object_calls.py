@@ -8,7 +8,6 @@ provider said so. Answers that bring tool calls along (a response that is read a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,6 +28,7 @@ from bawn.gateway.object_uploads import Reading, passed_on
 from bawn.gateway.opening import Opened, Recorder, open_record, record_ways_out
 from bawn.gateway.owners import OWED
 from bawn.gateway.parts import Parts
+from bawn.gateway.passing import Passing, without
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.reply import Reply
@@ -37,8 +37,8 @@ from bawn.gateway.toolgate import ToolGate, Withheld
 from bawn.gateway.upstream import Upstream
 from bawn.terms.clock import Clock
 from bawn.terms.exchange import Endpoint, Usage
-from bawn.terms.frames import HeldCall, TextFrame
-from bawn.wire.batch_lines import read_line, read_result, route_of
+from bawn.terms.frames import HeldCall
+from bawn.wire.batch_lines import read_line, route_of
 from bawn.wire.json_text import read_object
 from bawn.wire.object_answers import calls_within, is_ended, made, read_object_answer, response_over
 from bawn.wire.object_requests import read_object_call
@@ -59,10 +59,7 @@ RESULTS = "results"
 _LISTED = {family: (kind, RESULTS) if family == "files" else (kind,) for family, kind in KINDS.items()}
 """What a list of a family can hold."""
 _GOOD = (200, 201, 202)
-_UNREAD_SECONDS = 300.0
 _JSON = [(b"content-type", b"application/json")]
-_LINES = [(b"content-type", b"application/x-jsonl")]
-_BYTES = [(b"content-type", b"application/octet-stream"), (b"content-disposition", b"attachment")]
 
 
 class Works(Protocol):
@@ -159,9 +156,9 @@ class _Asked:
             if answer.status not in _GOOD:
                 await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
             elif results is not None:
-                await self._pass_results(answer, results)
+                await self._passing(answer).results(results, self._calls.gate, self._works.limits.answer_bytes)
             elif row.lines:
-                await self._pass_content(answer)
+                await self._passing(answer).content()
             else:
                 await self._answer(answer)
 
@@ -206,6 +203,9 @@ class _Asked:
     async def _forget(self) -> None:
         name = self._asked.ids[0]
         kind = self._owners.kind(self._target.provider, name)
+        if kind.endswith(OWED):
+            # Broken off in the middle: what it used by then, nobody says.
+            self._account.usage, self._account.free = None, False
         try:
             await self._calls.recorder.record(object_event("object.ended", self._opened, name, kind))
             await self._owners.forget(self._target.provider, name)
@@ -238,13 +238,7 @@ class _Asked:
         async with self._sent("GET", self._asked.path) as answer:
             if answer.status == 200:
                 _, read = await self._read(answer)
-                over, _, _ = response_over(read)
-                if over:
-                    await self._settle(read)
-                    return
-        if await self._owners.settle(self._target.provider, self._asked.ids[0]):
-            # Broken off in the middle: what it used by then, nobody says.
-            self._account.usage, self._account.free = None, False
+                await self._settle(read)
 
     # batches
 
@@ -261,8 +255,8 @@ class _Asked:
         prepared = self._opened.prepared
         read = read_object(prepared.exchange.body)
         file, route = read.get("input_file_id"), route_of(read.get("endpoint"))
-        if not isinstance(file, str):
-            raise Fault("request.invalid", "The field 'input_file_id' has to be a text.")
+        if not isinstance(file, str) or not ID.fullmatch(file):
+            raise Fault("request.invalid", "The field 'input_file_id' has to be the id of a file.")
         permitted = Permitted(self._works.pipeline, prepared.admitted, self._target.provider)
         async with self._sent("GET", f"files/{file}/content", query="") as answer:
             if answer.status != 200:
@@ -290,8 +284,10 @@ class _Asked:
             asked = route_of(batch.get("endpoint")).endpoint
             if not isinstance(name, str) or not ID.fullmatch(name):
                 raise Fault("upstream.broken", "The provider did not say which file holds the results.")
-            if not self._owners.kind(self._target.provider, name).startswith(RESULTS):
+            if self._owners.owner(self._target.provider, name) != self._container.uuid:
                 await self._claim_as(name, f"{RESULTS}.{asked.value}{OWED}")
+            if not self._owners.kind(self._target.provider, name).startswith(f"{RESULTS}."):
+                raise Fault("upstream.broken", "The provider names a file as results that was there before.")
             await self._settle_results(name, f"files/{name}/content", asked, told=False)
 
     def _led_here(self, body: bytes, batch: dict[str, Any]) -> bytes:
@@ -318,25 +314,6 @@ class _Asked:
         if await self._owners.settle(provider, name):
             self._account.results += results
         return True
-
-    async def _pass_results(self, answer: Answer, asked: Endpoint) -> None:
-        """Line by line, each as judged as the answer to a call."""
-        if self._opened.prepared.frame_stages:
-            raise Fault("stage.refused", "A stage wants to see all answers, and these are many.")
-        lines, full = Parts(answer).lines(self._works.limits.answer_bytes), _Full(self._connection)
-        self._account.status = 200
-        self._reply.open_stream(200, [*self._headers(answer), *_LINES])
-        async for line in lines:
-            data = _without(answer.secret, line) + b"\n"
-            if calls := read_result(data, asked).calls:
-                verdict = await self._calls.gate.judge(self._opened, HeldCall(calls, data))
-                if isinstance(verdict, Withheld):
-                    raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
-                self._reply.write(verdict)
-            else:
-                self._reply.write(TextFrame(data))
-            await full.passed()
-        self._reply.end()
 
     # the provider
 
@@ -385,9 +362,15 @@ class _Asked:
         return passed_on(self._connection.upload, self._reading)
 
     async def _read(self, answer: Answer) -> tuple[bytes, dict[str, Any]]:
-        body = _without(answer.secret, await answer.body(self._works.limits.answer_bytes))
+        body = without(answer.secret, await answer.body(self._works.limits.answer_bytes))
         self._account.first_byte = self._account.first_byte or self._calls.clock.monotonic()
         return body, read_object_answer(self._asked, body)
+
+    def _passing(self, answer: Answer) -> Passing:
+        """For what is no JSON document, in parts; the answer has begun."""
+        self._account.status = 200
+        self._account.first_byte = self._calls.clock.monotonic()
+        return Passing(self._opened, answer, self._connection, self._reply)
 
     def _headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         return [pair for pair in answer.headers if pair[0] != b"content-type"]
@@ -416,44 +399,3 @@ class _Asked:
                     cause=f"the provider answered {answer.status}",
                 )
             return (await self._read(answer))[1]
-
-    async def _pass_content(self, answer: Answer) -> None:
-        """The bytes of a file, as they come."""
-        if self._opened.prepared.frame_stages:
-            raise Fault("stage.refused", "A stage wants to see all answers, and this one is no text.")
-        parts, full = Parts(answer), _Full(self._connection)
-        self._account.status = 200
-        self._reply.open_stream(200, [*self._headers(answer), *_BYTES])
-        held = b""
-        overlap = max(0, len(answer.secret) - 1)
-        while data := await parts.read():
-            self._account.first_byte = self._account.first_byte or self._calls.clock.monotonic()
-            held = _without(answer.secret, held + data)
-            sure = len(held) - overlap
-            if sure > 0:
-                self._reply.write(TextFrame(held[:sure]))
-                held = held[sure:]
-            await full.passed()
-        if held:
-            self._reply.write(TextFrame(held))
-        self._reply.end()
-
-
-class _Full:
-    """Waits while the client takes less than comes."""
-
-    def __init__(self, connection: DoorConnection) -> None:
-        self._free = asyncio.Event()
-        self._free.set()
-        connection.watch_writing(self._free.clear, self._free.set)
-
-    async def passed(self) -> None:
-        try:
-            async with asyncio.timeout(_UNREAD_SECONDS):
-                await self._free.wait()
-        except TimeoutError:
-            raise Fault("http.too_slow", "The answer was not read for too long.") from None
-
-
-def _without(secret: bytes, body: bytes) -> bytes:
-    return body.replace(secret, b"[redacted]") if secret and secret in body else body
