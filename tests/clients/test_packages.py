@@ -36,6 +36,7 @@ PACKAGES = {
     "anthropic-ts": ("anthropic-ts", "anthropic_messages.mjs"),
     "google-genai-ts": ("google-genai-ts", "google_genai.mjs"),
 }
+RAIN = "rain in Gaillimh"
 BY_GEMINI = ("google", "gemini")
 
 
@@ -54,8 +55,7 @@ async def test_a_package_gets_texts_and_uses_a_tool(at: At, kind: ProviderKind, 
         argv = ["node", str(beside), *words]
     else:
         argv = [str(folder / "bin" / "python"), str(PROGRAMS / program), *words]
-    assert await ground.found(argv) == {
-        "whole": "Dia duit, a chara",
-        "streamed": "Dia duit, a chara",
-        "tool": "The tool weather said: rain in Gaillimh",
-    }
+    found = await ground.found(argv)
+    assert found["whole"] == found["streamed"] == "Dia duit, a chara"
+    # Pydantic AI tells Gemini an object, `{"return_value": …}`; elsewhere that is the text of the result.
+    assert found["tool"].removeprefix("The tool weather said: ") in (RAIN, f'{{"return_value":"{RAIN}"}}')
