@@ -60,3 +60,14 @@ async def test_a_package_gets_texts_and_uses_a_tool(at: At, kind: ProviderKind, 
     assert found["whole"] == found["streamed"] == "Dia duit, a chara"
     # Some tell Gemini an object that they put the result into; elsewhere that is the text of the result.
     assert found["tool"].removeprefix("The tool weather said: ") in (RAIN, *IN_AN_OBJECT)
+
+
+@pytest.mark.parametrize("package", ["openai", "responses", "anthropic", "google"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+async def test_a_package_gets_an_object_of_a_form(at: At, kind: ProviderKind, package: str) -> None:
+    folder = installed("langchain")
+    ground = await at(kind)
+    if package == "google" and not await ground.has_gemini():
+        pytest.skip("this door has no paths for Gemini's clients")
+    found = await ground.found([str(folder / "bin" / "python"), str(PROGRAMS / "objects.py"), package])
+    assert found == {"schema": "Gaillimh", "called": "Gaillimh"}
