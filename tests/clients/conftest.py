@@ -1,8 +1,8 @@
 """Clients as people install them, each a process of its own, before a gateway whose provider is of one kind.
 
 A client gets the environment of a container (`bawn.sandbox.agent_env`) with the address of the test's door in it, an
-empty home folder, and a proxy at which nobody listens for everything that is not the door: what works here works in a
-container, with nothing set.
+empty home folder, and for everything that is not the door a proxy that hangs up and remembers what it was asked for:
+what works here works in a container, with nothing set.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -82,6 +82,28 @@ def _run(argv: list[str], folder: Path) -> None:
         raise NotInstalled((errors or found.stderr.splitlines() or ["no word"])[-1][:300])
 
 
+class Elsewhere:
+    """A proxy that leads nowhere."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.port = 0
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._hang_up, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _hang_up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ValueError):
+            self.asked.append((await reader.readline()).decode("latin-1").strip())
+        writer.close()
+
+    def shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+
 @dataclass
 class Ground:
     """A yard, and the home and workspace of one client before it."""
@@ -89,14 +111,15 @@ class Ground:
     yard: Yard
     home: Path
     work: Path
+    elsewhere: Elsewhere
     extra: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """A container's, with this door in it, and nothing of this machine but where programs are."""
         inside = agent_environment("dev", 7, model="scripted/agent")
         moved = {name: value.replace(INSIDE, self.yard.url) for name, value in inside.items()}
-        closed = f"http://127.0.0.1:{_closed_port()}"
-        nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), closed)
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+        nowhere = dict.fromkeys(names, f"http://127.0.0.1:{self.elsewhere.port}")
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -136,12 +159,17 @@ class Ground:
         if process.returncode:
             words = f"{out.decode()[-2000:]}\n{err.decode()[-3000:]}"
             pytest.fail(f"{argv[0]} ends with {process.returncode}; {self.told()}\n{words}")
+        print(self.told())
+        # A client that goes on after a refusal would hide it.
+        assert not self.yard.books.refusals, self.told()
         return out.decode() + err.decode()
 
     def told(self) -> str:
         """What the gateway says of it, for a test that failed."""
         books = self.yard.books
-        return f"refused: {[(each.code, each.cause) for each in books.refusals]}, lost: {self.yard.lost}"
+        refused = [(each.code, each.cause) for each in books.refusals]
+        dropped = {dict(event.detail).get("dropped", "") for event in self.yard.record.of("call.opened")} - {""}
+        return f"refused: {refused}, dropped: {dropped}, lost: {self.yard.lost}, elsewhere: {self.elsewhere.asked}"
 
     async def found(self, argv: list[str]) -> dict[str, Any]:
         """The object on the last line that a program prints."""
@@ -160,24 +188,26 @@ class Ground:
         return answer.status_code != 404
 
 
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-    return port
-
-
 At = Callable[[ProviderKind], Awaitable[Ground]]
 
 
 @pytest.fixture
-def at(start: Callable[..., Awaitable[Yard]], scripted: Path, tmp_path: Path) -> At:
+async def elsewhere() -> AsyncIterator[Elsewhere]:
+    proxy = Elsewhere()
+    await proxy.open()
+    yield proxy
+    proxy.shut()
+
+
+@pytest.fixture
+def at(start: Callable[..., Awaitable[Yard]], scripted: Path, tmp_path: Path, elsewhere: Elsewhere) -> At:
     """A door whose provider is of one kind and speaks that kind's wires only, and a client's place before it."""
 
     async def begin(kind: ProviderKind) -> Ground:
         root = "v1beta" if kind is ProviderKind.GEMINI else "v1"
         base = f"http://{(scripted / 'address').read_text()}/{root}"
         yard = await start(kind=kind, provider=base, aliases=ALIASES)
-        ground = Ground(yard, tmp_path / "home", tmp_path / "work")
+        ground = Ground(yard, tmp_path / "home", tmp_path / "work", elsewhere)
         for folder in (ground.home, ground.home / "tmp", ground.work):
             folder.mkdir()
         ground.home_files()

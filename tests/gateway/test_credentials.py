@@ -106,11 +106,10 @@ def test_in_one_round_each_key_has_exactly_its_share(weights: list[int]) -> None
     assert [counted[f"k{at}" if at else ""] for at in range(len(weights))] == weights
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_rests_ten_minutes_and_another_is_given_at_once(ground: Ground, status: int) -> None:
+async def test_a_refused_key_rests_ten_minutes_and_another_is_given_at_once(ground: Ground) -> None:
     ground.held.hold("p", FIRST, SECOND)
     key = ground.ring.take(ground.plain)
-    other = ground.told(key, status)
+    other = ground.told(key, 401)
     assert other is not None
     assert other.label != key.label
     assert set(ground.labels(6)) == {other.label}
@@ -149,6 +148,34 @@ async def test_when_all_rest_the_one_that_wakes_first_is_used(ground: Ground) ->
     assert ground.labels(3) == [two.label] * 3
     assert ground.told(two, 403) is None, "nobody is awake"
     assert ground.ring.resting("p").keys() == {one.held.id, two.held.id}
+
+
+async def test_a_key_that_is_told_403_rests_only_when_another_one_is_not(ground: Ground) -> None:
+    ground.held.hold("p", FIRST, SECOND)
+    key = ground.ring.take(ground.plain)
+    other = ground.told(key, 403)
+    assert other is not None
+    assert ground.ring.resting("p") == {}
+    ground.ring.refused(ground.plain, key)
+    assert ground.ring.resting("p").keys() == {key.held.id}
+    ground.ring.served(key)
+    assert ground.ring.resting("p") == {}
+
+
+async def test_what_nobody_may_ask_puts_no_key_to_rest(start: Start) -> None:
+    def answer(heard: Heard) -> Said:
+        return refusal(403) if b"forbidden" in heard.body else said(CHAT_ANSWER)
+
+    async with host(answer) as there:
+        yard = await start(provider=there.url)
+        yard.held.hold("keyed", FIRST, SECOND)
+        async with yard.client() as client:
+            for _ in range(3):
+                asked = {"model": "keyed/forbidden", "messages": ASKED}
+                assert (await client.post("/v1/chat/completions", json=asked)).status_code == 503
+            assert yard.keyring.resting("keyed") == {}
+            fine = await client.post("/v1/chat/completions", json={"model": "keyed/m", "messages": ASKED})
+    assert fine.status_code == 200
 
 
 async def test_the_only_key_is_used_though_it_was_refused(ground: Ground) -> None:

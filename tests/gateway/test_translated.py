@@ -12,8 +12,11 @@ import openai
 import pytest
 from google import genai
 from google.genai.types import HttpOptions
+from tests.gateway.conftest import SECRET
+from tests.gateway.host import host, said
+from tests.gateway.test_faults import GEMINI, call, code
 
-from bawn.gateway.settings import ProviderKind
+from bawn.gateway.settings import Provider, ProviderKind
 
 Start = Callable[..., Awaitable[Any]]
 TARGETS = (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC, ProviderKind.GEMINI, ProviderKind.BEDROCK)
@@ -237,3 +240,53 @@ async def test_a_tool_is_called_and_its_result_told_over_gemini(at: Any, kind: P
         assert last.text == "The tool look said: a file"
     settled = await yard.settled(2)
     assert (settled.wire, settled.outcome) == ("gemini", "ok")
+
+
+@pytest.mark.parametrize("model", ["echo:online", "echo:ONLINE", "echo:online:nitro"])
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "messages", "responses", GEMINI])
+async def test_a_name_that_makes_the_provider_search_is_refused_on_every_wire(
+    start: Start, path: str, model: str
+) -> None:
+    asked: dict[str, Any] = {"url": "/v1/completions", "json": {"model": f"keyed/{model}", "prompt": "hi"}}
+    if path != "completions":
+        asked = call(model, path)
+        asked = {"url": asked["url"].replace("scripted/", "keyed/"), "json": asked["json"]}
+        if "model" in asked["json"]:
+            asked["json"]["model"] = f"keyed/{model}"
+    yard = await start()
+    async with yard.client() as client:
+        answer = await client.post(**asked)
+    assert answer.status_code == 403
+    assert code(answer) == "request.hosted_tool_refused"
+    assert not yard.record.of("call.opened")
+
+
+async def test_what_a_provider_escaped_of_our_key_does_not_come_back_plain(start: Start) -> None:
+    shown = "".join(f"\\u{ord(letter):04x}" for letter in SECRET)
+    body = b'{"type":"error","error":{"type":"invalid_request_error","message":"no: %b"}}' % shown.encode()
+    async with host(lambda heard: (400, {"content-type": "application/json"}, body)) as there:
+        yard = await start(more={"other": Provider(kind=ProviderKind.ANTHROPIC, base_url=there.url)})
+        yard.held.hold("other", SECRET)
+        async with yard.client() as client:
+            asked = {"model": "other/m", "messages": [{"role": "user", "content": "hi"}]}
+            answer = await client.post("/v1/chat/completions", json=asked)
+    assert answer.status_code == 400
+    assert SECRET not in answer.text
+    assert "[redacted]" in answer.text
+
+
+async def test_usage_is_settled_as_the_provider_counted_it_and_not_as_the_client_reads_it(start: Start) -> None:
+    answer = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "model": "m"}
+    counted: Any = {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}
+    answers: list[Any] = [answer, {**answer, "usage": counted}]
+    async with host(lambda heard: said(answers.pop(0))) as there:
+        more = {"other": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=there.url, key="none")}
+        yard = await start(more=more)
+        async with yard.client() as client:
+            asked = {"model": "other/m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+            for _ in range(2):
+                assert (await client.post("/v1/messages", json=asked)).status_code == 200
+    await yard.settled(2)
+    first, second = (settlement.usage for settlement in yard.books.settlements)
+    assert first is None, "what nobody counted is not nothing"
+    assert (second.output_tokens, second.reasoning_tokens) == (5, 3)

@@ -176,24 +176,38 @@ class Keyring:
         return self._ring(address).keys if address.needs_key else (NO_KEY,)
 
     def told(self, address: Address, key: Key, status: int, headers: Sequence[tuple[bytes, bytes]]) -> Key | None:
-        """The provider answered a status of `ABOUT_KEYS`: the key rests. Another one, if the call can be tried with it."""
+        """The provider answered a status of `ABOUT_KEYS`: the key rests. Another one, if the call can be tried with it.
+
+        After 403 it does not rest yet: providers also say it of a model or of what was asked, and a container must not
+        put keys of others to rest by asking for what nobody may. It is `refused` once another key was not told the same.
+        """
         if key is NO_KEY:
             return None
-        now = self._clock.monotonic()
-        refused = status != 429
-        if refused:
+        if status == 401:
             key.refused()
-        rest = REFUSED_REST if refused else self._asked_rest(headers)
+        if status != 403:
+            self._rest(address, key, status, REFUSED_REST if status == 401 else self._asked_rest(headers))
+        if status == 429:
+            return None
+        try:
+            return self._ring(address).next(self._clock.monotonic(), key)
+        except Fault:  # the keys were taken away meanwhile; there is an answer already, which is not to be lost
+            return None
+
+    def refused(self, address: Address, key: Key) -> None:
+        """The key was told 403 where another one was not: it is about the key."""
+        self._rest(address, key, 403, REFUSED_REST)
+
+    def served(self, key: Key) -> None:
+        """The provider took the key: whatever was wrong with it is over."""
+        key.rests_until = 0.0
+
+    def _rest(self, address: Address, key: Key, status: int, rest: float) -> None:
+        now = self._clock.monotonic()
         if key.rests_until <= now:
             facts = (("label", key.label), ("seconds", str(round(rest))))
             self._note(Event("key.rests", provider=address.name, status=status, detail=facts))
         key.rests_until = max(key.rests_until, now + rest)
-        if not refused:
-            return None
-        try:
-            return self._ring(address).next(now, key)
-        except Fault:  # the keys were taken away meanwhile; there is an answer already, which is not to be lost
-            return None
 
     def resting(self, provider: str) -> dict[str, float]:
         """By the ids of keys, for how many seconds they rest."""

@@ -48,7 +48,13 @@ def passage(prepared: Prepared, address: Address, thoughts: KeptThoughts) -> Pas
     if not found.translated:
         return Passage(found, None)
     container = prepared.admitted.container.uuid
-    destination = Destination(found.wire, target.model, address.kind in _OLDER, address.lacks)
+    destination = Destination(
+        found.wire,
+        target.model,
+        older=address.kind in _OLDER,
+        lacks=address.lacks,
+        ids=address.kind is not ProviderKind.VERTEX,
+    )
     return Passage(found, Carriage(exchange, destination, container, thoughts))
 
 

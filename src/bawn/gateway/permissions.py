@@ -17,6 +17,7 @@ from bawn.gateway.settings import Allow
 from bawn.terms.exchange import Exchange
 from bawn.terms.principal import Container
 from bawn.wire.objects import ObjectCall
+from bawn.wire.ways_out import hosted_endings
 
 
 class Owners(Protocol):
@@ -116,6 +117,13 @@ class Permissions:
                 f"There is no model {quoted(exchange.model)} here.",
                 cause=f"{target.name} is not among the models allowed to {container.name}",
             )
+        for ending in hosted_endings(target.model):
+            if ending not in allow.hosted_tools:
+                raise Fault(
+                    "request.hosted_tool_refused",
+                    f"A model's name with {quoted(ending)} makes the provider look something up, outside the wall; "
+                    "that is not allowed.",
+                )
         self._permit_ways_out(container, allow, target.provider, exchange)
         return target
 

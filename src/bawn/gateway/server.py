@@ -217,7 +217,11 @@ class Gateway:
             body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
         kind = kind_of_answer(opened.prepared.exchange.endpoint, _content_type(answer))
         headers = [*answer.headers, *way.headers]
-        await self._release(opened, _without(answer.secret, body), headers, reply, account, kind)
+        try:
+            await self._release(opened, _without(answer.secret, body), headers, reply, account, kind)
+        finally:
+            if way.carriage is not None:
+                account.usage = way.carriage.usage
 
     async def _release(
         self,
@@ -333,7 +337,9 @@ class Gateway:
             )
         if way is not None and way.carriage is not None:
             sentence = read_error(body)
-            body = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
+            written = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
+            # Once more: what was escaped in the provider's words may be plain in ours.
+            body = _without(answer.secret, written)
         if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
             raise Fault(
                 "upstream.broken",

@@ -14,6 +14,7 @@ from base64 import urlsafe_b64encode
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -73,7 +74,7 @@ def service_account(text: str) -> ServiceAccount:
         key = load_pem_private_key(said.private_key.encode(), None)
         parts = urlsplit(said.token_uri)
         port = parts.port
-    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, msgspec.MsgspecError, UnsupportedAlgorithm) as error:
         raise _unfit() from error
     host = parts.hostname or ""
     tls = parts.scheme == "https"
@@ -106,6 +107,7 @@ class Tokens:
         self._fresh_until = 0.0
         self._valid_until = 0.0
         self._not_before = 0.0
+        self._fetched_at = 0.0
         self._fault: Fault | None = None
         self.token = ""
 
@@ -125,8 +127,10 @@ class Tokens:
             raise Fault(self._fault.code, self._fault.sentence, remedy=self._fault.remedy, cause=self._fault.cause)
 
     def forget(self) -> None:
-        """It was refused: the next call has another one."""
-        self._fresh_until = self._valid_until = 0.0
+        """It was refused: the next call has another one, unless this one is so new that another would be no better."""
+        now = self._clock.monotonic()
+        if now >= self._fetched_at + _PAUSE:
+            self._fresh_until = self._valid_until = 0.0
 
     async def _fetch(self) -> None:
         try:
@@ -139,6 +143,7 @@ class Tokens:
         else:
             now = self._clock.monotonic()
             self.token, self._fault = granted.access_token, None
+            self._fetched_at = now
             self._valid_until = now + granted.expires_in - _LATE
             self._fresh_until = now + max(granted.expires_in - _EARLY, granted.expires_in / 2)
         finally:

@@ -120,14 +120,20 @@ class Upstream:
             if other is None:
                 raise
             key, answer = other, await self._with_key(opened, address, served, body, usage_added, other)
+        if answer.status not in ABOUT_KEYS:
+            if key.rests_until:
+                self._keys.served(key)
+            return answer
+        status, other = answer.status, self._keys.told(address, key, answer.status, answer.headers)
+        if other is None:
+            return answer
+        answer.leave()
+        self.settle(answer, None)
+        answer = await self._with_key(opened, address, served, body, usage_added, other)
         if answer.status in ABOUT_KEYS:
-            other = self._keys.told(address, key, answer.status, answer.headers)
-            if other is not None:
-                answer.leave()
-                self.settle(answer, None)
-                answer = await self._with_key(opened, address, served, body, usage_added, other)
-                if answer.status in ABOUT_KEYS:
-                    self._keys.told(address, other, answer.status, answer.headers)
+            self._keys.told(address, other, answer.status, answer.headers)
+        elif status == 403:
+            self._keys.refused(address, key)
         return answer
 
     async def _with_key(

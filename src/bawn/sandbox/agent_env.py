@@ -33,7 +33,7 @@ QUIET: dict[str, str] = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
-    # LiteLLM, alone or in Aider: the prices that it holds, not those of the network.
+    # LiteLLM: the prices that it holds, not those of the network.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     # Package managers and libraries that look for news of themselves.
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bawn.errors import Fault
-from bawn.terms.exchange import Exchange, WireName
+from bawn.terms.exchange import Exchange, Usage, WireName
 from bawn.translation import (
     chat_answer,
     chat_request,
@@ -27,8 +27,11 @@ from bawn.translation.neutral import (
     Conversation,
     NotTranslatable,
     Reply,
+    Role,
     Thinking,
     ToolUse,
+    Turn,
+    whole,
     without,
 )
 from bawn.translation.thoughts import KeptThoughts
@@ -46,23 +49,43 @@ class Destination(Struct, frozen=True):
     """Whether its server knows the older fields of chat completions only."""
     lacks: frozenset[Feature] = frozenset()
     """What it does not have although its wire has a word for it."""
+    ids: bool = True
+    """Whether calls of Gemini's wire have ids there."""
 
 
 class Carriage:
     """A call that goes from the client's wire to the provider's, and its answer the other way."""
 
-    __slots__ = ("_container", "_model", "_older", "_thoughts", "client", "conversation", "dropped", "target")
+    __slots__ = (
+        "_container",
+        "_destination",
+        "_model",
+        "_thoughts",
+        "client",
+        "conversation",
+        "dropped",
+        "target",
+        "usage",
+    )
 
     def __init__(self, exchange: Exchange, destination: Destination, container: str, thoughts: KeptThoughts) -> None:
         """Faults `request.not_translatable` and `request.invalid`, before anything is sent."""
         self.client, self.target = exchange.wire, destination.wire
-        self._model, self._older = destination.model, destination.older
+        self._model, self._destination = destination.model, destination
         self._container, self._thoughts = container, thoughts
+        self.usage: Usage | None = None
+        """Of a whole answer, as the provider counted: the client's wire may have no place for all of it."""
         lacks = destination.lacks
         if self.target is WireName.ANTHROPIC:
             lacks |= claude_thinking.lacking(self._model)
         asked = _read_request(exchange)
-        dropped = judged(asked.says, self.target, lacks)
+        says = asked.says
+        if exchange.hosted_tools or exchange.unknown_tools:
+            # Allowed or not: it is known to the provider of the client's wire, and to no other.
+            says |= {Feature.HOSTED}
+        if exchange.resources:
+            says |= {Feature.KEPT}
+        dropped = judged(says, self.target, lacks)
         self.dropped = tuple(feature.value for feature in dropped)
         """What of the request does not come through, by name."""
         self.conversation = thoughts.attached(container, without(asked, dropped), self.target)
@@ -72,13 +95,13 @@ class Carriage:
         conversation, model = self.conversation, self._model
         match self.target:
             case WireName.OPENAI:
-                return chat_request.write_request(conversation, model, older=self._older)
+                return chat_request.write_request(conversation, model, older=self._destination.older)
             case WireName.RESPONSES:
                 return responses_request.write_request(conversation, model)
             case WireName.ANTHROPIC:
                 return messages_request.write_request(conversation, model)
             case WireName.GEMINI:
-                return gemini_request.write_request(conversation)
+                return gemini_request.write_request(conversation, ids=self._destination.ids)
             case WireName.CONVERSE:
                 return converse_request.write_request(conversation)
 
@@ -89,12 +112,16 @@ class Carriage:
             if not isinstance(read, dict):
                 raise Unsound("it is not an object")
             reply = self._read_answer(read, call_id)
+            for part in reply.parts:
+                if isinstance(part, ToolUse):
+                    whole(part)
         except NotPlain as error:
             raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
         except Unsound as error:
             raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
         except NotTranslatable as error:
             raise inexpressible(error) from None
+        self.usage = reply.usage
         thoughts = [part for part in reply.parts if isinstance(part, Thinking)]
         self.keep(thoughts, [part for part in reply.parts if isinstance(part, ToolUse)])
         return self._write_answer(reply, call_id, now)
@@ -163,12 +190,20 @@ class Carriage:
 
 def _read_request(exchange: Exchange) -> Conversation:
     read = read_object(exchange.body)
-    match exchange.wire:
-        case WireName.RESPONSES:
-            return responses_request.read_request(read)
-        case WireName.ANTHROPIC:
-            return messages_request.read_request(read)
-        case WireName.GEMINI:
-            return gemini_request.read_request(read, stream=exchange.stream)
-        case _:
-            return chat_request.read_request(read)
+    try:
+        match exchange.wire:
+            case WireName.RESPONSES:
+                conversation = responses_request.read_request(read)
+            case WireName.ANTHROPIC:
+                conversation = messages_request.read_request(read)
+            case WireName.GEMINI:
+                conversation = gemini_request.read_request(read, stream=exchange.stream)
+            case _:
+                conversation = chat_request.read_request(read)
+    except NotPlain:
+        raise Fault("request.invalid", "A number in the request is too large to be carried.") from None
+    if not conversation.turns:
+        # Elsewhere a conversation begins with the user.
+        first = (Turn(Role.USER, conversation.system),) if conversation.system else ()
+        conversation = structs.replace(conversation, turns=first, system=())
+    return conversation

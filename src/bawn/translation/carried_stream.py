@@ -18,6 +18,7 @@ from bawn.translation.neutral import (
     Thinking,
     Thought,
     ToolUse,
+    whole,
 )
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import StreamReader
@@ -99,6 +100,9 @@ class CarriedStream:
             return []
         try:
             events = self._events.close() if data is None else self._events.feed(data)
+            for event in events:
+                if isinstance(event, Called):
+                    whole(event.call)
         except TooLong:
             return self._broken("A frame of the provider's stream is too long.")
         except NotPlain as error:

@@ -24,6 +24,7 @@ from bawn.translation.neutral import (
     ToolUse,
     fitting_id,
     free_text,
+    named,
 )  # fmt: skip
 from bawn.wire.holding import MAX_HELD_BYTES, Unsound
 from bawn.wire.json_text import read_plain
@@ -32,7 +33,14 @@ from bawn.wire.sse import SseFrame, SseSplitter
 from bawn.wire.usage import openai_usage
 
 _STOPS = {
-    "stop": Stop.END, "length": Stop.LENGTH, "tool_calls": Stop.CALLS, "function_call": Stop.CALLS,
+    # The last of each line are words of servers that speak this wire.
+    "stop": Stop.END,
+    "eos": Stop.END,
+    "eos_token": Stop.END,
+    "end_turn": Stop.END,
+    "stop_sequence": Stop.SEQUENCE,
+    "max_tokens": Stop.LENGTH,
+    "tool_use": Stop.CALLS, "length": Stop.LENGTH, "tool_calls": Stop.CALLS, "function_call": Stop.CALLS,
     "content_filter": Stop.FILTERED,
 }  # fmt: skip
 _REASONS = {
@@ -81,8 +89,15 @@ def _use(piece: Piece, number: str) -> ToolUse:
 def _stop(choice: dict[str, Any], parts: list[Text | Thinking | ToolUse]) -> Stop:
     # Some servers say `stop` although they call.
     called = any(isinstance(part, ToolUse) for part in parts)
-    stop = _STOPS.get(str(choice.get("finish_reason")), Stop.END)
+    stop = _reason(choice)
     return Stop.CALLS if called and stop is Stop.END else stop
+
+
+def _reason(choice: dict[str, Any]) -> Stop:
+    reason = choice.get("finish_reason")
+    if not isinstance(reason, str) or reason not in _STOPS:
+        raise Unsound(f"it ended by {named(reason) if reason else 'no reason'}")
+    return _STOPS[reason]
 
 
 class ChatEvents:
@@ -90,7 +105,8 @@ class ChatEvents:
 
     def __init__(self) -> None:
         self._splitter = SseSplitter()
-        self._calls: dict[int, list[str]] = {}
+        self._calls: dict[int, tuple[list[str], list[str], list[str]]] = {}
+        """Pieces of id, name and arguments, by the number of the call."""
         self._held = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -141,7 +157,7 @@ class ChatEvents:
             if isinstance(delta, dict):
                 out += self._delta(delta)
             if choice.get("finish_reason") is not None:
-                self._stop = _STOPS.get(str(choice["finish_reason"]), Stop.END)
+                self._stop = _reason(choice)
         return out
 
     def _delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
@@ -156,11 +172,11 @@ class ChatEvents:
             if text:
                 out.append(Said(text))
         for piece in pieces(delta):
-            grown = self._calls.setdefault(piece.index, ["", "", ""])
-            grown[0] = grown[0] or piece.id
-            grown[1] += piece.name
-            grown[2] += piece.arguments
-            self._held += len(piece.arguments)
+            ids, names, arguments = self._calls.setdefault(piece.index, ([], [], []))
+            ids.append(piece.id)
+            names.append(piece.name)
+            arguments.append(piece.arguments)
+            self._held += len(piece.id) + len(piece.name) + len(piece.arguments) + 100
             if self._held > MAX_HELD_BYTES:
                 raise Unsound("its calls are too long")
         return out
@@ -168,12 +184,14 @@ class ChatEvents:
     def _end(self) -> list[StreamEvent]:
         self._over = True
         out: list[StreamEvent] = []
-        for index, (call_id, name, arguments) in sorted(self._calls.items()):
+        for index, (ids, names, arguments) in sorted(self._calls.items()):
+            call_id, name = next(filter(None, ids), ""), "".join(names)
             if not name:
                 raise Unsound("a tool call has no name")
-            out.append(Called(_use(Piece(index, call_id, name, arguments), str(index))))
-        stop = self._stop or Stop.END
-        return [*out, Over(Stop.CALLS if out and stop is Stop.END else stop, self._usage)]
+            out.append(Called(_use(Piece(index, call_id, name, "".join(arguments)), str(index))))
+        if self._stop is None:
+            raise Unsound("it ended by no reason")
+        return [*out, Over(Stop.CALLS if out and self._stop is Stop.END else self._stop, self._usage)]
 
 
 # out

@@ -22,6 +22,7 @@ from bawn.translation.neutral import (
     Tool,
     ToolResult,
     ToolUse,
+    document,
     fitting_id,
     free_arguments,
     merged,
@@ -52,7 +53,9 @@ _SOUNDS = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 def read_request(read: dict[str, Any]) -> Conversation:
     """The conversation of a request. Fault `request.invalid` with the field that does not fit."""
-    says = {feature for name, feature in _FEATURES.items() if read.get(name) not in (None, False)}
+    says = {
+        feature for name, feature in _FEATURES.items() if read.get(name) is not None and read.get(name) is not False
+    }
     if (fields.count(read, "n") or 1) > 1:
         says.add(Feature.CHOICES)
     if "audio" in fields.texts(read, "modalities"):
@@ -197,8 +200,15 @@ def file_of(described: dict[str, Any], place: str, says: set[Feature]) -> File:
         says.add(Feature.FILE_URL)
         return File("", "", name, url)
     says.add(Feature.FILE)
-    media_type, data = media_of(fields.text(described, "file_data"), f"{place}.file_data")
-    return File(media_type, data, name)
+    return read_document(*media_of(fields.text(described, "file_data"), f"{place}.file_data"), name, place)
+
+
+def read_document(media_type: str, data: str, name: str, place: str, *, mark: bool = False) -> File:
+    """A document, or Fault `request.invalid` when it is not what its type says."""
+    try:
+        return document(media_type, data, name, mark=mark)
+    except ValueError:
+        raise fields.invalid(place, "a document; plain text has to be UTF-8") from None
 
 
 def _tools(read: dict[str, Any], says: set[Feature]) -> tuple[Tool, ...]:

@@ -59,7 +59,12 @@ def asked_to_think(conversation: Conversation, model: str, most: int, body: dict
     if _thinks(model) is _Thinks.ADAPTIVE:
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
         return {"effort": "low" if conversation.effort == "minimal" else conversation.effort}
-    budget = min(BUDGETS.get(conversation.effort, 0), most - 1)
+    budget = BUDGETS.get(conversation.effort, 0)
+    if conversation.most is None:
+        # Thoughts count as output there: without a limit of the client there shall be as much to say as without them.
+        body["max_tokens"] = most + budget
+    else:
+        budget = min(budget, most // 2)
     if budget >= _LEAST_BUDGET:
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return {}

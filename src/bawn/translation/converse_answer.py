@@ -20,6 +20,7 @@ from bawn.translation.neutral import (
     Thought,
     ToolUse,
     fitting_id,
+    named,
 )  # fmt: skip
 from bawn.wire.event_stream import EventStreamReader, Message
 from bawn.wire.holding import MAX_HELD_BYTES, Unsound
@@ -45,7 +46,7 @@ def read_answer(read: dict[str, Any]) -> Reply:
 
 
 def _stop(reason: Any) -> Stop:
-    if reason not in _STOPS:
+    if not isinstance(reason, str) or reason not in _STOPS:
         raise Unsound("it ended by a reason that is not known")
     return _STOPS[reason]
 
@@ -65,7 +66,7 @@ def _part(block: dict[str, Any]) -> Text | Thinking | ToolUse:
         told = reasoning.get("reasoningText")
         if isinstance(told, dict):
             return Thinking(str(told.get("text", "")), str(told.get("signature", "")), WireName.CONVERSE)
-    raise NotTranslatable(f"a block with {', '.join(sorted(block)) or 'nothing'}")
+    raise NotTranslatable(f"a block with {', '.join(named(each) for each in sorted(block)[:5]) or 'nothing'}")
 
 
 class ConverseEvents:
@@ -156,7 +157,7 @@ class ConverseEvents:
             if isinstance(sealed := reasoning.get("redactedContent"), str):
                 return [Thought("", sealed, sealed=True)]
             return [Thought(str(reasoning.get("text", "")), str(reasoning.get("signature", "")))]
-        raise NotTranslatable(f"a piece with {', '.join(sorted(delta)) or 'nothing'}")
+        raise NotTranslatable(f"a piece with {', '.join(named(each) for each in sorted(delta)[:5]) or 'nothing'}")
 
     def _end(self, event: dict[str, Any]) -> list[StreamEvent]:
         call = self._calls.pop(_index(event), None)

@@ -22,6 +22,7 @@ from bawn.translation.neutral import (
     Thought,
     ToolUse,
     fitting_id,
+    named,
     object_of,
 )  # fmt: skip
 from bawn.wire.holding import Unsound
@@ -82,7 +83,7 @@ def _part(part: dict[str, Any], call_id: str, number: int) -> Text | Thinking | 
         return Thinking(part["text"], proof, WireName.GEMINI) if part.get("thought") is True else Text(part["text"])
     call = either(part, "functionCall")
     if not isinstance(call, dict):
-        raise NotTranslatable(f"a part with {', '.join(sorted(part)) or 'nothing'}")
+        raise NotTranslatable(f"a part with {', '.join(named(each) for each in sorted(part)[:5]) or 'nothing'}")
     name = call.get("name")
     if not isinstance(name, str) or not name:
         raise Unsound("a tool call has no name")
@@ -96,7 +97,7 @@ def _stop(reason: str, *, called: bool) -> Stop:
         return Stop.CALLS if called and reason == "STOP" else _STOPS[reason]
     if reason in _FILTERED:
         return Stop.FILTERED
-    raise Unsound(f"it ended by {reason or 'no reason'}")
+    raise Unsound(f"it ended by {named(reason) if reason else 'no reason'}")
 
 
 class GeminiEvents:

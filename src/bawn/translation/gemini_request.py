@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
-from bawn.translation.chat_request import EFFORTS
+from bawn.translation.chat_request import EFFORTS, read_document
 from bawn.translation.claude_thinking import BUDGETS
 from bawn.translation.features import Feature
 from bawn.translation.neutral import (
@@ -26,6 +26,7 @@ from bawn.translation.neutral import (
     Tool,
     ToolResult,
     ToolUse,
+    Turn,
     fitting_id,
     merged,
     object_of,
@@ -42,6 +43,7 @@ _SETTINGS = {
 _TOP = {
     "cachedContent": Feature.KEPT, "safetySettings": Feature.HINTS, "labels": Feature.HINTS, "serviceTier": Feature.HINTS,
 }  # fmt: skip
+UNSIGNED = "skip_thought_signature_validator"
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
 _LETTER = re.compile("[A-Z]")
 _UNDERSCORE = re.compile("_([a-z])")
@@ -65,7 +67,11 @@ def read_request(read: dict[str, Any], *, stream: bool) -> Conversation:
     """The conversation of a request. Fault `request.invalid` with the field that does not fit."""
     says = {feature for name, feature in _TOP.items() if either(read, name)}
     settings = _plainly(read, "generationConfig")
-    says |= {feature for name, feature in _SETTINGS.items() if settings.get(name) not in (None, False)}
+    says |= {
+        feature
+        for name, feature in _SETTINGS.items()
+        if settings.get(name) is not None and settings.get(name) is not False
+    }
     if (fields.count(settings, "candidateCount") or 1) > 1:
         says.add(Feature.CHOICES)
     if any(each.upper() != "TEXT" for each in fields.texts(settings, "responseModalities")):
@@ -92,7 +98,7 @@ def read_request(read: dict[str, Any], *, stream: bool) -> Conversation:
         temperature=fields.number(settings, "temperature"),
         top_p=fields.number(settings, "topP"),
         # A float by its documentation, a whole number by its meaning.
-        top_k=int(fields.number(settings, "topK") or 0) or None,
+        top_k=int(min(fields.number(settings, "topK") or 0, 10_000)) or None,
         stop=fields.texts(settings, "stopSequences"),
         seed=fields.count(settings, "seed"),
         frequency_penalty=fields.number(settings, "frequencyPenalty"),
@@ -150,7 +156,7 @@ def _inline(data: dict[str, Any], says: set[Feature]) -> Image | File:
         says.add(Feature.IMAGE)
         return Image(media_type, encoded)
     says.add(Feature.AUDIO if media_type.startswith("audio/") else Feature.FILE)
-    return File(media_type, encoded, str(either(data, "displayName") or ""))
+    return read_document(media_type, encoded, str(either(data, "displayName") or ""), "inlineData")
 
 
 def _result(given: dict[str, Any], says: set[Feature], calls: list[ToolUse]) -> ToolResult:
@@ -163,7 +169,8 @@ def _result(given: dict[str, Any], says: set[Feature], calls: list[ToolUse]) -> 
     is_error = isinstance(response, dict) and set(response) == {"error"}
     if is_error:
         says.add(Feature.TOOL_ERRORS)
-    parts: list[Text | Image | File] = [Text(_told(response))]
+    told = _told(response)
+    parts: list[Text | Image | File] = [Text(told)] if told else []
     for each in _objects(given.get("parts"), "functionResponse.parts"):
         if isinstance(data := either(each, "inlineData"), dict):
             says.add(Feature.TOOL_IMAGES)
@@ -262,9 +269,14 @@ def _effort(settings: dict[str, Any], says: set[Feature]) -> str:
 # out
 
 
-def write_request(conversation: Conversation) -> bytes:
-    """The body; the model and whether it is a stream stand in the path."""
-    body: dict[str, Any] = {"contents": [_content(turn.role, turn.parts) for turn in conversation.turns]}
+def write_request(conversation: Conversation, *, ids: bool = True) -> bytes:
+    """The body; the model and whether it is a stream stand in the path. Vertex takes no `ids` of calls."""
+    running = _running(conversation.turns)
+    contents = [
+        _content(turn.role, turn.parts, ids=ids, running=number >= running)
+        for number, turn in enumerate(conversation.turns)
+    ]
+    body: dict[str, Any] = {"contents": [content for content in contents if content["parts"]]}
     if conversation.system:
         body["systemInstruction"] = {"parts": [{"text": text.text} for text in conversation.system]}
     if conversation.tools:
@@ -300,19 +312,34 @@ def _settings(conversation: Conversation) -> dict[str, Any]:
         if conversation.form.schema is not None:
             settings["responseJsonSchema"] = conversation.form.schema
     if conversation.effort:
-        budget = BUDGETS.get(conversation.effort, 0)
+        # More than this is refused by some of its models.
+        budget = min(BUDGETS.get(conversation.effort, 0), 24_576)
+        if conversation.most is not None:
+            budget = min(budget, conversation.most // 2)
         settings["thinkingConfig"] = {"thinkingBudget": budget, "includeThoughts": budget > 0}
     return settings
 
 
-def _content(role: Role, parts: tuple[Part, ...]) -> dict[str, Any]:
-    return {
-        "role": "model" if role is Role.ASSISTANT else "user",
-        "parts": [out for part in parts for out in _out(part)],
-    }
+def _running(turns: tuple[Turn, ...]) -> int:
+    """Where the running turn begins: behind the last thing that the user himself said."""
+    for number in range(len(turns) - 1, -1, -1):
+        if turns[number].role is Role.USER and not any(isinstance(part, ToolResult) for part in turns[number].parts):
+            return number
+    return 0
 
 
-def _out(part: Part) -> list[dict[str, Any]]:
+def _content(role: Role, parts: tuple[Part, ...], *, ids: bool, running: bool) -> dict[str, Any]:
+    said = [out for part in parts for out in _out(part, ids=ids)]
+    if running and role is Role.ASSISTANT:
+        # Newer models want the first call of each step of the running turn signed. Where the signature is lost, or the call
+        # was another model's, Google has a word for that (ai.google.dev/gemini-api/docs/thought-signatures).
+        first = next((each for each in said if "functionCall" in each), None)
+        if first is not None and "thoughtSignature" not in first:
+            first["thoughtSignature"] = UNSIGNED
+    return {"role": "model" if role is Role.ASSISTANT else "user", "parts": said}
+
+
+def _out(part: Part, *, ids: bool) -> list[dict[str, Any]]:
     match part:
         case Text(text=text):
             return [{"text": text}]
@@ -324,24 +351,23 @@ def _out(part: Part) -> list[dict[str, Any]]:
             return [{"text": data}]
         case Thinking(text=text, proof=proof, origin=origin):
             # Its own thoughts are signed at the call, so those of a turn without calls need not come back.
-            return (
-                [{"text": text, "thought": True, "thoughtSignature": proof}]
-                if origin is WireName.GEMINI and proof
-                else []
-            )
+            own = origin is WireName.GEMINI and proof
+            return [{"text": text, "thought": True, "thoughtSignature": proof}] if own else []
         case ToolUse(id=call_id, name=name, arguments=arguments, proof=proof, origin=origin):
-            call: dict[str, Any] = {"functionCall": {"id": call_id, "name": name, "args": object_of(arguments)}}
+            named = {"id": call_id, "name": name} if ids else {"name": name}
+            call: dict[str, Any] = {"functionCall": {**named, "args": object_of(arguments)}}
             return [{**call, "thoughtSignature": proof} if proof and origin is WireName.GEMINI else call]
         case ToolResult():
-            return _given(part)
+            return _given(part, ids=ids)
     return []
 
 
-def _given(result: ToolResult) -> list[dict[str, Any]]:
+def _given(result: ToolResult, *, ids: bool) -> list[dict[str, Any]]:
     text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
     response = {"error" if result.is_error else "output": text}
-    given = {"functionResponse": {"id": result.id, "name": result.name or result.id, "response": response}}
-    return [given, *(out for part in result.parts if not isinstance(part, Text) for out in _out(part))]
+    named = {"id": result.id, "name": result.name or result.id} if ids else {"name": result.name or result.id}
+    given = {"functionResponse": {**named, "response": response}}
+    return [given, *(out for part in result.parts if not isinstance(part, Text) for out in _out(part, ids=ids))]
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

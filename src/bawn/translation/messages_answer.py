@@ -22,6 +22,7 @@ from bawn.translation.neutral import (
     Thought,
     ToolUse,
     fitting_id,
+    named,
     object_of,
 )  # fmt: skip
 from bawn.wire.holding import MAX_HELD_BYTES, Unsound
@@ -59,7 +60,7 @@ def _part(block: dict[str, Any]) -> Text | Thinking | ToolUse:
         case "tool_use":
             return ToolUse(fitting_id(_text(block, "id")), _text(block, "name"), written(block.get("input") or {}))
         case kind:
-            raise NotTranslatable(f"a block of the type {kind}")
+            raise NotTranslatable(f"a block of the type {named(kind)}")
 
 
 def _text(block: dict[str, Any], name: str) -> str:
@@ -73,7 +74,9 @@ def _stop(said: dict[str, Any]) -> Stop:
     reason = said.get("stop_reason")
     if reason == "pause_turn":
         raise NotTranslatable("a turn that pauses")
-    return _STOPS.get(str(reason), Stop.END)
+    if not isinstance(reason, str) or reason not in _STOPS:
+        raise Unsound(f"it ended by {named(reason) if reason else 'no reason'}")
+    return _STOPS[reason]
 
 
 class MessagesEvents:
@@ -83,7 +86,7 @@ class MessagesEvents:
         self._splitter = SseSplitter()
         self._blocks: dict[int, tuple[dict[str, Any], list[str]]] = {}
         self._held = 0
-        self._stop = Stop.END
+        self._stop: Stop | None = None
         self._usage: Usage | None = None
         self._over = False
 
@@ -126,8 +129,8 @@ class MessagesEvents:
                 self._usage = anthropic_usage(event.get("usage"), self._usage)
                 return []
             case "message_stop":
-                if self._blocks:
-                    raise Unsound("it ended within a block")
+                if self._blocks or self._stop is None:
+                    raise Unsound("it ended within a block, or by no reason")
                 self._over = True
                 return [Over(self._stop, self._usage)]
             case "error":
@@ -168,7 +171,7 @@ class MessagesEvents:
             case "citations_delta":
                 return []
             case kind:
-                raise NotTranslatable(f"a piece of the type {kind}")
+                raise NotTranslatable(f"a piece of the type {named(kind)}")
 
     def _end(self, event: dict[str, Any]) -> list[StreamEvent]:
         found = self._blocks.pop(_index(event), None)

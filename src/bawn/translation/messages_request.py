@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bawn.terms.exchange import WireName
+from bawn.translation.chat_request import EFFORTS, read_document
 from bawn.translation.claude_thinking import BUDGETS, asked_to_think, is_own, may_think
 from bawn.translation.features import Feature
 from bawn.translation.neutral import (
@@ -155,7 +156,9 @@ def _source(block: dict[str, Any], place: str, says: set[Feature], *, mark: bool
             media_type, data = fields.text(source, "media_type"), fields.text(source, "data")
             if picture:
                 return Image(media_type, data, mark=mark)
-            return File("text/plain" if kind == "text" else media_type, data, name, mark=mark)
+            if kind == "text":
+                return File("text/plain", data, name, mark=mark)
+            return read_document(media_type, data, name, place, mark=mark)
         case "url":
             says.add(Feature.IMAGE_URL if picture else Feature.FILE_URL)
             url = fields.text(source, "url")
@@ -240,6 +243,8 @@ def _effort(read: dict[str, Any], says: set[Feature]) -> str:
         said = said or "high"
     elif (kind != "disabled" and said is None) or kind == "disabled":
         return ""
+    if said not in EFFORTS:
+        raise fields.invalid("output_config.effort", ", ".join(EFFORTS))
     says.add(Feature.EFFORT)
     return str(said)
 
@@ -294,7 +299,11 @@ def _messages(conversation: Conversation) -> list[dict[str, Any]]:
             for part in turn.parts
             if not isinstance(part, ToolResult) and (not isinstance(part, Thinking) or is_own(part))
         ]
-        if first or rest:
+        if not first and not rest:
+            continue
+        if messages and messages[-1]["role"] == turn.role.value:
+            messages[-1]["content"] += [*first, *rest]
+        else:
             messages.append({"role": turn.role.value, "content": [*first, *rest]})
     return messages
 

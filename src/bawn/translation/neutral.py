@@ -6,6 +6,7 @@ judge, and both come out as they went in.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable
@@ -17,8 +18,10 @@ from msgspec import Struct, structs
 
 from bawn.terms.exchange import Usage, WireName
 from bawn.translation.features import Feature
+from bawn.wire.holding import Unsound
 
 _OWNERS = frozenset(wire.value for wire in WireName)
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -217,7 +220,12 @@ StreamEvent = Opened | Said | Thought | Called | Over
 
 
 class NotTranslatable(ValueError):
-    """An answer says something that the client's wire has no word for; the message says what."""
+    """An answer says something that the client's wire has no word for; the message says what, in words of ours."""
+
+
+def named(kind: object) -> str:
+    """A provider's word for something, if it is one: whatever else it says there is not repeated."""
+    return kind if isinstance(kind, str) and _WORD.fullmatch(kind) else "unknown"
 
 
 FREE_SCHEMA: dict[str, Any] = {
@@ -255,6 +263,14 @@ def proof_read(said: str, native: WireName) -> tuple[WireName, str]:
     return (WireName(owner), proof) if colon and owner in _OWNERS else (native, said)
 
 
+def document(media_type: str, data: str, name: str = "", *, mark: bool = False) -> File:
+    """A document by its base64; of plain text, the text. Raises ValueError when it is none."""
+    kind = media_type.partition(";")[0].strip().lower()
+    if kind == "text/plain":
+        return File(kind, base64.b64decode(data, validate=True).decode("utf-8"), name, mark=mark)
+    return File(kind, data, name, mark=mark)
+
+
 def object_of(arguments: str) -> dict[str, Any]:
     """Arguments as the object that some wires want; what is none is carried within one."""
     try:
@@ -262,6 +278,16 @@ def object_of(arguments: str) -> dict[str, Any]:
     except ValueError:
         return {"arguments": arguments}
     return read if isinstance(read, dict) else {"arguments": arguments}
+
+
+def whole(call: ToolUse) -> None:
+    """Raises Unsound when the arguments of a call are no object, as when the answer was cut within them."""
+    try:
+        read = msgspec.json.decode(call.arguments or "{}")
+    except ValueError:
+        raise Unsound("the arguments of a tool call are not whole") from None
+    if not isinstance(read, dict):
+        raise Unsound("the arguments of a tool call are no object")
 
 
 def short(text: str) -> str:

@@ -23,6 +23,7 @@ from bawn.translation.neutral import (
     ToolUse,
     fitting_id,
     free_text,
+    named,
     proof_written,
 )  # fmt: skip
 from bawn.translation.responses_request import summary_of
@@ -59,13 +60,13 @@ def _parts(item: dict[str, Any]) -> list[Text | Thinking | ToolUse]:
         case "function_call":
             return [_use(item)]
         case kind:
-            raise NotTranslatable(f"an item of the type {kind}")
+            raise NotTranslatable(f"an item of the type {named(kind)}")
 
 
 def _said(part: Any) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind not in ("output_text", "refusal"):
-        raise NotTranslatable(f"a content of the type {kind}")
+        raise NotTranslatable(f"a content of the type {named(kind)}")
     text = part.get("text" if kind == "output_text" else "refusal")
     if not isinstance(text, str):
         raise Unsound("a text is none")
@@ -94,6 +95,9 @@ class ResponsesEvents:
     def __init__(self) -> None:
         self._splitter = SseSplitter()
         self._over = False
+        self._texts: dict[int, int] = {}
+        """By the number of an item, how much of it was said in pieces."""
+        self._calls: set[str] = set()
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         return self._read(self._splitter.feed(data))
@@ -117,7 +121,9 @@ class ResponsesEvents:
 
     def _event(self, kind: str, event: dict[str, Any]) -> list[StreamEvent]:
         if kind in _TEXTS:
-            return [Said(_delta(event))]
+            text, index = _delta(event), _number(event)
+            self._texts[index] = self._texts.get(index, 0) + len(text)
+            return [Said(text)]
         if kind in _THOUGHTS:
             return [Thought(_delta(event))]
         match kind:
@@ -127,7 +133,7 @@ class ResponsesEvents:
             case "response.reasoning_summary_part.added" if event.get("summary_index"):
                 return [Thought("\n\n")]
             case "response.output_item.done":
-                return self._item(event.get("item"))
+                return self._item(event.get("item"), _number(event))
             case "response.completed" | "response.incomplete":
                 return self._end(event.get("response"))
             case "response.failed" | "error":
@@ -135,13 +141,19 @@ class ResponsesEvents:
             case _:
                 return []
 
-    def _item(self, item: Any) -> list[StreamEvent]:
+    def _item(self, item: Any, index: int) -> list[StreamEvent]:
         if not isinstance(item, dict):
             raise Unsound("an event has no item")
         out: list[StreamEvent] = []
+        said = index in self._texts
         for part in _parts(item):
             if isinstance(part, ToolUse):
+                self._calls.add(part.id)
                 out.append(Called(part))
+            elif isinstance(part, Text):
+                # Told whole at its end only, by some servers.
+                self._texts[index] = self._texts.get(index, 0) + (0 if said else len(part.text))
+                out += [] if said else [Said(part.text)]
             elif isinstance(part, Thinking) and part.proof:
                 out.append(Thought("", part.proof))
         return out
@@ -150,8 +162,19 @@ class ResponsesEvents:
         if not isinstance(response, dict):
             raise Unsound("an event has no response")
         reply = read_answer(response)
+        told = sum(len(part.text) for part in reply.parts if isinstance(part, Text))
+        calls = {part.id for part in reply.parts if isinstance(part, ToolUse)}
+        if (reply.parts or self._calls) and (calls != self._calls or told != sum(self._texts.values())):
+            raise Unsound("the response tells another answer than its stream did")
         self._over = True
         return [Over(reply.stop, reply.usage)]
+
+
+def _number(event: dict[str, Any]) -> int:
+    index = event.get("output_index", 0)
+    if not isinstance(index, int):
+        raise Unsound("an item has no number")
+    return index
 
 
 def _delta(event: dict[str, Any]) -> str:

@@ -50,7 +50,9 @@ _LOGPROBS = "message.output_text.logprobs"
 
 def read_request(read: dict[str, Any]) -> Conversation:
     """The conversation of a request. Fault `request.invalid` with the field that does not fit."""
-    says = {feature for name, feature in _FEATURES.items() if read.get(name) not in (None, False)}
+    says = {
+        feature for name, feature in _FEATURES.items() if read.get(name) is not None and read.get(name) is not False
+    }
     if _LOGPROBS in fields.texts(read, "include"):
         says.add(Feature.LOGPROBS)
     system: list[Text] = []
@@ -195,6 +197,8 @@ def _tools(read: dict[str, Any], says: set[Feature]) -> tuple[Tool, ...]:
                 _offer(inner, space, found, says)
         else:
             _offer(tool, "", found, says)
+    if len({tool.name for tool in found}) != len(found):
+        raise fields.invalid("tools", "tools of different names")
     return tuple(found)
 
 
@@ -258,8 +262,10 @@ def write_request(conversation: Conversation, model: str) -> bytes:
         "model": model,
         "input": _items(conversation),
         "store": False,
-        "include": ["reasoning.encrypted_content"],
     }
+    if conversation.effort not in ("", "none") or any(item["type"] == "reasoning" for item in body["input"]):
+        # Models that do not think refuse to be asked for it.
+        body["include"] = ["reasoning.encrypted_content"]
     given: dict[str, Any] = {
         "instructions": "\n\n".join(text.text for text in conversation.system) or None,
         # Less than 16 is refused there.

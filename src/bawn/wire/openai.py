@@ -56,8 +56,7 @@ HOSTED_FIELDS = {
     "provider": "chooses who answers (OpenRouter)",
 }
 """Fields that switch something of the provider on by being there, and what; each is allowed by its name."""
-HOSTED_ENDINGS = (":online",)
-"""Ends of model names by which a provider searches the web (OpenRouter)."""
+
 
 _NO_TOOLS = CHAT_FIELDS - {"tools", "functions"}
 """A request with these fields only has no tool of any kind, and no field that is unknown."""
@@ -87,7 +86,7 @@ class OpenAIChat:
         tools: tuple[str, ...] = ()
         hosted: tuple[HostedTool, ...] = ()
         unknown: tuple[str, ...] = ()
-        if found.tools or not _NO_TOOLS.issuperset(read) or model.endswith(HOSTED_ENDINGS):
+        if found.tools or not _NO_TOOLS.issuperset(read):
             tools, hosted, unknown_types = _tools(read, found)
             unknown = (*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS))
         return Exchange(
@@ -176,7 +175,6 @@ def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[H
     inside: list[str] = []
     fields.switch(read, "store")
     hosted = [HostedTool(name) for name in switched_on(read, HOSTED_FIELDS)]
-    hosted += [HostedTool(ending) for ending in HOSTED_ENDINGS if fields.text(read, "model").endswith(ending)]
     unknown: list[str] = []
     offered = [(f"tools[{index}]", tool) for index, tool in enumerate(fields.objects(read, "tools"))]
     for place, tool in (*offered, *found.tools):

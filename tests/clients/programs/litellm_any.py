@@ -15,7 +15,7 @@ TOOL = {
 prefix = sys.argv[1]
 more = {"num_retries": 0}
 if prefix == "gemini":
-    more["api_base"] = os.environ["GOOGLE_GEMINI_BASE_URL"]
+    more["api_base"] = os.environ["GOOGLE_GEMINI_BASE_URL"] + "/v1beta"
 
 
 def ask(model, messages, **options):
