@@ -13,7 +13,7 @@ from tests.translation.examples import SCHEMA
 from tests.translation.wires import CLIENTS, READ, written
 
 from bawn.errors import Fault
-from bawn.terms.exchange import Endpoint, Exchange, WireName
+from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.translation.carriage import Carriage, Destination
 from bawn.translation.chat_request import read_request
 from bawn.translation.features import Feature
@@ -174,3 +174,95 @@ def test_what_a_provider_lacks_is_dropped_where_it_tunes_and_refused_where_it_ma
     tool = json.dumps({**asked, "tools": [{"name": "look", "input_schema": SCHEMA}]}).encode()
     with pytest.raises(Fault, match="tools"):
         Carriage(structs.replace(exchange, body=tool), plain, "a", KeptThoughts())
+
+
+def carried(target: WireName, model: str = "m", wire: WireName = WireName.OPENAI, **asked: Any) -> tuple[Any, Carriage]:
+    body = {"messages": [{"role": "user", "content": "hi"}], **asked}
+    exchange = Exchange(wire, Endpoint.CHAT_COMPLETIONS, "m", stream=False, body=json.dumps(body).encode())
+    carriage = Carriage(exchange, Destination(target, model), "a", KeptThoughts())
+    return json.loads(carriage.request()), carriage
+
+
+def test_zero_is_something_that_is_asked_for() -> None:
+    body, carriage = carried(WireName.ANTHROPIC, "claude-opus-4-7", temperature=0, seed=0)
+    assert "temperature" not in body
+    assert carriage.dropped == ("temperature", "seed")
+
+
+def test_thinking_leaves_room_to_answer() -> None:
+    free, _ = carried(WireName.ANTHROPIC, "claude-sonnet-4-5", reasoning_effort="high")
+    assert free["max_tokens"] - free["thinking"]["budget_tokens"] == 8192
+    bound, _ = carried(WireName.ANTHROPIC, "claude-sonnet-4-5", reasoning_effort="high", max_tokens=4000)
+    assert (bound["max_tokens"], bound["thinking"]["budget_tokens"]) == (4000, 2000)
+    gemini, _ = carried(WireName.GEMINI, reasoning_effort="high", max_tokens=4000)
+    assert gemini["generationConfig"]["thinkingConfig"]["thinkingBudget"] == 2000
+
+
+@pytest.mark.parametrize("target", [WireName.ANTHROPIC, WireName.GEMINI, WireName.CONVERSE, WireName.RESPONSES])
+def test_a_plain_text_arrives_as_its_text(target: WireName) -> None:
+    file = {"filename": "a.txt", "file_data": "data:text/plain;charset=utf-8;base64,aGVsbG8gZG9j"}
+    body, _ = carried(target, messages=[{"role": "user", "content": [{"type": "file", "file": file}]}])
+    assert "hello doc" in json.dumps(body)
+    assert "aGVsbG8gZG9j" not in json.dumps(body)
+
+
+def test_what_was_allowed_of_a_provider_is_refused_at_another_and_not_left_out() -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+    for more in ({"hosted_tools": (HostedTool("web_search_options"),)}, {"unknown_tools": ("field:x",)}):
+        exchange = Exchange(WireName.OPENAI, Endpoint.CHAT_COMPLETIONS, "m", stream=False, body=body, **more)
+        with pytest.raises(Fault, match="hosted_tools"):
+            Carriage(exchange, Destination(WireName.ANTHROPIC, "m"), "a", KeptThoughts())
+
+
+USED = [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+    {"role": "tool", "tool_call_id": "call_1", "content": ""},
+]  # fmt: skip
+
+
+def test_gemini_is_told_of_a_call_whose_signature_is_lost_and_vertex_nothing_of_ids() -> None:
+    body, _ = carried(WireName.GEMINI, messages=USED)
+    call = body["contents"][1]["parts"][0]
+    assert call["thoughtSignature"] == "skip_thought_signature_validator"
+    assert call["functionCall"]["id"] == body["contents"][2]["parts"][0]["functionResponse"]["id"] == "call_1"
+    exchange = Exchange(
+        WireName.OPENAI, Endpoint.CHAT_COMPLETIONS, "m", stream=False, body=json.dumps({"messages": USED}).encode()
+    )
+    vertex = Carriage(exchange, Destination(WireName.GEMINI, "m", ids=False), "a", KeptThoughts())
+    assert b'"id"' not in vertex.request()
+
+
+def test_converse_has_the_tools_of_earlier_calls_and_nothing_empty() -> None:
+    body, _ = carried(WireName.CONVERSE, messages=[*USED, {"role": "user", "content": "go on"}])
+    assert [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]] == ["look"]
+    results = body["messages"][2]["content"]
+    assert results[0]["toolResult"]["content"] == [{"text": "(empty)"}]
+    assert results[1] == {"text": "go on"}
+
+
+@pytest.mark.parametrize("target", [WireName.ANTHROPIC, WireName.GEMINI, WireName.CONVERSE, WireName.RESPONSES])
+def test_a_conversation_of_a_system_text_alone_begins_with_it(target: WireName) -> None:
+    body, _ = carried(target, messages=[{"role": "system", "content": "begin"}])
+    assert "begin" in json.dumps(body.get("messages", body.get("contents", body.get("input"))))
+
+
+def test_a_number_that_no_json_holds_is_refused() -> None:
+    use = b'{"type":"tool_use","id":"a","name":"b","input":{"x":1e400}}'
+    body = b'{"max_tokens":9,"messages":[{"role":"assistant","content":[%b]}]}' % use
+    exchange = Exchange(WireName.ANTHROPIC, Endpoint.MESSAGES, "m", stream=False, body=body)
+    with pytest.raises(Fault) as refused:
+        Carriage(exchange, Destination(WireName.OPENAI, "m"), "a", KeptThoughts())
+    assert refused.value.code == "request.invalid"
+
+
+def test_who_keeps_most_thoughts_gives_way_first() -> None:
+    kept = KeptThoughts(most_bytes=10_000)
+    thought = Thinking("hm", "p" * 500, WireName.ANTHROPIC)
+    kept.keep("quiet", WireName.ANTHROPIC, [thought], [ToolUse("call_1", "look", "{}")])
+    for number in range(50):
+        kept.keep("loud", WireName.ANTHROPIC, [thought], [ToolUse(f"call_{number}", "look", "{}")])
+    turn = Turn(Role.ASSISTANT, (ToolUse("call_1", "look", "{}"),))
+    said = kept.attached("quiet", Conversation(says=frozenset(), turns=(turn,)), WireName.ANTHROPIC)
+    assert said.turns[0].parts[0] == thought

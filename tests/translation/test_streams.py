@@ -21,6 +21,7 @@ from bawn.inference.utterance import Called as Spoken
 from bawn.inference.utterance import Usage as Counted
 from bawn.inference.utterance import Utterance
 from bawn.terms.exchange import Usage, WireName
+from bawn.translation import converse_answer
 from bawn.translation.converse_answer import ConverseEvents
 from bawn.translation.neutral import (
     Called,
@@ -36,6 +37,7 @@ from bawn.translation.neutral import (
     Thinking,
     Thought,
     ToolUse,
+    whole,
 )
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import NotPlain
@@ -199,3 +201,48 @@ def test_binary_events_that_are_cut_short_are_broken(lost: int) -> None:
 def test_what_no_other_wire_has_a_word_for_is_said_and_not_left_out(wire: WireName, answer: dict[str, Any]) -> None:
     with pytest.raises(NotTranslatable):
         read_answer(wire, answer)
+
+
+@pytest.mark.parametrize("reason", [None, "error", "insufficient_system_resource", ["stop"]])
+def test_an_answer_that_ended_by_no_known_reason_is_broken(reason: Any) -> None:
+    chat = {"choices": [{"message": {"content": "hi"}, "finish_reason": reason}]}
+    messages = {"content": [{"type": "text", "text": "hi"}], "stop_reason": reason}
+    for wire, answer in ((WireName.OPENAI, chat), (WireName.ANTHROPIC, messages)):
+        with pytest.raises(Unsound):
+            read_answer(wire, answer)
+    with pytest.raises(Unsound):
+        converse_answer.read_answer({"output": {"message": {"content": []}}, "stopReason": reason})
+
+
+def test_a_provider_cannot_have_its_words_repeated() -> None:
+    secret = "sk-0123456789abcdef"
+    with pytest.raises(NotTranslatable) as refused:
+        read_answer(WireName.ANTHROPIC, {"content": [{"type": secret}], "stop_reason": "end_turn"})
+    assert secret not in str(refused.value)
+
+
+def test_a_call_that_is_cut_is_not_made_whole() -> None:
+    with pytest.raises(Unsound, match="not whole"):
+        whole(ToolUse("call_1", "look", '{"path": "a'))
+
+
+@pytest.mark.parametrize("lost", [b"function_call", b"output_text.delta"])
+def test_a_response_that_tells_another_answer_than_its_stream_is_broken(lost: bytes) -> None:
+    reply = Reply("m", (Text("one two"), ToolUse("call_1", "look", "{}")), Stop.CALLS, USAGE)
+    frames = stream(WireName.RESPONSES, reply).split(b"\n\n")
+    kept = [
+        frame
+        for frame in frames
+        if not (lost in frame.partition(b"\n")[0] or (b"output_item.done" in frame and b'"function_call"' in frame))
+    ]
+    with pytest.raises(Unsound):
+        read(events_of(WireName.RESPONSES), [b"\n\n".join(kept)])
+
+
+def test_a_call_in_many_pieces_takes_no_longer_than_its_pieces() -> None:
+    piece = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "12345678"}}]}}
+    frame = b"data: " + json.dumps({"choices": [piece]}).encode() + b"\n\n"
+    reader = events_of(WireName.OPENAI)
+    with pytest.raises(Unsound, match="too long"):
+        for _ in range(100_000):
+            reader.feed(frame)

@@ -107,7 +107,7 @@ class Tokens:
         self._fresh_until = 0.0
         self._valid_until = 0.0
         self._not_before = 0.0
-        self._fetched_at = 0.0
+        self._forgotten_at = -_PAUSE
         self._fault: Fault | None = None
         self.token = ""
 
@@ -127,9 +127,10 @@ class Tokens:
             raise Fault(self._fault.code, self._fault.sentence, remedy=self._fault.remedy, cause=self._fault.cause)
 
     def forget(self) -> None:
-        """It was refused: the next call has another one, unless this one is so new that another would be no better."""
+        """It was refused: the next call has another one, but not again and again."""
         now = self._clock.monotonic()
-        if now >= self._fetched_at + _PAUSE:
+        if now >= self._forgotten_at + _PAUSE:
+            self._forgotten_at = now
             self._fresh_until = self._valid_until = 0.0
 
     async def _fetch(self) -> None:
@@ -143,7 +144,6 @@ class Tokens:
         else:
             now = self._clock.monotonic()
             self.token, self._fault = granted.access_token, None
-            self._fetched_at = now
             self._valid_until = now + granted.expires_in - _LATE
             self._fresh_until = now + max(granted.expires_in - _EARLY, granted.expires_in / 2)
         finally:

@@ -154,7 +154,7 @@ class ResponsesEvents:
                 # Told whole at its end only, by some servers.
                 self._texts[index] = self._texts.get(index, 0) + (0 if said else len(part.text))
                 out += [] if said else [Said(part.text)]
-            elif isinstance(part, Thinking) and part.proof:
+            elif part.proof:
                 out.append(Thought("", part.proof))
         return out
 
@@ -164,7 +164,7 @@ class ResponsesEvents:
         reply = read_answer(response)
         told = sum(len(part.text) for part in reply.parts if isinstance(part, Text))
         calls = {part.id for part in reply.parts if isinstance(part, ToolUse)}
-        if (reply.parts or self._calls) and (calls != self._calls or told != sum(self._texts.values())):
+        if len(reply.parts) and (calls != self._calls or told != sum(self._texts.values())):
             raise Unsound("the response tells another answer than its stream did")
         self._over = True
         return [Over(reply.stop, reply.usage)]
