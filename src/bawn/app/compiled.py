@@ -37,6 +37,7 @@ MODULES = (
     "bawn.gateway.credentials",
     "bawn.gateway.http1",
     "bawn.gateway.opening",
+    "bawn.gateway.passage",
     "bawn.gateway.permissions",
     "bawn.gateway.pipeline",
     "bawn.gateway.pool",

@@ -144,7 +144,8 @@ class Closing:
                         code=fault.code if fault is not None else "",
                     )
                 )
-                self._settle_results(account, account.opened, container, now)
+                if account.results:
+                    self._settle_results(account, account.opened, container, now)
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)

@@ -46,7 +46,9 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             detail=(*((f"stage.{trace.stage}", trace.action) for trace in prepared.traces), *more),
         )
     )
-    await record_ways_out(prepared, prepared.exchange, recorder)
+    exchange = prepared.exchange
+    if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches:
+        await record_ways_out(prepared, exchange, recorder)
     return Opened(prepared, record_id)
 
 

@@ -5,10 +5,12 @@ Settled before anything is on record as sent, since what cannot be carried is re
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bawn.gateway.pipeline import Prepared
 from bawn.gateway.providers import Address, Serving, serving
 from bawn.gateway.settings import ProviderKind
-from bawn.terms.exchange import WireName
+from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
 from bawn.translation.carriage import Carriage, Destination
 from bawn.translation.thoughts import KeptThoughts
@@ -24,30 +26,19 @@ class Passage(Value, frozen=True):
     serving: Serving
     carriage: Carriage | None
     """What carries the call between two wires; None where the provider speaks the client's."""
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """What the client is told of it beside the answer."""
-        if self.carriage is None or not self.carriage.dropped:
-            return []
-        return [(DROPPED, ", ".join(self.carriage.dropped).encode("ascii"))]
-
-    @property
-    def detail(self) -> tuple[tuple[str, str], ...]:
-        """What is on record of it."""
-        if self.carriage is None:
-            return ()
-        dropped = (("dropped", ", ".join(self.carriage.dropped)),) if self.carriage.dropped else ()
-        return (("translated", f"{self.carriage.client} to {self.carriage.target}"), *dropped)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What the client is told of it beside the answer."""
+    detail: tuple[tuple[str, str], ...] = ()
+    """What is on record of it."""
 
 
 def passage(prepared: Prepared, address: Address, thoughts: KeptThoughts) -> Passage:
     """Faults `request.wire_mismatch`, `request.not_translatable` and `request.invalid`."""
     exchange, target = prepared.exchange, prepared.target
-    found = serving(address, exchange.endpoint, exchange.wire, target.model, stream=exchange.stream)
+    native = _as_it_is(address, exchange.endpoint, exchange.wire, target.model, exchange.stream)
+    found = native.serving
     if not found.translated:
-        return Passage(found, None)
-    container = prepared.admitted.container.uuid
+        return native
     destination = Destination(
         found.wire,
         target.model,
@@ -55,7 +46,17 @@ def passage(prepared: Prepared, address: Address, thoughts: KeptThoughts) -> Pas
         lacks=address.lacks,
         ids=address.kind is not ProviderKind.VERTEX,
     )
-    return Passage(found, Carriage(exchange, destination, container, thoughts))
+    carriage = Carriage(exchange, destination, prepared.admitted.container.uuid, thoughts)
+    detail = ("translated", f"{carriage.client} to {carriage.target}")
+    if not carriage.dropped:
+        return Passage(found, carriage, detail=(detail,))
+    dropped = ", ".join(carriage.dropped)
+    return Passage(found, carriage, ((DROPPED, dropped.encode("ascii")),), (detail, ("dropped", dropped)))
+
+
+@lru_cache(1024)
+def _as_it_is(address: Address, endpoint: Endpoint, wire: WireName, model: str, stream: bool) -> Passage:
+    return Passage(serving(address, endpoint, wire, model, stream=stream), None)
 
 
 def accepted(speaks: WireName, *, stream: bool) -> bytes:

@@ -53,7 +53,7 @@ from bawn.wire.endpoints import is_gemini
 from bawn.wire.interface import Answer as WholeAnswer
 from bawn.wire.interface import StreamReader
 from bawn.wire.objects import Body
-from bawn.wire.openai_sound import JSON, kind_of_answer, read_sound, read_transcription
+from bawn.wire.openai_sound import JSON, SOUND, kind_of_answer, read_sound, read_transcription
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
@@ -215,13 +215,15 @@ class Gateway:
             raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
         if way.carriage is not None:
             body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
-        kind = kind_of_answer(opened.prepared.exchange.endpoint, _content_type(answer))
-        headers = [*answer.headers, *way.headers]
-        try:
-            await self._release(opened, _without(answer.secret, body), headers, reply, account, kind)
-        finally:
-            if way.carriage is not None:
+            try:
+                headers = [*answer.headers, *way.headers]
+                await self._release(opened, _without(answer.secret, body), headers, reply, account)
+            finally:
                 account.usage = way.carriage.usage
+            return
+        endpoint = opened.prepared.exchange.endpoint
+        kind = kind_of_answer(endpoint, _content_type(answer)) if endpoint in SOUND else JSON
+        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account, kind)
 
     async def _release(
         self,
@@ -285,9 +287,11 @@ class Gateway:
     async def _claim(self, opened: Opened, made: str, account: Account) -> None:
         """What the provider keeps of an answer, because it was asked to, belongs to the container. What goes on in the
         background is paid for when its end is read."""
+        if not made:
+            return
         prepared = opened.prepared
         hosted = [tool.type for tool in prepared.exchange.hosted_tools]
-        if made and any(kind in KEEPING for kind in hosted):
+        if any(kind in KEEPING for kind in hosted):
             owed = account.usage is None and "background" in hosted
             kind = "response" + OWED if owed else "response"
             await claim(opened, self.works.permissions, self._recorder, made, kind, self.clock.now())

@@ -32,12 +32,11 @@ from bawn.wire.anthropic_betas import passed_betas
 from bawn.wire.fields import with_fields
 from bawn.wire.multipart import content_type_of
 from bawn.wire.objects import ENDPOINTS
+from bawn.wire.openai_sound import SOUND
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
 
-_JSON = b"application/json"
-_SOUND = (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS)
-"""Endpoints that answer something else than JSON."""
+_JSON = b"content-type: application/json"
 
 
 @lru_cache(256)
@@ -259,14 +258,12 @@ class Upstream:
 
     def _head(self, opened: Opened, address: Address, served: Serving, body: bytes, key: Key) -> bytes:
         exchange = opened.prepared.exchange
-        is_sound = exchange.endpoint in _SOUND
-        wanted = b"*/*" if is_sound else accepted(served.wire, stream=exchange.stream)
-        is_form = exchange.endpoint is Endpoint.TRANSCRIPTIONS
-        lines = [
-            _start(address, served.path, wanted),
-            b"content-type: %b" % (content_type_of(exchange.body) if is_form else _JSON),
-            b"content-length: %d" % len(body),
-        ]
+        wanted, kind = accepted(served.wire, stream=exchange.stream), _JSON
+        if exchange.endpoint in SOUND:
+            wanted = b"*/*"
+            if exchange.endpoint is Endpoint.TRANSCRIPTIONS:
+                kind = b"content-type: %b" % content_type_of(exchange.body)
+        lines = [_start(address, served.path, wanted), kind, b"content-length: %d" % len(body)]
         self._finish_head(lines, opened, served.wire)
         key.put_on(lines, "POST", served.path, body)
         return b"\r\n".join(lines) + b"\r\n\r\n"
@@ -277,6 +274,8 @@ class Upstream:
         exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
+            if name not in _PASSED or (speaks is not WireName.ANTHROPIC and name.startswith(b"anthropic-")):
+                continue
             if name == b"anthropic-beta":
                 value = passed_betas(
                     value, exchange.hosted_tools, kept=bool(exchange.resources) or _is_about_objects(exchange)
@@ -285,9 +284,7 @@ class Upstream:
                 # The account is that of all containers: a key of one must not bring it the answer of another.
                 container = opened.prepared.admitted.container.uuid.encode("ascii")
                 value = hashlib.sha256(container + b"\n" + value).hexdigest().encode("ascii")
-            if name.startswith(b"anthropic-") and speaks is not WireName.ANTHROPIC:
-                continue
-            if name in _PASSED and value:
+            if value:
                 lines.append(b"%b: %b" % (name, value))
                 versioned = versioned or name == b"anthropic-version"
         if speaks is WireName.ANTHROPIC and not versioned:

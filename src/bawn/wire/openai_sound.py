@@ -27,6 +27,8 @@ FORM_FIELDS = frozenset((
 JSON = b"application/json"
 
 _TEXTS = (b"text/plain", b"text/vtt", b"text/srt", b"application/x-subrip")
+SOUND = (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS)
+"""Endpoints that answer something else than JSON."""
 _SOUND = re.compile(rb"audio/[a-z0-9][a-z0-9.+-]{0,63}")
 _PIECE = 64 * 1024
 _MAX_TEXT = 256 * 1024
