@@ -26,9 +26,10 @@ _NAP = "98761"
 _CONFIG = """\
 providers:
   mock: {{kind: openai-compatible, base_url: "http://127.0.0.1:{mock}/v1", models: [mock]}}
+  other: {{kind: anthropic, base_url: "http://127.0.0.1:{mock}/v1", models: [mock], key: none}}
   scripted: {{kind: scripted, models: [bench-stream, bench-stream-short]}}
 models: {{default: mock/mock}}
-allow: {{models: ["mock/*", "scripted/*"]}}
+allow: {{models: ["mock/*", "other/*", "scripted/*"]}}
 guardrails: {{concurrent_calls: 4096}}
 audit: {{durability: relaxed}}
 """

@@ -35,10 +35,18 @@ def inside(pid: int | None, argv: Sequence[str]) -> list[str]:
 
 
 def pressed(
-    url: str, *, connections: int, seconds: int, pid: int | None = None, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    connections: int,
+    seconds: int,
+    pid: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    model: str | None = None,
 ) -> Load:
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT), url]
     environment = os.environ | {"BENCH_HEADERS": "|".join(f"{name}={value}" for name, value in (headers or {}).items())}
+    if model is not None:
+        environment["BENCH_MODEL"] = model
     done = subprocess.run(inside(pid, argv), capture_output=True, text=True, env=environment, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:

@@ -34,6 +34,21 @@ _ANSWER = json.dumps(
 )
 """About one kilobyte, as short answers are."""
 
+_MESSAGE = json.dumps(
+    {
+        "id": "msg_bench",
+        "type": "message",
+        "role": "assistant",
+        "model": "mock",
+        "content": [{"type": "text", "text": "Limestone, against those who come by night. " * 14}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 42, "output_tokens": 140},
+    },
+    separators=(",", ":"),
+)
+"""The same on another wire."""
+
 _COMMON = """
 worker_processes 1;
 daemon off;
@@ -55,6 +70,8 @@ http {{
 _MOCK = """
   server {{
     listen 127.0.0.1:{port} backlog=1024;
+    client_max_body_size 64m;
+    location /v1/messages {{ default_type application/json; return 200 '{message}'; }}
     location / {{ default_type application/json; return 200 '{answer}'; }}
   }}
 }}
@@ -83,7 +100,7 @@ def both(home: Path) -> Iterator[Ports]:
         raise LaneError("nginx is not installed")
     ports = Ports(free_port(), free_port())
     texts = {
-        "mock": _MOCK.format(port=ports.mock, answer=_ANSWER),
+        "mock": _MOCK.format(port=ports.mock, answer=_ANSWER, message=_MESSAGE),
         "proxy": _PROXY.format(port=ports.proxy, upstream=ports.mock),
     }
     started = []

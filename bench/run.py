@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import egress, installation, nginx, peers, processes, sandbox, snapshot
+from bench import egress, installation, nginx, peers, processes, prompts, sandbox, snapshot
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -47,6 +47,8 @@ def main() -> int:
                     _identity(findings, ports, bawn, options.seconds)
                     with _lane(findings, "streams"):
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
+                    with _lane(findings, "large prompts"):
+                        prompts.lane(findings, bawn, options.seconds)
                     with _lane(findings, "snapshots"):
                         snapshot.measure(findings, str(home / "bawn" / "run" / "bawn.sock"))
                     with _lane(findings, "memory"):
@@ -106,22 +108,29 @@ def _identity(findings: Findings, ports: nginx.Ports, bawn: installation.Install
         "direct": (f"http://127.0.0.1:{ports.mock}{_PATH}", None),
         "nginx": (f"http://127.0.0.1:{ports.proxy}{_PATH}", None),
         "identity": (bawn.url, bawn.inside),
+        "translate": (bawn.url, bawn.inside),
     }
     many: dict[str, list[Load]] = {name: [] for name in lanes}
-    one: dict[str, list[Load]] = {name: [] for name in lanes}
-    for url, pid in lanes.values():
-        pressed(url, connections=8, seconds=1, pid=pid)
+    one: dict[str, list[Load]] = {name: [] for name in lanes if name != "translate"}
+    models = {"translate": "other/mock"}
+    for name, (url, pid) in lanes.items():
+        pressed(url, connections=8, seconds=1, pid=pid, model=models.get(name))
+    turn = max(1, seconds // 2)
     for _ in range(TURNS):
         for name, (url, pid) in lanes.items():
-            many[name].append(pressed(url, connections=CONNECTIONS, seconds=max(1, seconds // 2), pid=pid))
-        for name, (url, pid) in lanes.items():
-            one[name].append(pressed(url, connections=1, seconds=max(1, seconds // 2), pid=pid))
+            load = pressed(url, connections=CONNECTIONS, seconds=turn, pid=pid, model=models.get(name))
+            many[name].append(load)
+        for name, alone in one.items():
+            url, pid = lanes[name]
+            alone.append(pressed(url, connections=1, seconds=turn, pid=pid))
     for name in lanes:
         findings.put(f"{name}.rps", statistics.median(load.rps for load in many[name]))
-        findings.put(f"{name}.p50_ms", statistics.median(load.p50_ms for load in one[name]))
-        findings.put(f"{name}.p99_ms", statistics.median(load.p99_ms for load in one[name]))
-    ratios = [ours.rps / theirs.rps for ours, theirs in zip(many["identity"], many["nginx"], strict=True)]
-    findings.put("identity.ratio_nginx", statistics.median(ratios))
+    for name, alone in one.items():
+        findings.put(f"{name}.p50_ms", statistics.median(load.p50_ms for load in alone))
+        findings.put(f"{name}.p99_ms", statistics.median(load.p99_ms for load in alone))
+    for name in ("identity", "translate"):
+        ratios = [ours.rps / theirs.rps for ours, theirs in zip(many[name], many["nginx"], strict=True)]
+        findings.put(f"{name}.ratio_nginx", statistics.median(ratios))
     pairs = list(zip(one["identity"], one["direct"], strict=True))
     findings.put("identity.added_p50_ms", statistics.median(ours.p50_ms - theirs.p50_ms for ours, theirs in pairs))
     findings.put("identity.added_p99_ms", statistics.median(ours.p99_ms - theirs.p99_ms for ours, theirs in pairs))

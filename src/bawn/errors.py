@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
         Kind("request.invalid", _C, 400, "Correct the named field."),
         Kind("request.unknown_model", _C, 404, "Name a model that `GET /models` lists."),
         Kind("request.wire_mismatch", _C, 400, "Use the wire that this model's provider speaks."),
+        Kind("request.not_translatable", _C, 400, "Leave it out, or use a model whose provider speaks this wire."),
         Kind("request.hosted_tool_refused", _C, 403, "Leave the tool out, or ask the operator to allow it here."),
         Kind("request.unknown_tool_refused", _C, 403, "Use tools of type function, which run inside the container."),
         Kind("request.fetch_refused", _C, 403, "Send the content itself instead of a URL."),
@@ -72,6 +73,7 @@ KINDS: dict[str, Kind] = {
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),
         Kind("upstream.broken", _U, 502, "Try again; the provider's answer was not whole.", retry=True),
+        Kind("upstream.not_translatable", _U, 502, "Use a model whose provider speaks this wire."),
         Kind("upstream.key_refused", _O, 503, "Ask the operator to rotate the key with `bawn keys rotate`."),
         Kind("upstream.no_key", _O, 503, "Ask the operator to run `bawn keys add` for this provider."),
         # what leaves by the egress door

@@ -221,6 +221,21 @@ async def test_an_error_about_a_key_does_not_repeat_it(client: httpx.AsyncClient
     assert "sk-test" not in answer.text
 
 
+async def test_the_key_of_a_service_account_is_taken_as_the_file_that_it_is(
+    client: httpx.AsyncClient, yard: Yard
+) -> None:
+    file = '{\n  "private_key": "-----BEGIN PRIVATE KEY-----\\nAAAA\\n",\n  "client_email": "ä@example.org"\n}\n'
+    answer = await client.post("/keys", json={"provider": "vertex", "secret": file})
+    assert answer.status_code == 201
+    kept = yard.vault.secrets["key-1"]
+    assert kept.isascii()
+    assert "\n" not in kept
+    assert json.loads(kept) == json.loads(file)
+    for wrong in ("{ no json }", '{"a": "' + "x" * 9000 + '"}', '{"a"'):
+        answer = await client.post("/keys", json={"provider": "vertex", "secret": wrong})
+        assert answer.status_code == 422 or "\n" not in yard.vault.secrets["key-2"]
+
+
 async def test_a_new_token_is_shown_once(client: httpx.AsyncClient) -> None:
     await client.post("/operators", json={"person": "ada", "roles": ["viewer"]})
     issued = (await client.post("/operators/ada/tokens", json={"label": "laptop"})).json()["data"]["issued"]

@@ -207,8 +207,8 @@ class Vault:
     async def list(self) -> Sequence[shapes.Key]:
         return list(self.shown.values())
 
-    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
-        key = shapes.Key(f"key-{len(self.shown) + 1}", provider, name or provider, "sha256:1234", NOON)
+    async def add(self, provider: str, secret: str, name: str, weight: int, by: Operator) -> shapes.Key:
+        key = shapes.Key(f"key-{len(self.shown) + 1}", provider, name or provider, "sha256:1234", NOON, None, weight)
         self.shown[key.id], self.secrets[key.id] = key, secret
         return key
 
@@ -250,8 +250,15 @@ class Facts:
             degraded=("podman is not installed",),
         )
 
-    async def list(self) -> Sequence[shapes.Model]:
+    async def list(self, container: str | None) -> Sequence[shapes.Model]:
+        if container == "poor":
+            return []
         return [shapes.Model("scripted/demo", "scripted", ("openai", "anthropic"), default=True)]
+
+    async def check(self, name: str | None) -> Sequence[shapes.ProviderCheck]:
+        if name == "broken":
+            return [shapes.ProviderCheck(name, "messages", "m", "", False, "unreachable", "It could not be reached.")]
+        return [shapes.ProviderCheck("scripted", "GET /models", "", "", True, ms=3)]
 
 
 class Shelf:
@@ -418,6 +425,7 @@ class Yard:
             usage=facts,
             status=facts,
             models=facts,
+            providers=facts,
             images=Shelf(),
             config=Settings(),
             audit=self.log,

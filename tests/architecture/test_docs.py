@@ -14,6 +14,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 from tests.architecture.source import PACKAGE, ROOT
+from tests.clients.versions import NODE, PYTHON
 
 # Typer carries its own copy of click, and names its parts nowhere else.
 from typer._click.core import Command
@@ -26,7 +27,7 @@ from bawn.cli.main import EXIT_CODES, app
 from bawn.errors import KINDS
 
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("clients/*.md")])
 COMMAND = typer.main.get_command(app)
 BREAKS = frozenset({"|", "||", "&&", ";", ">", "<", ">>"})
 BLAMES = {"client": "client", "upstream": "provider", "operator": "operator", "ours": "Bawn"}
@@ -229,6 +230,14 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
 def test_every_page_can_be_reached_from_the_readme() -> None:
     linked = set(re.findall(r"\]\(docs/([a-z-]+\.md)\)", text(ROOT / "README.md")))
     assert {page.name for page in DOCS.glob("*.md")} <= linked
+    from_clients = set(re.findall(r"\]\(clients/([a-z-]+\.md)\)", text(DOCS / "clients.md")))
+    assert {page.name for page in DOCS.glob("clients/*.md")} == from_clients
+
+
+@pytest.mark.parametrize(("package", "version"), [pin for pins in (PYTHON | NODE).values() for pin in pins.items()])
+def test_every_client_that_is_tried_is_told_with_its_version(package: str, version: str) -> None:
+    told = {cell for row in rows("clients.md") if len(row) > 2 for cell in row[1].split(", ")}
+    assert version in told, f"docs/clients.md does not tell {package} {version}"
 
 
 def test_the_way_of_a_call_names_only_files_that_exist() -> None:

@@ -161,6 +161,25 @@ async def test_a_key_comes_from_stdin_and_is_never_an_argument(bawn: Bawn, yard:
     assert (await bawn("keys", "add", "openai", stdin=b"\n")).code == 2
 
 
+async def test_several_keys_of_a_provider_are_told_apart_by_label(bawn: Bawn, yard: Yard) -> None:
+    done = await bawn("keys", "add", "openai", "--label", "spare", "--weight", "3", "-o", "json", stdin=b"sk-test-1\n")
+    assert (json.loads(done.out)["name"], json.loads(done.out)["weight"]) == ("spare", 3)
+    assert (await bawn("keys", "add", "openai", "--weight", "0", stdin=b"sk-test-1\n")).code == 2
+    assert "'openai:spare'" in (await bawn("keys", "remove", "openai", "--label", "spare")).err
+    assert "'openai:spare'" in (await bawn("keys", "rotate", "openai", "--label", "spare", stdin=b"sk-test-2")).err
+
+
+async def test_a_provider_that_does_not_work_is_an_exit_code(bawn: Bawn) -> None:
+    done = await bawn("providers", "check")
+    assert (done.code, "GET /models" in done.out) == (0, True)
+    done = await bawn("providers", "check", "broken", "--json")
+    assert (done.code, json.loads(done.out)[0]["problem"]) == (1, "unreachable")
+
+
+async def test_the_models_of_one_container_are_listed(bawn: Bawn) -> None:
+    assert json.loads((await bawn("models", "--container", "poor", "-o", "json")).out) == []
+
+
 async def test_exit_codes_tell_the_kinds_of_failure_apart(bawn: Bawn, yard: Yard, tmp_path: Path) -> None:
     assert (await bawn("containers", "get", "none")).code == 1
     assert (await bawn("containers", "sing")).code == 2

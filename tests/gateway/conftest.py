@@ -24,6 +24,7 @@ import bawn
 from bawn.errors import Fault
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
+from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline, Stage
@@ -41,8 +42,10 @@ from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
 from bawn.terms.principal import Container
 from bawn.vault.secret import Secret
+from bawn.vault.vault import OpenKey
 
 UUID = "6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11"
+OTHER = "0b1d6d0a-7f0e-4f55-8d0f-9f0f6f3f2b22"
 SECRET = "sk-test-0123456789abcdef0123456789abcdef"
 
 
@@ -55,14 +58,17 @@ class RealClock:
 
 
 class Registry:
-    """One container whose standing the test changes."""
+    """One container whose standing the test changes, and another one beside it."""
 
     def __init__(self) -> None:
+        self.other = Standing(
+            Container(OTHER, 8, "other", "default"), ai=True, state="running", expires=None, generation=1
+        )
         self.now = Standing(Container(UUID, 7, "dev", "default"), ai=True, state="running", expires=None, generation=1)
         self._watchers: list[Callable[[str], None]] = []
 
     def standing(self, uuid: str) -> Standing | None:
-        return self.now if uuid == UUID else None
+        return self.now if uuid == UUID else self.other if uuid == OTHER else None
 
     def watch(self, callback: Callable[[str], None]) -> None:
         self._watchers.append(callback)
@@ -105,9 +111,25 @@ class Books:
         self.refusals.append(refusal)
 
 
-class OneKey:
-    def secret_for(self, provider: str) -> Secret | None:
-        return Secret(SECRET) if provider == "keyed" else None
+class HeldKeys:
+    """Keys in memory; `hold` replaces those of a provider."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[OpenKey, ...]] = {}
+        self.hold("keyed", SECRET)
+
+    def hold(self, provider: str, *secrets: str, weights: tuple[int, ...] = ()) -> None:
+        weights = weights or (1,) * len(secrets)
+        self._held[provider] = tuple(
+            OpenKey(f"key_{provider}_{at}", f"k{at}" if at else "", weight, Secret(secret))
+            for at, (secret, weight) in enumerate(zip(secrets, weights, strict=True))
+        )
+
+    def put(self, provider: str, keys: tuple[OpenKey, ...]) -> None:
+        self._held[provider] = keys
+
+    def keys_for(self, provider: str) -> tuple[OpenKey, ...]:
+        return self._held.get(provider, ())
 
 
 class Makers:
@@ -115,12 +137,34 @@ class Makers:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str], str] = {}
+        self.kinds: dict[tuple[str, str], str] = {}
+        self.broken = False
 
     def owner(self, provider: str, resource: str) -> str | None:
         return self.made.get((provider, resource))
 
     async def claim(self, provider: str, resource: str, kind: str, container_uuid: str, now: datetime) -> None:
+        if self.broken:
+            raise Fault("store.unavailable", "The store failed.")
         self.made[provider, resource] = container_uuid
+        self.kinds[provider, resource] = kind
+
+    def kind(self, provider: str, resource: str) -> str:
+        return self.kinds.get((provider, resource), "")
+
+    def count(self, provider: str, kinds: tuple[str, ...], container_uuid: str) -> int:
+        return sum(
+            uuid == container_uuid and of == provider and self.kind(of, name).split("+")[0].split(".")[0] in kinds
+            for (of, name), uuid in self.made.items()
+        )
+
+    async def forget(self, provider: str, resource: str) -> None:
+        del self.made[provider, resource]
+
+    async def settle(self, provider: str, resource: str) -> bool:
+        kind, plus, _ = self.kind(provider, resource).partition("+")
+        self.kinds[provider, resource] = kind
+        return bool(plus)
 
 
 @dataclass
@@ -135,6 +179,10 @@ class Yard:
     makers: Makers
     ledger: ConcurrencyLedger
     port: int
+    held: HeldKeys
+    keyring: Keyring
+    other_port: int = 0
+    """Of the other container's door."""
     lost: list[str] = field(default_factory=list)
 
     @property
@@ -205,23 +253,35 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         stages: tuple[Stage, ...] = (),
         judge: Judge | None = None,
         concurrent: int = 1000,
+        more: Mapping[str, Provider] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
         providers = {
-            "scripted": Provider(kind=kind, base_url=base, key="none", models=("echo", "agent")),
+            "scripted": Provider(
+                kind=kind,
+                base_url=base,
+                key="none",
+                models=("echo", "agent"),
+                region="eu-central-1" if kind is ProviderKind.BEDROCK else None,
+            ),
             "keyed": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
             "keyless": Provider(kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base),
+            **(more or {}),
         }
         catalogue = Catalogue(
-            providers, Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*"})
+            providers,
+            Models(default="scripted/echo", aliases={"house": "scripted/echo", "c-*": "scripted/*", **(aliases or {})}),
         )
         permissions = Permissions(catalogue, allow or Allow(models=("*",)), {}, makers)
         timeouts = timeouts or Timeouts()
         pool = Pool(clock.monotonic, timeouts.connect_seconds)
         ledger = ConcurrencyLedger(concurrent)
         addresses = {name: address_of(name, each, "") for name, each in providers.items()}
-        upstream = Upstream(addresses, OneKey(), pool, ledger, timeouts, clock.monotonic, set())
+        held = HeldKeys()
+        keyring = Keyring(held, pool, clock, record.note)
+        upstream = Upstream(addresses, keyring, pool, ledger, timeouts, clock.monotonic, set())
         works = Works(limits or Limits(), permissions, Pipeline(stages, permissions), upstream)
         lost: list[str] = []
         gateway = Gateway(
@@ -237,7 +297,10 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         await doors.open(Door(DoorKind.AI, UUID, "127.0.0.1", port, "gateway"), listener)
-        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, lost)
+        beside = socket.create_server(("127.0.0.1", 0))
+        other_port = beside.getsockname()[1]
+        await doors.open(Door(DoorKind.AI, OTHER, "127.0.0.1", other_port, "gateway"), beside)
+        yard = Yard(gateway, doors, registry, record, books, makers, ledger, port, held, keyring, other_port, lost)
         yards.append(yard)
         return yard
 

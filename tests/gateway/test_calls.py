@@ -138,11 +138,14 @@ async def test_nothing_of_the_clients_head_passes_but_what_is_listed(yard: Yard,
         "anthropic-beta": "effort-2025-11-24, files-api-2025-04-14",
     }
     async with yard.client() as client:
+        await client.post("/v1/messages", json=CHAT | {"max_tokens": 9}, headers=headers)
+        seen = last_request(scripted)
         await client.post("/v1/chat/completions", json=CHAT, headers=headers)
-    seen = last_request(scripted)
     names = {name for name, _ in seen["headers"]}
     assert not names & {"x-forwarded-for", "cookie", "x-evil"}
     assert "anthropic-beta" in names
+    # To a provider of another wire it would mean nothing, or something else.
+    assert "anthropic-beta" not in {name for name, _ in last_request(scripted)["headers"]}
     assert "container-dev" not in json.dumps(seen["headers"])
 
 

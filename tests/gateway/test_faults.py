@@ -13,8 +13,10 @@ from tests.gateway.conftest import Start, Yard
 from bawn.gateway.settings import Limits, Timeouts
 
 ASKED = [{"role": "user", "content": "hello"}]
+GEMINI = "generateContent"
 WIRES: dict[str, dict[str, Any]] = {
     "chat/completions": {"messages": ASKED}, "messages": {"messages": ASKED, "max_tokens": 50}, "responses": {"input": ASKED},
+    GEMINI: {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]},
 }  # fmt: skip
 IMPATIENT = Timeouts(first_byte_seconds=0.3, idle_seconds=0.3, total_seconds=3)
 
@@ -28,8 +30,22 @@ BROKEN_STREAMS = [
 ]  # fmt: skip
 
 
-def body(model: str, path: str, **extra: Any) -> dict[str, Any]:
-    return {"model": f"scripted/{model}", **WIRES[path], **extra}
+def call(model: str, path: str, *, stream: bool = False) -> dict[str, Any]:
+    """Where a call goes and what it says."""
+    if path == GEMINI:
+        verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        return {"url": f"/v1beta/models/scripted/{model}:{verb}", "json": WIRES[path]}
+    return {
+        "url": f"/v1/{path}",
+        "json": {"model": f"scripted/{model}", **WIRES[path], **({"stream": True} if stream else {})},
+    }
+
+
+def code(answer: httpx.Response) -> str:
+    """Our word for what went wrong, where the wire has it."""
+    error: dict[str, Any] = answer.json()["error"]
+    found: str = error["details"][0]["reason"] if "details" in error else error["code"]
+    return found
 
 
 @pytest.mark.parametrize("path", WIRES)
@@ -37,11 +53,10 @@ def body(model: str, path: str, **extra: Any) -> dict[str, Any]:
 async def test_an_answer_that_is_not_whole_is_never_passed_on(start: Start, path: str, fault: str) -> None:
     yard = await start(timeouts=IMPATIENT)
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{fault}", path))
-        after = await client.post(f"/v1/{path}", json=body("echo", path))
+        answer = await client.post(**call(f"fault-{fault}", path))
+        after = await client.post(**call("echo", path))
     assert answer.status_code in (502, 504)
-    error = answer.json()["error"]
-    assert error["code"].startswith("upstream.")
+    assert code(answer).startswith("upstream.")
     assert "Traceback" not in answer.text
     assert "<html" not in answer.text
     await yard.settled(2)
@@ -56,7 +71,7 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_never_as_complete(start
     received, whole = b"", True
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body(f"fault-{fault}", path, stream=True)) as answer,
+        client.stream("POST", **call(f"fault-{fault}", path, stream=True)) as answer,
     ):
         try:
             async for data in answer.aiter_bytes():
@@ -71,6 +86,7 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_never_as_complete(start
     assert b"[DONE]" not in received
     assert b"message_stop" not in received
     assert b"response.completed" not in received
+    assert b"finishReason" not in received
     settled = await yard.settled()
     assert settled.outcome == "upstream_error"
 
@@ -80,7 +96,7 @@ async def test_half_a_tool_call_is_never_released(start: Start, path: str) -> No
     yard = await start(timeouts=IMPATIENT)
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body("fault-tool-cut", path, stream=True)) as answer,
+        client.stream("POST", **call("fault-tool-cut", path, stream=True)) as answer,
     ):
         received = b""
         with pytest.raises(httpx.RemoteProtocolError):
@@ -89,6 +105,7 @@ async def test_half_a_tool_call_is_never_released(start: Start, path: str) -> No
     assert b'"tool_calls"' not in received
     assert b"tool_use" not in received
     assert b"function_call" not in received
+    assert b"functionCall" not in received
     assert yard.record.of("tool.released") == []
 
 
@@ -97,9 +114,9 @@ async def test_half_a_tool_call_is_never_released(start: Start, path: str) -> No
 async def test_a_provider_that_falls_silent_is_given_up(start: Start, path: str, fault: str) -> None:
     yard = await start(timeouts=IMPATIENT)
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{fault}", path))
+        answer = await client.post(**call(f"fault-{fault}", path))
     assert answer.status_code == 504
-    assert answer.json()["error"]["code"] == "upstream.timeout"
+    assert code(answer) == "upstream.timeout"
 
 
 @pytest.mark.parametrize("path", WIRES)
@@ -108,7 +125,7 @@ async def test_a_stream_that_falls_silent_is_given_up(start: Start, path: str) -
     received = b""
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body("fault-stall-mid-stream", path, stream=True)) as answer,
+        client.stream("POST", **call("fault-stall-mid-stream", path, stream=True)) as answer,
     ):
         with pytest.raises(httpx.RemoteProtocolError):
             async for data in answer.aiter_bytes():
@@ -121,7 +138,7 @@ async def test_a_stream_without_end_is_ended_by_its_total_time(start: Start, pat
     yard = await start(timeouts=Timeouts(idle_seconds=5, total_seconds=0.5))
     async with (
         yard.client() as client,
-        client.stream("POST", f"/v1/{path}", json=body("fault-endless", path, stream=True)) as answer,
+        client.stream("POST", **call("fault-endless", path, stream=True)) as answer,
     ):
         with pytest.raises(httpx.RemoteProtocolError):
             async for _ in answer.aiter_bytes():
@@ -133,7 +150,7 @@ async def test_a_stream_without_end_is_ended_by_its_total_time(start: Start, pat
 @pytest.mark.parametrize("status", [400, 404, 408, 409, 429, 500, 502, 503, 529])
 async def test_an_error_of_the_provider_passes_in_its_own_words(yard: Yard, path: str, status: int) -> None:
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{status}", path))
+        answer = await client.post(**call(f"fault-{status}", path))
     assert answer.status_code == status
     assert "error" in answer.json()
     if status == 429:
@@ -144,22 +161,22 @@ async def test_an_error_of_the_provider_passes_in_its_own_words(yard: Yard, path
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_key_is_the_operators_matter_not_the_clients(yard: Yard, path: str, status: int) -> None:
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", json=body(f"fault-{status}", path))
+        answer = await client.post(**call(f"fault-{status}", path))
     assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "upstream.key_refused"
+    assert code(answer) == "upstream.key_refused"
 
 
 async def test_a_provider_that_cannot_be_reached_is_said_so(start: Start) -> None:
     yard = await start(provider="http://127.0.0.1:1/v1")
     async with yard.client() as client:
-        answer = await client.post("/v1/chat/completions", json=body("echo", "chat/completions"))
+        answer = await client.post(**call("echo", "chat/completions"))
     assert answer.status_code == 502
-    assert answer.json()["error"]["code"] == "upstream.unreachable"
+    assert code(answer) == "upstream.unreachable"
 
 
 async def test_an_answer_over_the_limit_is_broken(start: Start) -> None:
     yard = await start(limits=Limits(answer_bytes=1024))
-    long = body("echo", "chat/completions") | {"messages": [{"role": "user", "content": "x" * 5000}]}
+    long = {"model": "scripted/echo", "messages": [{"role": "user", "content": "x" * 5000}]}
     async with yard.client() as client:
         answer = await client.post("/v1/chat/completions", json=long)
     assert answer.status_code == 502
@@ -191,17 +208,17 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("path", WIRES)
-@pytest.mark.parametrize(("content", "code"), BAD_BODIES.values(), ids=BAD_BODIES.keys())
+@pytest.mark.parametrize(("content", "expected"), BAD_BODIES.values(), ids=BAD_BODIES.keys())
 async def test_a_bad_body_is_refused_clearly_in_the_wires_own_format(
-    yard: Yard, path: str, content: bytes, code: str
+    yard: Yard, path: str, content: bytes, expected: str
 ) -> None:
     async with yard.client() as client:
-        answer = await client.post(f"/v1/{path}", content=content)
-        after = await client.post(f"/v1/{path}", json=body("echo", path))
+        answer = await client.post(call("echo", path)["url"], content=content)
+        after = await client.post(**call("echo", path))
     assert answer.status_code == 400
+    assert code(answer) == expected
     error = answer.json()["error"]
-    assert error["code"] == code
-    assert error["type"] == "invalid_request_error"
+    assert error["status"] == "INVALID_ARGUMENT" if path == GEMINI else error["type"] == "invalid_request_error"
     assert not re.search(r"Traceback|File \"|\.py", answer.text)
     assert after.status_code == 200, "the connection is in a known state"
     assert json.loads(answer.text)

@@ -35,17 +35,18 @@ async def directly(scripted: Path) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
+_OF_THE_REQUEST = ("id", "item_id", "created_at", "created", "store")
+
+
 def told(value: Any) -> dict[str, Any]:
-    """Without what follows from the bytes of a request or from the clock."""
+    """Without what follows from the bytes of a request, of which ours says `store` as well, or from the clock."""
     said: dict[str, Any] = _plain(value.model_dump())
     return said
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            key: _plain(item) for key, item in value.items() if key not in ("id", "item_id", "created_at", "created")
-        }
+        return {key: _plain(item) for key, item in value.items() if key not in _OF_THE_REQUEST}
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 

@@ -11,6 +11,7 @@ from genai_prices import calc_price
 
 from bawn.guardrails import prices
 from bawn.guardrails.prices import Prices
+from bawn.guardrails.settings import Price
 from bawn.terms.exchange import Usage
 
 NOW = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
@@ -51,6 +52,32 @@ def test_usage_of_nothing_costs_zero() -> None:
 
 def test_counts_that_contradict_each_other_cost_nothing_known() -> None:
     assert Prices().cost("openai", "gpt-5", Usage(10, 1, 20), NOW) is None
+
+
+def test_what_the_configuration_says_of_a_model_goes_first() -> None:
+    held = Prices()
+    price = Price(input=Decimal(2), output=Decimal(8), cached=Decimal("0.5"))
+    cheap = Price(input=Decimal(1), output=Decimal(1))
+    held.hold({"openai": {"gpt-*": cheap, "gpt-5": price, "gpt-5*": cheap}, "local": {"*": cheap}}, {})
+    usage = Usage(1_000_000, 500_000, 200_000, 100_000)
+    assert held.cost("openai", "gpt-5", usage, NOW) == Decimal("0.7") * 2 + 4 + Decimal("0.1") + Decimal("0.2")
+    assert held.cost("openai", "gpt-5-mini", usage, NOW) == Decimal("1.5")
+    assert held.cost("local", "anything", usage, NOW) == Decimal("1.5")
+    assert held.cost("azure", "gpt-5-2025", usage, NOW, "house") != Decimal("1.5")
+    held.hold({"azure": {"house": cheap}}, {})
+    assert held.cost("azure", "gpt-5-2025", usage, NOW, "house") == Decimal("1.5"), "by the name it was called by"
+    assert held.cost("azure", "house", Usage(10, 1, 20), NOW) is None
+    assert held.cost("azure", "house", None, NOW) is None
+
+
+def test_who_sells_a_model_is_asked_whatever_the_provider_is_called_here() -> None:
+    held = Prices()
+    held.hold({}, {"work": "anthropic", "cloud": "aws"})
+    listed = Prices().cost("anthropic", "claude-sonnet-4-5", Usage(1000, 10), NOW)
+    assert held.cost("work", "claude-sonnet-4-5", Usage(1000, 10), NOW) == listed
+    assert listed is not None
+    assert held.cost("cloud", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", Usage(1000, 10), NOW) is not None
+    assert held.cost("home", "claude-sonnet-4-5", Usage(1000, 10), NOW) is None
 
 
 def test_names_that_clients_make_up_are_not_remembered_without_bound() -> None:

@@ -6,6 +6,7 @@ import json
 import tomllib
 
 import pytest
+from google import genai
 
 from bawn.sandbox.agent_env import BASE_URL, agent_environment, agent_files
 from bawn.sandbox.spec import ENV_COUNT_LIMIT, ENV_NAME, ENV_VALUE_LIMIT
@@ -22,6 +23,18 @@ def test_every_address_inside_is_the_door() -> None:
     assert given["OPENAI_BASE_URL"] == "http://ai.bawn.internal/api/v1"
     # The Anthropic packages add `/v1/messages` themselves.
     assert given["ANTHROPIC_BASE_URL"] == "http://ai.bawn.internal"
+    # And Google's `/v1beta/models/…`.
+    assert given["GOOGLE_GEMINI_BASE_URL"] == "http://ai.bawn.internal"
+
+
+def test_googles_package_finds_door_and_token_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in agent_environment("dev", 7).items():
+        if name.startswith(("GOOGLE_", "GEMINI_")):
+            monkeypatch.setenv(name, value)
+    options = genai.Client()._api_client._http_options
+    assert options.base_url == "http://ai.bawn.internal"
+    assert options.headers is not None
+    assert options.headers["x-goog-api-key"] == "container-dev"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +63,12 @@ def test_claude_code_is_spared_the_questions_that_need_a_network() -> None:
     assert told["hasCompletedOnboarding"] is True
     assert told["customApiKeyResponses"]["approved"] == ["d" * 20]
     assert "/workspace" in told["projects"]
+
+
+def test_the_gemini_cli_is_told_that_there_is_a_key_and_nothing_to_report() -> None:
+    told = json.loads(agent_files("dev", "/workspace")[".gemini/settings.json"])
+    assert told["security"]["auth"]["selectedType"] == "gemini-api-key"
+    assert told["privacy"]["usageStatisticsEnabled"] is told["general"]["enableAutoUpdate"] is False
 
 
 def test_codex_asks_at_the_door_and_for_nothing_that_the_provider_would_run() -> None:

@@ -124,7 +124,8 @@ async def test_every_noun_is_typed_and_answers(yard: Yard) -> None:
         await client.containers.create("dev")
         assert (await client.containers.why("dev"))[0].code == "auth.refused"
         assert (await anext(client.containers.logs("dev"))).startswith("keeper")
-        key = await client.keys.add("openai", "sk-test-1")
+        key = await client.keys.add("openai", "sk-test-1", name="spare", weight=2)
+        assert (key.name, key.weight) == ("spare", 2)
         assert (await client.keys.rotate(key.id, "sk-test-2")).id == key.id
         await client.keys.remove(key.id)
         await client.keys.reset()
@@ -138,6 +139,9 @@ async def test_every_noun_is_typed_and_answers(yard: Yard) -> None:
         assert (await client.usage(by="model"))[0].cost_usd is None
         assert (await client.status()).profile == "starter"
         assert (await client.models.list())[0].default
+        assert await client.models.list(container="poor") == []
+        assert (await client.providers.check())[0].works
+        assert not (await client.providers.check("broken"))[0].works
         assert (await client.images.list())[0].name == "base"
         assert [line.done async for line in client.images.build("base")] == [False, True]
         with pytest.raises(Fault, match="mmdebstrap failed"):

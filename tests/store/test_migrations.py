@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from bawn.errors import Fault
 from bawn.store import open_store
@@ -47,6 +49,26 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     before = store.run_blocking(shape)
     upgrade(store)
     assert store.run_blocking(shape) == before
+    store.close()
+
+
+def test_the_keys_of_an_older_version_stay(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bawn.db")
+
+    def older(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "bawn.store:migrations")
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        row = "('key_1', 'anthropic', 'work', 'f1', x'01', '2030-01-31T00:00:00.000000Z', NULL)"
+        connection.exec_driver_sql(f"INSERT INTO keys VALUES {row}").close()
+
+    store.run_blocking(older)
+    upgrade(store)
+    names = "id, provider, name, weight, fingerprint, sealed, rotated"
+    kept = store.run_blocking(lambda c: c.exec_driver_sql(f"SELECT {names} FROM keys").all())
+    assert [tuple(row) for row in kept] == [("key_1", "anthropic", "work", 1, "f1", b"\x01", None)]
     store.close()
 
 

@@ -104,6 +104,63 @@ async def test_a_provider_has_one_key(store: Store) -> None:
     assert [getattr(result, "code", "") for result in results] == ["api.conflict", "", "api.conflict"]
 
 
+async def test_several_keys_of_a_provider_are_told_apart_by_their_names(store: Store) -> None:
+    vault = await opened(store)
+    first, spare = await vault.add("anthropic", KEY), await vault.add("anthropic", OTHER, "spare", 3)
+    assert [(key.label, key.weight, key.secret.reveal()) for key in vault.keys_for("anthropic")] == [
+        ("", 1, KEY), ("spare", 3, OTHER),
+    ]  # fmt: skip
+    again = await opened(store)
+    assert [(key.id, key.label, key.weight) for key in again.keys_for("anthropic")] == [
+        (first.id, "", 1), (spare.id, "spare", 3),
+    ]  # fmt: skip
+    with pytest.raises(Fault) as caught:
+        await vault.add("anthropic", KEY, "spare")
+    assert (caught.value.code, "spare" in caught.value.sentence) == ("api.conflict", True)
+    with pytest.raises(Fault) as caught:
+        await vault.rotate("anthropic", KEY)
+    assert (caught.value.code, "2 keys" in caught.value.sentence) == ("api.conflict", True)
+    before = vault.keys_for("anthropic")
+    assert vault.keys_for("anthropic") is before, "the same object until one changes"
+    assert (await vault.rotate("anthropic:spare", KEY)).id == spare.id
+    assert vault.keys_for("anthropic")[0] is before[0]
+    assert vault.keys_for("anthropic")[1].secret.reveal() == KEY
+    await vault.remove("anthropic:")
+    assert [key.label for key in vault.keys_for("anthropic")] == ["spare"]
+    await vault.remove("anthropic")
+    assert vault.keys_for("anthropic") == ()
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1001])
+async def test_a_weight_without_sense_is_refused(store: Store, weight: int) -> None:
+    with pytest.raises(Fault) as caught:
+        await (await opened(store)).add("anthropic", KEY, "", weight)
+    assert caught.value.code == "api.invalid"
+
+
+async def test_one_of_several_keys_that_cannot_be_opened_is_left_out(store: Store) -> None:
+    await (await opened(store)).add("anthropic", KEY)
+    vault = await opened(store, Master(bytes(32)))
+    await vault.add("anthropic", OTHER, "new")
+    assert [key.label for key in vault.keys_for("anthropic")] == ["new"]
+    assert vault.unreadable == ("anthropic",)
+
+
+async def test_a_document_is_kept_in_one_line_and_its_private_key_is_never_written(store: Store) -> None:
+    redactor = Redactor()
+    vault = await opened(store, redactor=redactor)
+    await vault.add("vertex", '{\n "private_key": "AAAA-BBBB CCCC\\nDDDD", "x": 1\n}\n')
+    assert revealed(vault, "vertex") == '{"private_key":"AAAA-BBBB CCCC\\nDDDD","x":1}'
+    assert "CCCC" not in redactor.text("so AAAA-BBBB CCCC\nDDDD it was")
+
+
+async def test_the_halves_of_a_key_are_never_written_either(store: Store) -> None:
+    redactor = Redactor()
+    vault = await opened(store, redactor=redactor)
+    await vault.add("bedrock", "IDIDIDIDIDIDIDIDIDID:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    assert "K7MDENG" not in redactor.text("so wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY it was")
+
+
 async def test_rows_that_were_swapped_do_not_open(store: Store) -> None:
     vault = await opened(store)
     await vault.add("anthropic", KEY)

@@ -166,10 +166,6 @@ def test_skills_of_a_container_are_a_tool_of_the_provider() -> None:
     assert message(container={"skills": [{"skill_id": "x"}]}).hosted_tools == (HostedTool("container.skills"),)
 
 
-def test_a_model_name_that_switches_a_search_on_is_found() -> None:
-    assert chat(model="m:online").hosted_tools == (HostedTool(":online"),)
-
-
 @pytest.mark.parametrize("kind", ["web_search_20260318", "web_fetch_20250910", "code_execution_20260521",
                                   "mcp_toolset", "tool_search_tool_regex_20251119", "advisor_20260301"])  # fmt: skip
 def test_tools_that_anthropic_runs_are_hosted(kind: str) -> None:

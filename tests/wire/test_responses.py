@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from bawn.errors import Fault
 from bawn.inference import responses_shape
+from bawn.inference.conversation import Conversation, Wire
 from bawn.inference.utterance import Called, Usage, Utterance
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
 from bawn.terms.frames import Broken, End, Frame, HeldCall, TextFrame
@@ -21,6 +22,7 @@ from bawn.wire import Route, wire
 
 RESPONSES = wire(WireName.RESPONSES)
 ROUTE = Route(Endpoint.RESPONSES, WireName.RESPONSES)
+HEARD = Conversation(Wire.RESPONSES, "m", stream=True, include_usage=True, system="", turns=(), offered=(), seed="ab")
 CALLS = (Called("call_1", "bash", '{"command": "ls"}'), Called("call_2", "read", "{}"))
 
 
@@ -33,7 +35,7 @@ def said(text: str = "one two three", calls: tuple[Called, ...] = CALLS, thinkin
 
 
 def events(utterance: Utterance) -> list[dict[str, Any]]:
-    return [json.loads(frame.partition(b"data: ")[2]) for frame in responses_shape.frames(utterance, 1)]
+    return [json.loads(frame.partition(b"data: ")[2]) for frame in responses_shape.frames(utterance, HEARD, 1)]
 
 
 def stream(told: list[dict[str, Any]]) -> bytes:
@@ -61,7 +63,7 @@ def test_the_sample_is_what_the_official_package_reads() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
     for event in events(said()):
         adapter.validate_python(event, strict=False)
-    Response.model_validate_json(responses_shape.plain(said(), 1))
+    Response.model_validate(responses_shape.whole(said(), HEARD, 1))
 
 
 def test_a_stream_passes_byte_for_byte_and_its_calls_are_held() -> None:

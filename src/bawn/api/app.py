@@ -66,7 +66,7 @@ def build(services: Services) -> FastAPI:
         operators.router(services.operators),
         usage.router(services.usage),
         status.router(services.status),
-        models.router(services.models),
+        models.router(services.models, services.providers),
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),

@@ -13,6 +13,7 @@ from bawn.api.services import Keys
 from bawn.errors import Fault
 from bawn.identity.record import LABEL, NAME
 from bawn.sdk import shapes
+from bawn.vault.vault import checked
 
 MAX_SECRET_CHARACTERS = 8192
 
@@ -26,6 +27,7 @@ class Added(BaseModel):
     provider: str = Field(pattern=f"^{NAME.pattern}$", max_length=63)
     secret: SecretStr
     name: str = Field("", pattern=f"^({LABEL.pattern})?$")
+    weight: int = Field(1, ge=1, le=1000)
 
 
 class Rotated(BaseModel):
@@ -35,8 +37,10 @@ class Rotated(BaseModel):
 
 
 def bare(secret: SecretStr) -> str:
-    """The secret without the line break that pasting adds."""
+    """The secret without the line break that pasting adds; a document of JSON in one line."""
     text = secret.get_secret_value().strip()
+    if text[:1] == "{":
+        return checked(text)
     if not text or len(text) > MAX_SECRET_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text:
         raise Fault("api.invalid", "The secret is empty, too long, or has characters that no key has.")
     return text
@@ -51,7 +55,7 @@ def router(keys: Keys) -> APIRouter:
 
     @routes.post("", response_model=One, status_code=201)
     async def add(added: Added, by: Caller) -> dict[str, Any]:
-        return data(key=await keys.add(added.provider, bare(added.secret), added.name, by))
+        return data(key=await keys.add(added.provider, bare(added.secret), added.name, added.weight, by))
 
     @routes.post("/reset", status_code=204)
     async def reset(by: Caller) -> None:

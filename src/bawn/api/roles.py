@@ -20,6 +20,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("GET", "/status"): _V,
     ("GET", "/usage"): _V,
     ("GET", "/models"): _V,
+    ("POST", "/providers/check"): _A,
     ("GET", "/audit"): _V,
     ("GET", "/containers"): _V,
     ("POST", "/containers"): _A,

@@ -36,6 +36,9 @@ BODY_TIMEOUT_S = 30.0
 OPERATOR = "bawn.operator"
 """Where in the scope the caller stands, put there by `Known` alone."""
 
+_CLAIMS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""Where a container's client sends its token."""
+
 PEER_UID = "uid:"
 """How `api.peers` writes a user id that the kernel reported into `scope["client"]`."""
 
@@ -131,7 +134,7 @@ class Known:
 
     async def _who(self, scope: Scope) -> Operator:
         headers = Headers(scope=scope)
-        if any(container_token(headers.get(name, "")) for name in ("authorization", "x-api-key", "api-key")):
+        if any(container_token(headers.get(name, "")) for name in _CLAIMS):
             raise Fault(
                 "api.unauthenticated",
                 "A container's token opens no door but the container's own.",

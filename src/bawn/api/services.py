@@ -176,7 +176,7 @@ class Keys(Protocol):
     async def list(self) -> Sequence[shapes.Key]:
         """All, without secrets."""
 
-    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
+    async def add(self, provider: str, secret: str, name: str, weight: int, by: Operator) -> shapes.Key:
         """Encrypts and keeps one."""
 
     async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
@@ -228,8 +228,13 @@ class Status(Protocol):
 
 
 class Models(Protocol):
-    async def list(self) -> Sequence[shapes.Model]:
-        """Every model that a container could name."""
+    async def list(self, container: str | None) -> Sequence[shapes.Model]:
+        """Every model that a container could name, or those that this one may use. Fault `api.not_found`."""
+
+
+class Providers(Protocol):
+    async def check(self, name: str | None) -> Sequence[shapes.ProviderCheck]:
+        """What small calls to one provider, or to all, came to. Fault `api.not_found`."""
 
 
 class Images(Protocol):
@@ -286,6 +291,7 @@ class Services:
     usage: Usage
     status: Status
     models: Models
+    providers: Providers
     images: Images
     config: Configuration
     audit: AuditLog

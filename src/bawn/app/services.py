@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,11 @@ from bawn.audit.packets import TailRequest
 from bawn.config.load import ConfigFault
 from bawn.config.schema import schema
 from bawn.errors import Fault, quoted
-from bawn.gateway.catalogue import Catalogue
-from bawn.gateway.providers import HABITS, WIRE_OF
+from bawn.gateway.catalogue import Catalogue, Target
+from bawn.gateway.checking import Checked
+from bawn.gateway.habits import WIRE_OF
+from bawn.gateway.providers import address_of, served
+from bawn.gateway.settings import Provider
 from bawn.guardrails.refusals import RefusalBook
 from bawn.guardrails.usage import UsageBook
 from bawn.identity.registry import Registry
@@ -30,39 +34,44 @@ from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
 from bawn.vault.vault import CREDENTIAL, KeyInfo, Vault
 
+Checking = Awaitable[Sequence[Checked]]
+
 
 class Keys:
     """Provider keys: the vault, with every change on record and every secret known to the redactor."""
 
-    def __init__(self, vault: Vault, recorder: Recorder) -> None:
+    def __init__(self, vault: Vault, recorder: Recorder, resting: Callable[[str], Mapping[str, float]]) -> None:
         self._vault = vault
         self._recorder = recorder
+        self._resting = resting
 
     async def list(self) -> Sequence[shapes.Key]:
-        return [_key(info) for info in self._vault.list() if not info.provider.startswith(CREDENTIAL)]
+        return [
+            _key(info, self._resting(info.provider).get(info.id, 0.0))
+            for info in self._vault.list()
+            if not info.provider.startswith(CREDENTIAL)
+        ]
 
-    async def add(self, provider: str, secret: str, name: str, by: Operator) -> shapes.Key:
-        info = await self._vault.add(provider, secret, name)
-        await self._record("key.added", info.provider, info.fingerprint, by)
+    async def add(self, provider: str, secret: str, name: str, weight: int, by: Operator) -> shapes.Key:
+        info = await self._vault.add(provider, secret, name, weight)
+        await self._record("key.added", info, by)
         return _key(info)
 
     async def rotate(self, key_id: str, secret: str, by: Operator) -> shapes.Key:
         info = await self._vault.rotate(key_id, secret)
-        await self._record("key.rotated", info.provider, info.fingerprint, by)
+        await self._record("key.rotated", info, by)
         return _key(info)
 
     async def remove(self, key_id: str, by: Operator) -> None:
-        await self._vault.remove(key_id)
-        await self._record("key.removed", key_id, "", by)
+        await self._record("key.removed", await self._vault.remove(key_id), by)
 
     async def reset(self, by: Operator) -> None:
         await self._vault.reset()
-        await self._record("key.reset", "", "", by)
+        await self._recorder.record(Event(event="key.reset", principal=label(by)))
 
-    async def _record(self, event: str, provider: str, fingerprint: str, by: Operator) -> None:
-        await self._recorder.record(
-            Event(event=event, principal=label(by), provider=provider, detail=(("fingerprint", fingerprint),))
-        )
+    async def _record(self, event: str, info: KeyInfo, by: Operator) -> None:
+        facts = (("fingerprint", info.fingerprint), ("label", info.name))
+        await self._recorder.record(Event(event=event, principal=label(by), provider=info.provider, detail=facts))
 
 
 class Usage:
@@ -158,30 +167,61 @@ class Status:
 
 
 class Models:
-    """Every model that the configuration names."""
+    """Every model that the configuration names; `visible` are those that a container may use."""
 
-    def __init__(self, current: Callable[[], Configuration]) -> None:
+    def __init__(self, current: Callable[[], Configuration], visible: Callable[[str], Sequence[Target]]) -> None:
         self._current = current
+        self._visible = visible
 
-    async def list(self) -> Sequence[shapes.Model]:
+    async def list(self, container: str | None) -> Sequence[shapes.Model]:
         configuration = self._current()
         catalogue = Catalogue(configuration.providers, configuration.models)
         default = configuration.models.default
         models = [
-            shapes.Model(id=target.name, provider=target.provider, wires=self._wires(target.provider),
+            shapes.Model(id=target.name, provider=target.provider, wires=self._wires(target.provider, target.model),
                          default=target.name == default)
-            for target in catalogue.names()
+            for target in (catalogue.names() if container is None else self._visible(container))
         ]  # fmt: skip
+        if container is not None:
+            return models
         for name, to in catalogue.aliases().items():
-            provider = to.partition("/")[0]
-            models.append(shapes.Model(id=name, provider=provider, wires=self._wires(provider), alias_of=to))
+            provider, _, model = to.partition("/")
+            models.append(shapes.Model(id=name, provider=provider, wires=self._wires(provider, model), alias_of=to))
         return models
 
-    def _wires(self, provider: str) -> tuple[str, ...]:
+    def _wires(self, provider: str, model: str) -> tuple[str, ...]:
         found = self._current().providers.get(provider)
         if found is None:
             return ()
-        return tuple(sorted({WIRE_OF[endpoint].value for endpoint in HABITS[found.kind].paths}))
+        return tuple(sorted({WIRE_OF[each].value for each in served(address_of(provider, found, ""), model)}))
+
+
+class Providers:
+    """Whether what is configured answers."""
+
+    def __init__(self, current: Callable[[], Configuration], checks: Callable[[str, Provider], Checking]) -> None:
+        self._current = current
+        self._checks = checks
+
+    async def check(self, name: str | None) -> Sequence[shapes.ProviderCheck]:
+        providers = self._current().providers
+        if name is not None and name not in providers:
+            raise Fault("api.not_found", f"The configuration has no provider {quoted(name)}.")
+        asked = [self._checks(each, said) for each, said in providers.items() if name in (None, each)]
+        return [
+            shapes.ProviderCheck(
+                provider=each.provider,
+                call=each.call,
+                model=each.model,
+                key=each.key,
+                works=not each.problem,
+                problem=each.problem,
+                sentence=each.sentence,
+                ms=each.ms,
+            )
+            for found in await asyncio.gather(*asked)
+            for each in found
+        ]
 
 
 class Images:
@@ -317,7 +357,7 @@ def _verdict(fault: Fault, name: str) -> shapes.ConfigVerdict:
     )
 
 
-def _key(info: KeyInfo) -> shapes.Key:
+def _key(info: KeyInfo, rests_s: float = 0.0) -> shapes.Key:
     return shapes.Key(
         id=info.id,
         provider=info.provider,
@@ -325,6 +365,8 @@ def _key(info: KeyInfo) -> shapes.Key:
         fingerprint=info.fingerprint,
         created=info.created,
         rotated=info.rotated,
+        weight=info.weight,
+        rests_s=ceil(rests_s),
     )
 
 

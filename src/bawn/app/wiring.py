@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from bawn.app.lifecycle import ATTACHED, Lifecycle
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
-from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Refusals, Status, Usage
+from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
 from bawn.app.workspaces import Workspaces
@@ -40,16 +41,19 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
-from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.catalogue import Catalogue, Target
+from bawn.gateway.checking import Checked, check
 from bawn.gateway.closing import Closing
+from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
+from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import HABITS, address_of
+from bawn.gateway.providers import address_of, seller
 from bawn.gateway.server import Gateway, Works
-from bawn.gateway.settings import ProviderKind
+from bawn.gateway.settings import Provider, ProviderKind
 from bawn.gateway.toolgate import AllowAll, ToolGate
 from bawn.gateway.upstream import Upstream
 from bawn.guardrails.books import Books
@@ -65,6 +69,7 @@ from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
 from bawn.store.engine import Store, open_store
 from bawn.terms.event import Event
+from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
 
@@ -117,14 +122,18 @@ class Yard:
         self.passages = Passages(self.store)
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
+        self._thoughts = KeptThoughts()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        self.prices = Prices()
+        self._price(configuration)
+        self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
             self.recorder,
             ToolGate(AllowAll(), self.recorder),
-            Closing(self.recorder, self.books, Prices(), self.clock, self._record_lost),
+            Closing(self.recorder, self.books, self.prices, self.clock, self._record_lost),
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
@@ -198,13 +207,14 @@ class Yard:
             ),
             links=self.shares,
             public_hosts=frozenset(configuration.api.public_hosts),
-            keys=Keys(self.vault, self.recorder),
+            keys=Keys(self.vault, self.recorder, self.keyring.resting),
             egress=self.egress,
             credentials=self.credentials,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
-            models=Models(lambda: self.configuration),
+            models=Models(lambda: self.configuration, self._visible),
+            providers=Providers(lambda: self.configuration, self._checks),
             images=images,
             config=self.file,
             audit=AuditLog(Feed(self.recorder)),
@@ -229,6 +239,7 @@ class Yard:
         works = self._works(configuration)
         self.configuration = configuration
         self.gateway.works = works
+        self._price(configuration)
         self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
         self.ledger.limit = configuration.guardrails.concurrent_calls
@@ -245,14 +256,20 @@ class Yard:
             pipeline=Pipeline((), permissions),
             upstream=Upstream(
                 addresses,
-                self.vault,
+                self.keyring,
                 self.pool,
                 self.ledger,
                 configuration.timeouts,
                 self.clock.monotonic,
                 self._running,
+                self._thoughts,
             ),
         )
+
+    def _price(self, configuration: Configuration) -> None:
+        providers = configuration.providers.items()
+        sellers = {name: found for name, said in providers if (found := seller(said))}
+        self.prices.hold({name: said.prices for name, said in providers}, sellers)
 
     def _limits(self) -> dict[str, Any]:
         boxes = self.configuration.boxes
@@ -286,6 +303,20 @@ class Yard:
         _log.error("gateway.kept_in", refused=refused)
         with contextlib.suppress(Fault):
             self.recorder.note(Event("gateway.kept_in", cause=refused))
+
+    def _visible(self, ref: str) -> list[Target]:
+        """The models that a container may use, as the AI door lists them."""
+        standing = self.registry.standing(self.registry.get(ref).uuid)
+        return self.gateway.works.permissions.visible(standing.container) if standing is not None else []
+
+    def _checks(self, name: str, provider: Provider) -> Awaitable[Sequence[Checked]]:
+        address = self.gateway.works.upstream.addresses[name]
+        return check(address, provider.models, self.keyring, self.pool, self.clock)
+
+    def _noted(self, event: Event) -> None:
+        """On record, where it can be: nothing depends on it."""
+        with contextlib.suppress(Fault):
+            self.recorder.note(event)
 
     def _owner_came(self, body: dict[str, Any], end: socket.socket) -> None:
         name = str(body.get("name"))
@@ -343,6 +374,7 @@ class Yard:
 
 def _provider_hosts(configuration: Configuration) -> frozenset[str]:
     """Of every provider that is known, configured or not: models are reached through the AI door only."""
-    known = {str(urlsplit(habits.base_url).hostname) for habits in HABITS.values() if habits.base_url}
+    fixed = (habits.base_url for habits in HABITS.values() if habits.base_url and "{" not in habits.base_url)
+    known = {str(urlsplit(base_url).hostname) for base_url in fixed}
     configured = {address_of(name, said, "").origin for name, said in configuration.providers.items()}
     return frozenset(known | {origin.host for origin in configured if not origin.unix and origin.host})

@@ -15,9 +15,16 @@ from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Keys of providers, which no container ever sees.")
 
-COLUMNS = ("id", "provider", "name", "fingerprint", "created", "rotated")
+COLUMNS = ("id", "provider", "name", "weight", "fingerprint", "created", "rotated", "rests_s")
 
-KeyId = Annotated[str, typer.Argument(help="The key's id, as `bawn keys list` shows it.", show_default=False)]
+KeyId = Annotated[str, typer.Argument(help="The provider, or the key's id.", metavar="PROVIDER|ID", show_default=False)]
+Label = Annotated[
+    str, typer.Option("--label", "--name", help="Which of several keys of a provider.", show_default=False)
+]
+
+
+def ref(key_id: str, label: str) -> str:
+    return f"{key_id}:{label}" if label else key_id
 
 
 def secret(of: str) -> str:
@@ -28,16 +35,21 @@ def secret(of: str) -> str:
     return given.strip()
 
 
-@app.command(epilog="Example: bawn keys add anthropic    or: bawn keys add anthropic < key.txt")
+@app.command(epilog="Example: bawn keys add anthropic    or: bawn keys add anthropic --label spare < key.txt")
 def add(
     provider: Annotated[str, typer.Argument(help="A configured provider.", show_default=False)],
-    name: Annotated[str, typer.Option(help="To tell several keys apart.", show_default=False)] = "",
+    label: Annotated[
+        str, typer.Option("--label", "--name", help="To tell several keys of a provider apart.", show_default=False)
+    ] = "",
+    weight: Annotated[
+        int, typer.Option(help="Its share of the calls, beside that of the others.", min=1, max=1000)
+    ] = 1,
     form: Output = Format.TABLE,
 ) -> None:
     """Add a key; it is asked for, or read from stdin."""
     text = secret(provider)
     with sdk.Client() as client:
-        output.show_one(client.keys.add(provider, text, name=name or None), form)
+        output.show_one(client.keys.add(provider, text, name=label or None, weight=weight), form)
 
 
 @app.command("list", epilog="Example: bawn keys list -o json")
@@ -47,19 +59,19 @@ def list_keys(form: Output = Format.TABLE) -> None:
         output.show(client.keys.list(), COLUMNS, form)
 
 
-@app.command(epilog="Example: bawn keys rotate key-1 < new-key.txt")
-def rotate(key_id: KeyId, form: Output = Format.TABLE) -> None:
+@app.command(epilog="Example: bawn keys rotate anthropic --label spare < new-key.txt")
+def rotate(key_id: KeyId, label: Label = "", form: Output = Format.TABLE) -> None:
     """Give a key another secret, used from the next call on."""
-    text = secret(key_id)
+    text = secret(ref(key_id, label))
     with sdk.Client() as client:
-        output.show_one(client.keys.rotate(key_id, text), form)
+        output.show_one(client.keys.rotate(ref(key_id, label), text), form)
 
 
-@app.command(epilog="Example: bawn keys remove key-1")
-def remove(key_id: KeyId) -> None:
+@app.command(epilog="Example: bawn keys remove anthropic --label spare")
+def remove(key_id: KeyId, label: Label = "") -> None:
     """Forget a key."""
     with sdk.Client() as client:
-        client.keys.remove(key_id)
+        client.keys.remove(ref(key_id, label))
 
 
 @app.command(epilog="Example: bawn keys reset --yes")

@@ -27,6 +27,7 @@ from bawn.cli import (
     operators,
     output,
     ports,
+    providers,
     run,
     snapshots,
     usage,
@@ -98,6 +99,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(operators.app, name="operators")
 app.add_typer(images.app, name="images")
 app.command("models")(usage.models)
+app.add_typer(providers.app, name="providers")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -36,10 +36,17 @@ def usage(
     output.show(rows, columns, form)
 
 
-def models(form: Output = Format.TABLE) -> None:
-    """List the models that containers can name.
+def models(
+    container: Annotated[
+        str, typer.Option(help="Only those that this container may use, as it sees them.", show_default=False)
+    ] = "",
+    form: Output = Format.TABLE,
+) -> None:
+    """List the models that containers can name, with the wires that their providers speak themselves.
 
-    Example: bawn models -o json
+    Example: bawn models --container dev
     """
     with sdk.Client() as client:
-        output.show(client.models.list(), ("id", "provider", "wires", "alias_of", "default"), form)
+        output.show(
+            client.models.list(container=container or None), ("id", "provider", "wires", "alias_of", "default"), form
+        )

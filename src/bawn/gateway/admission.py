@@ -23,7 +23,7 @@ from bawn.terms.value import Value
 
 _CLAIM = "container-"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key")
+CLAIM_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 
 
 class Standings(Protocol):

@@ -40,6 +40,7 @@ class Answer:
         "connection",
         "deadline",
         "headers",
+        "key_label",
         "origin",
         "reservation",
         "secret",
@@ -63,6 +64,8 @@ class Answer:
         self.headers: list[tuple[bytes, bytes]] = []
         self.secret = secret
         """The key this call was made with: whatever the provider answers, it does not pass."""
+        self.key_label = ""
+        """Which of the provider's keys that was, where they have labels."""
         self.usage_added = usage_added
         """Whether the usage of a stream was asked for by us and not by the client."""
         self.origin: Origin | None = None
@@ -86,6 +89,13 @@ class Answer:
         self._fault: Fault | None = None
         self._ended = False
         self._paused = False
+
+    # while the request is still on its way
+
+    def sending(self) -> bool:
+        """A part of a long request goes out: its time for an answer has not begun. False when it is pointless."""
+        self.deadline = min(self._clock() + self._idle_seconds, self._total)
+        return self._fault is None and not self.status
 
     # taking it
 

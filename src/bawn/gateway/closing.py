@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from bawn.errors import Fault
@@ -16,8 +19,10 @@ from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Outcome, Refusal, Settlement
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
-from bawn.terms.exchange import Exchange, Usage
+from bawn.terms.exchange import Endpoint, Exchange, Usage
 from bawn.terms.principal import Container, label
+
+_BATCH_SHARE = Decimal("0.5")
 
 
 class Notes(Protocol):
@@ -36,8 +41,8 @@ class Books(Protocol):
 class Account:
     """What is known of one call while it runs; becomes its settlement."""
 
-    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "opened", "outcome", "raw",
-                 "status", "target", "usage", "usage_estimated")  # fmt: skip
+    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "free", "key_label", "opened", "outcome",
+                 "raw", "results", "status", "target", "usage", "usage_estimated")  # fmt: skip
 
     def __init__(self, raw: RawCall, container: Container | None) -> None:
         self.raw = raw
@@ -49,7 +54,13 @@ class Account:
         self.usage: Usage | None = None
         self.usage_estimated = False
         """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
+        self.free = False
+        """Whether what was asked costs nothing: reading and keeping objects, but not what a model did for them."""
+        self.results: list[tuple[str, Usage]] = []
+        """What the lines of a batch used, by model, when their results are read for the first time."""
         self.answered_model = ""
+        self.key_label = ""
+        """Which of the provider's keys was used, where they have labels."""
         self.first_byte = 0.0
         self.status = 0
         self.outcome: Outcome = "ok"
@@ -90,7 +101,7 @@ class Closing:
             call=raw.id,
             code=fault.code if fault is not None else "",
             cause=(fault.cause or fault.sentence) if fault is not None else "",
-            detail=(("outcome", account.outcome),) if account.outcome != "ok" else (),
+            detail=_facts(account),
         )
         try:
             self._notes.note(event)
@@ -121,12 +132,11 @@ class Closing:
                         endpoint=account.exchange.endpoint,
                         provider=account.target.provider,
                         model_requested=account.exchange.model,
-                        model=account.answered_model or account.target.model,
+                        # A call about an object that is kept has no model; its family says more than nothing.
+                        model=account.answered_model or account.target.model or account.exchange.endpoint.value,
                         usage=usage,
                         usage_estimated=account.usage_estimated,
-                        cost_usd=self._prices.cost(
-                            account.target.provider, account.answered_model or account.target.model, usage, now
-                        ),
+                        cost_usd=self._cost(account, account.target, now),
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,
                         status=account.status,
@@ -134,9 +144,66 @@ class Closing:
                         code=fault.code if fault is not None else "",
                     )
                 )
+                if account.results:
+                    self._settle_results(account, account.opened, container, now)
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+    def _settle_results(self, account: Account, opened: Opened | None, container: Container, now: datetime) -> None:
+        """A row for each model that worked on a batch; both providers of batches take half the price for them."""
+        exchange, target = account.exchange, account.target
+        if opened is None or exchange is None or target is None:
+            return
+        for number, (model, usage) in enumerate(account.results, 1):
+            cost = self._prices.cost(target.provider, model, usage, now)
+            self._notes.note(
+                Event(
+                    event="batch.settled",
+                    endpoint=exchange.endpoint.value,
+                    api_key_name=f"container-{container.name}",
+                    tokens_in=usage.input_tokens,
+                    tokens_out=usage.output_tokens,
+                    model=model,
+                    provider=target.provider,
+                    principal=label(container),
+                    container=container.uuid,
+                    call=account.raw.id,
+                )
+            )
+            self._books.add(
+                Settlement(
+                    call=f"{account.raw.id}.{number}",
+                    time=now,
+                    container_uuid=container.uuid,
+                    container_number=container.number,
+                    session="",
+                    wire=exchange.wire,
+                    endpoint=Endpoint.BATCHES,
+                    provider=target.provider,
+                    model_requested=model,
+                    model=model,
+                    usage=usage,
+                    usage_estimated=False,
+                    cost_usd=None if cost is None else cost * _BATCH_SHARE,
+                    first_byte_ms=None,
+                    total_ms=0,
+                    status=account.status,
+                    outcome="ok",
+                    code="",
+                )
+            )
+
+    def _cost(self, account: Account, target: Target, now: datetime) -> Decimal | None:
+        if account.free:
+            return Decimal(0)
+        model = account.answered_model or target.model
+        return self._prices.cost(target.provider, model, account.usage, now, target.model)
+
+
+def _facts(account: Account) -> tuple[tuple[str, str], ...]:
+    outcome = (("outcome", account.outcome),) if account.outcome != "ok" else ()
+    return (*outcome, ("key", account.key_label)) if account.key_label else outcome
 
 
 def _session(raw: RawCall) -> str:
@@ -151,5 +218,9 @@ def _ms(moment: float, start: float) -> int | None:
     return max(0, round((moment - start) * 1000)) if moment else None
 
 
+_KEY = re.compile(rb"(key|token)=[^&]*", re.IGNORECASE)
+"""Some clients of Gemini put their token there; such a call is refused, and what they sent is not written down."""
+
+
 def _shown(path: bytes) -> str:
-    return path[:200].decode("latin-1")
+    return _KEY.sub(b"key=[redacted]", path)[:200].decode("latin-1")

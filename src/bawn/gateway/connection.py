@@ -33,7 +33,7 @@ class Sink(Protocol):
 class ProviderConnection(asyncio.Protocol):
     __slots__ = (
         "_closed", "_head_bytes", "_head_seen", "_headers", "_informational", "_parser", "_sink", "_status_line",
-        "_transport", "answered", "idle_since", "reusable", "used",
+        "_transport", "_writable", "answered", "idle_since", "reusable", "used",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,6 +46,8 @@ class ProviderConnection(asyncio.Protocol):
         self.answered = False
         """Whether a byte of the current answer has come."""
         self.idle_since = 0.0
+        self._writable: asyncio.Event | None = None
+        """Cleared while the provider takes less than is sent; there only for a request that is sent in parts."""
         self._reset()
 
     def _reset(self) -> None:
@@ -77,6 +79,21 @@ class ProviderConnection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
 
+    async def send_part(self, data: bytes) -> None:
+        """One part of a body, after `send` without one, once the provider has taken most of those before it."""
+        if self._writable is None:
+            self._writable = asyncio.Event()
+            self._writable.set()
+        if self._transport is not None and self.open and data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        await self._writable.wait()
+
+    def send_end(self) -> None:
+        """The body that was sent in parts is whole."""
+        self._writable = None
+        if self._transport is not None and self.open:
+            self._transport.write(b"0\r\n\r\n")
+
     def pause(self) -> None:
         if self._transport is not None and self.open:
             self._transport.pause_reading()
@@ -90,6 +107,7 @@ class ProviderConnection(asyncio.Protocol):
         self.reusable = False
         self._sink = None
         self._closed = True
+        self.resume_writing()
         if self._transport is not None:
             self._transport.abort()
 
@@ -116,12 +134,21 @@ class ProviderConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Fault) as error:
             self._broken(error)
 
+    def pause_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.clear()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
         self.reusable = False
+        self.resume_writing()
         sink, self._sink = self._sink, None
         if sink is None:
             return

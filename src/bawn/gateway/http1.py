@@ -22,6 +22,7 @@ import httptools
 
 from bawn.errors import Fault
 from bawn.gateway.settings import Limits
+from bawn.gateway.upload import Upload
 from bawn.wire import Route
 
 Headers = list[tuple[bytes, bytes]]
@@ -35,13 +36,14 @@ _REASONS = {
     429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
     502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
 }  # fmt: skip
+_LINGER_SECONDS = 2.0
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Head:
     """The head of a request, while its body is still coming."""
 
-    __slots__ = ("claim", "headers", "keep_alive", "method", "path", "route")
+    __slots__ = ("claim", "headers", "keep_alive", "method", "path", "route", "upload_bytes")
 
     def __init__(self, method: str, path: bytes, headers: Headers, *, keep_alive: bool) -> None:
         self.method = method
@@ -52,6 +54,8 @@ class Head:
         """The token that was sent, as the service read it when it glanced at the head."""
         self.route: Route | None = None
         """What is asked for, likewise."""
+        self.upload_bytes = 0
+        """How long the body may be when it is to be read while it comes; 0 has it read whole first."""
 
 
 class BodyBudget:
@@ -102,6 +106,7 @@ class DoorConnection(asyncio.Protocol):
         "_known",
         "_left",
         "_limits",
+        "_lingering",
         "_lost",
         "_new_heads",
         "_on_drain",
@@ -112,6 +117,7 @@ class DoorConnection(asyncio.Protocol):
         "_service",
         "_streaming",
         "_transport",
+        "_upload",
         "_url",
         "_waiting",
         "_whole",
@@ -147,8 +153,9 @@ class DoorConnection(asyncio.Protocol):
         self._on_full: Callable[[], None] | None = None
         self._on_drain: Callable[[], None] | None = None
         self._closing = False
-        self._lost = False
+        self._lost = self._lingering = False
         self._streaming = False
+        self._upload: Upload | None = None
         self.busy = False
         """Whether a request is being answered."""
         self.deadline = clock() + limits.idle_seconds
@@ -174,15 +181,8 @@ class DoorConnection(asyncio.Protocol):
         between = not (self.busy or self._begun or self._waiting)
         if between and self._known is not None and self._repeated(data, *self._known):
             return
-        if self.busy:
-            # Pipelined requests wait; whoever sends without end is not speaking HTTP.
-            self._pipelined_bytes += len(data)
-            if self._pipelined_bytes > _PIPELINED_BYTES:
-                self.abort()
-                return
-        elif not self._begun:
-            self._begun = True
-            self.deadline = self._clock() + self._limits.header_seconds
+        if not self._timed(len(data)):
+            return
         if self._head is None:
             self._head_bytes += len(data)
         try:
@@ -205,6 +205,8 @@ class DoorConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._closing = True
+        if self._upload is not None:
+            self._upload.fail(Fault("http.malformed", "The upload was broken off."))
         self._release()
         left, self._left = self._left, None
         if left is not None:
@@ -255,15 +257,21 @@ class DoorConnection(asyncio.Protocol):
             keep_alive=self._parser.should_keep_alive(),
         )
         self._head = head
-        expects = _checked(head, self._parser.get_http_version(), self._limits)
+        expects = _checked(head, self._parser.get_http_version())
         fault = self._service.glance(head)
         if fault is not None:
             raise fault
+        _not_too_long(head, head.upload_bytes or self._limits.body_bytes)
         self.deadline = self._clock() + self._limits.body_seconds
         if expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if head.upload_bytes:
+            self._begin_upload(head)
 
     def on_body(self, body: bytes) -> None:
+        if self._upload is not None and not self._upload.whole:
+            self._upload.put(body)
+            return
         self._body_size += len(body)
         if self._body_size > self._limits.body_bytes:
             raise Fault("http.body_too_large", f"The body is over {self._limits.body_bytes} bytes.")
@@ -273,6 +281,10 @@ class DoorConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._head is not None
+        if self._upload is not None and not self._upload.whole:
+            self._upload.finish()
+            self._head = None
+            return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         head, self._head, self._body = self._head, None, []
         self._whole = head
@@ -286,6 +298,11 @@ class DoorConnection(asyncio.Protocol):
     @property
     def lost(self) -> bool:
         return self._lost
+
+    @property
+    def upload(self) -> Upload | None:
+        """The body of the request that is being answered, when it is read while it comes."""
+        return self._upload
 
     def watch_writing(self, full: Callable[[], None], drained: Callable[[], None]) -> None:
         """Be told when the client reads too slowly, and when it has caught up."""
@@ -335,6 +352,12 @@ class DoorConnection(asyncio.Protocol):
 
     def overdue(self) -> None:
         """Called by the sweep after the deadline: refuse what is half sent, close what is idle."""
+        if self._lingering:
+            self.abort()
+            return
+        if self._upload is not None and not self._upload.whole:
+            self._upload.fail(Fault("http.too_slow", "The upload stood still for too long."))
+            return
         if self.busy or self._closing:
             return
         if self._begun:
@@ -372,6 +395,21 @@ class DoorConnection(asyncio.Protocol):
         self._begin(head, body)
         return True
 
+    def _timed(self, size: int) -> bool:
+        """Whether so many bytes more may come now, and until when the rest has to."""
+        if self._uploading:
+            self.deadline = self._clock() + self._limits.body_seconds
+        elif self.busy:
+            # Pipelined requests wait; whoever sends without end is not speaking HTTP.
+            self._pipelined_bytes += size
+            if self._pipelined_bytes > _PIPELINED_BYTES:
+                self.abort()
+                return False
+        elif not self._begun:
+            self._begun = True
+            self.deadline = self._clock() + self._limits.header_seconds
+        return True
+
     def _taken(self) -> Head | None:
         """The head of the request that the parser has ended, once."""
         whole, self._whole = self._whole, None
@@ -382,8 +420,30 @@ class DoorConnection(asyncio.Protocol):
         self._answered = head
         self._left = self._service.begin(head, body, self)
 
+    def _begin_upload(self, head: Head) -> None:
+        if self.busy or self._waiting:
+            # It would have to be held while the requests before it are answered, which is what it must not be.
+            raise Fault("http.malformed", "An upload was sent before the answer to the request before it.")
+        self._upload = Upload(head.upload_bytes, self._pause_reading, self._resume_reading)
+        self._begin(head, b"")
+
+    @property
+    def _uploading(self) -> bool:
+        return self._upload is not None and not self._upload.whole
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     @property
     def _keeps(self) -> bool:
+        if self._uploading:
+            # Answered before the end of its body: what still comes is no request.
+            return False
         return not self._closing and self._answered is not None and self._answered.keep_alive
 
     def _too_large(self) -> Fault:
@@ -391,12 +451,16 @@ class DoorConnection(asyncio.Protocol):
 
     def _finished(self) -> None:
         keeps = self._keeps
+        early = self._uploading
+        if self._upload is not None:
+            self._upload = None
+            self._resume_reading()
         self._left = self._on_full = self._on_drain = None
         self.busy = self._streaming = False
         if self._lost:
             return
         if not keeps:
-            self.close()
+            self._linger() if early else self.close()
             return
         self._answered = None
         if not self._waiting and self._head is None:
@@ -408,6 +472,13 @@ class DoorConnection(asyncio.Protocol):
             # In the next turn, so that a long row of small requests does not grow the stack.
             asyncio.get_running_loop().call_soon(self._next)
 
+    def _linger(self) -> None:
+        """Close for writing only: a client that is still sending would lose the answer to a reset (RFC 9112 §9.6)."""
+        self._closing = self._lingering = True
+        self.deadline = self._clock() + _LINGER_SECONDS
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
     def _release(self) -> None:
         self._budget.held -= self._held
         self._held = 0
@@ -417,18 +488,23 @@ class DoorConnection(asyncio.Protocol):
             self._begin(*self._waiting.popleft())
 
     def _refuse(self, error: BaseException | None) -> None:
+        if self._upload is not None and not self._upload.whole:
+            # The call is being answered already, and says so itself.
+            self._closing = True
+            self._upload.fail(_as_fault(error))
+            return
         if self.busy or self._waiting:
             # The requests before were whole; garbage behind them ends the connection after the answer.
             self._waiting.clear()
             self._closing = True
             return
-        fault = error if isinstance(error, Fault) else Fault("http.malformed", "This is not one HTTP/1.1 request.")
+        fault = _as_fault(error)
         self._closing = True
         self._answered = self._head
         self._service.refuse(self._head, fault, self)
 
 
-def _checked(head: Head, version: str, limits: Limits) -> bool:
+def _checked(head: Head, version: str) -> bool:
     """Refuse ambiguous framing; answers whether the client waits for `100 Continue`."""
     seen: dict[bytes, bytes] = {}
     for name, value in head.headers:
@@ -449,11 +525,20 @@ def _checked(head: Head, version: str, limits: Limits) -> bool:
     length = seen.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 18:
         raise Fault("http.malformed", "The Content-Length is not a number.")
-    if int(length) > limits.body_bytes:
-        raise Fault("http.body_too_large", f"The body is over {limits.body_bytes} bytes.")
     if seen.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
         raise Fault("http.unsupported_encoding", "The body is compressed.")
     return seen.get(b"expect", b"").lower() == b"100-continue"
+
+
+def _not_too_long(head: Head, limit: int) -> None:
+    """Refuse on the announced length, before a byte of the body is taken."""
+    for name, value in head.headers:
+        if name == b"content-length" and int(value) > limit:
+            raise Fault("http.body_too_large", f"The body is over {limit} bytes.")
+
+
+def _as_fault(error: BaseException | None) -> Fault:
+    return error if isinstance(error, Fault) else Fault("http.malformed", "This is not one HTTP/1.1 request.")
 
 
 def _known(data: bytes, head: Head) -> tuple[bytes, bytes, Head] | None:

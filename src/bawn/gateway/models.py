@@ -13,8 +13,8 @@ from bawn.wire.interface import ModelEntry
 
 
 def model_list(permissions: Permissions, admitted: Admitted, route: Route, now: datetime) -> bytes:
-    """The list, or one model when the path named one. Anthropic clients are known by their version header."""
-    speaks = WireName.ANTHROPIC if admitted.raw.header(b"anthropic-version") else WireName.OPENAI
+    """The list, or one model when the path named one. Where it is the same path for all, a header tells the client."""
+    speaks = route.wire or _spoken(admitted)
     entries = [
         ModelEntry(id=target.name, provider=target.provider) for target in permissions.visible(admitted.container)
     ]
@@ -24,3 +24,9 @@ def model_list(permissions: Permissions, admitted: Admitted, route: Route, now: 
         if entry.id == route.model:
             return wire(speaks).model(entry, now)
     raise Fault("request.unknown_model", f"There is no model {quoted(route.model)} here.")
+
+
+def _spoken(admitted: Admitted) -> WireName:
+    if admitted.raw.header(b"anthropic-version"):
+        return WireName.ANTHROPIC
+    return WireName.GEMINI if admitted.raw.header(b"x-goog-api-key") else WireName.OPENAI

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Protocol
+from urllib.parse import urlsplit
 
+from bawn.errors import Fault
 from bawn.gateway.pipeline import Prepared
 from bawn.terms.event import Event
+from bawn.terms.exchange import Exchange, Fetch
 from bawn.terms.principal import label
 from bawn.terms.value import Value
 
@@ -15,6 +18,10 @@ class Recorder(Protocol):
         """The id of the record, once it is as durable as configured. Fault `audit.unavailable` otherwise."""
 
 
+_MOST_WAYS = 64
+"""Each has a record of its own, which a call of many thousand addresses could fill the disk with."""
+
+
 class Opened(Value, frozen=True):
     """A call whose record exists. Built here alone; `upstream.send` takes nothing else."""
 
@@ -22,7 +29,8 @@ class Opened(Value, frozen=True):
     record_id: str
 
 
-async def open_record(prepared: Prepared, recorder: Recorder) -> Opened:
+async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[str, str], ...] = ()) -> Opened:
+    """The call, on record; `more` is what is to be known of its way beside it."""
     raw, container = prepared.admitted.raw, prepared.admitted.container
     record_id = await recorder.record(
         Event(
@@ -35,7 +43,56 @@ async def open_record(prepared: Prepared, recorder: Recorder) -> Opened:
             principal=label(container),
             container=container.uuid,
             call=raw.id,
-            detail=tuple((f"stage.{trace.stage}", trace.action) for trace in prepared.traces),
+            detail=(*((f"stage.{trace.stage}", trace.action) for trace in prepared.traces), *more),
         )
     )
+    exchange = prepared.exchange
+    if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches:
+        await record_ways_out(prepared, exchange, recorder)
     return Opened(prepared, record_id)
+
+
+async def record_ways_out(prepared: Prepared, exchange: Exchange, recorder: Recorder) -> None:
+    """A record for each thing that the provider may do outside the wall for this call."""
+    if not (exchange.hosted_tools or exchange.unknown_tools or exchange.fetches):
+        return
+    raw, container = prepared.admitted.raw, prepared.admitted.container
+    ways = ways_out(exchange)
+    if len(ways) > _MOST_WAYS:
+        raise Fault("request.invalid", f"The provider would act outside the wall in over {_MOST_WAYS} ways.")
+    for way in ways:
+        await recorder.record(
+            Event(
+                event="hosted.allowed",
+                endpoint=exchange.endpoint.value,
+                method=raw.method,
+                api_key_name=f"container-{container.name}",
+                model=prepared.target.model,
+                provider=prepared.target.provider,
+                principal=label(container),
+                container=container.uuid,
+                call=raw.id,
+                detail=way,
+            )
+        )
+
+
+def ways_out(exchange: Exchange) -> list[tuple[tuple[str, str], ...]]:
+    """What the provider will do outside the wall for this call: its tools by type, what it fetches by host."""
+    found: dict[tuple[tuple[str, str], ...], None] = {}
+    for kind in (*(tool.type for tool in exchange.hosted_tools), *exchange.unknown_tools):
+        field, colon, name = kind.partition(":")
+        found[("type", kind), ("field", name if field == "field" and colon else kind)] = None
+    hosts: dict[str, Fetch] = {}
+    for fetch in exchange.fetches:
+        hosts.setdefault(_host(fetch.url), fetch)
+    for host, fetch in hosts.items():
+        found[("type", "fetch"), ("field", fetch.field), ("host", host)] = None
+    return list(found)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "?"
+    except ValueError:
+        return "?"

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from bawn.errors import Fault
 from bawn.gateway.admission import Admitted
 from bawn.gateway.catalogue import Target
 from bawn.gateway.permissions import Permissions
 from bawn.terms.exchange import Exchange
 from bawn.terms.frames import Frame
 from bawn.terms.value import Value
+from bawn.wire.objects import ObjectCall
 
 
 class Given(Value, frozen=True):
@@ -85,3 +87,16 @@ class Pipeline:
         target = self._permissions.permit(admitted.container, exchange)
         views = tuple(view for stage in self._stages if (view := stage.frames(exchange)) is not None)
         return Prepared(admitted, exchange, target, given, views, tuple(traces))
+
+    async def prepare_object(
+        self, admitted: Admitted, exchange: Exchange, call: ObjectCall, keepers: Sequence[str]
+    ) -> Prepared:
+        """As `prepare`, for a call about an object that a provider keeps: stages may look at it and refuse."""
+        traces: list[Trace] = []
+        for stage in self._stages:
+            if await stage.request(admitted, exchange) is not exchange:
+                raise Fault("stage.refused", f"The stage {stage.name!r} would change a call about a kept object.")
+            traces.append(Trace(stage.name, "read"))
+        target = self._permissions.permit_object(admitted.container, exchange, call, keepers)
+        views = tuple(view for stage in self._stages if (view := stage.frames(exchange)) is not None)
+        return Prepared(admitted, exchange, target, None, views, tuple(traces))

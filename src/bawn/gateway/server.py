@@ -24,10 +24,14 @@ from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
 from bawn.gateway.answer import Answer
 from bawn.gateway.call import RawCall, new_call_id
+from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account, Closing
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
+from bawn.gateway.object_calls import ObjectCalls
 from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.owners import OWED
+from bawn.gateway.passage import Passage, accepted
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.relay import Relay
@@ -39,15 +43,22 @@ from bawn.gateway.upstream import Upstream
 from bawn.guardrails.settlement import Outcome
 from bawn.terms.clock import Clock
 from bawn.terms.door import Door
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import Container
 from bawn.terms.value import Value
+from bawn.translation.errors import read_error, write_error
 from bawn.wire import Route, endpoint, wire
+from bawn.wire.endpoints import is_gemini
+from bawn.wire.interface import Answer as WholeAnswer
 from bawn.wire.interface import StreamReader
+from bawn.wire.objects import Body
+from bawn.wire.openai_sound import JSON, SOUND, kind_of_answer, read_sound, read_transcription
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
+_LARGE = 256 * 2**10
+"""Bytes of a body over which a call gives way between its steps."""
 KEEPING = ("store", "background")
 """By which a request has the provider keep its answer."""
 _NO_ROUTE = Route(Endpoint.PROBE, None)
@@ -83,17 +94,22 @@ class Gateway:
         self._gate = gate
         self._closing = closing
         self.clock = clock
+        self._objects = ObjectCalls(self._admission, recorder, gate, clock, self._carry_refusal)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
             if head.route is None:
-                head.route = endpoint(head.method, head.path)
+                head.route = endpoint(head.method, head.path, head.headers)
                 if head.route.endpoint is not Endpoint.PROBE:
                     head.claim = self._admission.claim(head.headers)
             if head.route.endpoint is not Endpoint.PROBE:
-                self._admission.check(door, head.claim)
+                container = self._admission.check(door, head.claim)
+                if head.route.object is not None:
+                    row = head.route.object.row
+                    self.works.permissions.permit_family(container, row.family)
+                    head.upload_bytes = self.works.limits.upload_bytes if row.body is Body.UPLOAD else 0
         except Fault as fault:
             return fault
         return None
@@ -114,13 +130,13 @@ class Gateway:
         raw = _raw(door, shown, b"", self.clock.monotonic())
         account = Account(raw, self._container(door))
         account.fault, account.status, account.outcome = fault, fault.status, "refused"
-        Reply(connection, raw.id, _wire_of_path(shown.path)).refuse(fault)
+        Reply(connection, raw.id, raw.route.wire or _wire_of_path(shown.path)).refuse(fault)
         self._closing.close(account)
 
     async def _run(self, raw: RawCall, call: RunningCall, connection: DoorConnection) -> None:
         """One call from its first line to its settlement. Nothing is raised out of here."""
         account = Account(raw, self._container(raw.door))
-        reply = Reply(connection, raw.id, _wire_of_path(raw.path))
+        reply = Reply(connection, raw.id, raw.route.wire or _wire_of_path(raw.path))
         try:
             await self._walk(raw, call, connection, reply, account)
         except Fault as fault:
@@ -153,24 +169,35 @@ class Gateway:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
-        exchange = wire(_wire(route)).read_request(route, raw.body)
+        if route.object is not None:
+            await self._objects.walk(self.works, admitted, route.object, connection, reply, account)
+            return
+        exchange = _asked(raw, route)
         account.exchange = exchange
+        if len(raw.body) > _LARGE:
+            # Reading it took a while; what waits, streams of others above all, goes before the rest.
+            await asyncio.sleep(0)
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target
-        opened = await open_record(prepared, self._recorder)
+        way = works.upstream.passage(prepared) if prepared.given is None else None
+        opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
         account.opened = opened
+        if len(raw.body) > _LARGE:
+            await asyncio.sleep(0)
         self._still(admitted)
-        if prepared.given is not None:
-            await self._carry_given(opened, prepared.given.data, call, connection, reply, account)
+        if way is None:
+            given = prepared.given.data if prepared.given is not None else b""
+            await self._carry_given(opened, given, call, connection, reply, account)
             return
-        answer = await works.upstream.send(opened)
+        answer = await works.upstream.send(opened, way)
+        account.key_label = answer.key_label
         try:
             if answer.status != 200:
-                await self._carry_refusal(answer, reply, account, works.limits)
-            elif exchange.stream and _is_event_stream(answer):
-                await self._carry_stream(opened, answer, call, connection, reply, account)
+                await self._carry_refusal(answer, way, reply, account, works.limits)
+            elif exchange.stream and _is_event_stream(answer, way.serving.wire):
+                await self._carry_stream(opened, answer, way, call, connection, reply, account)
             else:
-                await self._carry_whole(opened, answer, reply, account, works.limits)
+                await self._carry_whole(opened, answer, way, reply, account, works.limits)
         finally:
             answer.leave()
             works.upstream.settle(answer, account.usage)
@@ -180,39 +207,56 @@ class Gateway:
         self._admission.admit(admitted.raw)
 
     async def _carry_whole(
-        self, opened: Opened, answer: Answer, reply: Reply, account: Account, limits: Limits
+        self, opened: Opened, answer: Answer, way: Passage, reply: Reply, account: Account, limits: Limits
     ) -> None:
         body = await answer.body(limits.answer_bytes)
         account.first_byte = self.clock.monotonic()
         if opened.prepared.exchange.stream:
             raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
-        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account)
+        if way.carriage is not None:
+            body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
+            try:
+                headers = [*answer.headers, *way.headers]
+                await self._release(opened, _without(answer.secret, body), headers, reply, account)
+            finally:
+                account.usage = way.carriage.usage
+            return
+        endpoint = opened.prepared.exchange.endpoint
+        kind = kind_of_answer(endpoint, _content_type(answer)) if endpoint in SOUND else JSON
+        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account, kind)
 
     async def _release(
-        self, opened: Opened, body: bytes, headers: list[tuple[bytes, bytes]], reply: Reply, account: Account
+        self,
+        opened: Opened,
+        body: bytes,
+        headers: list[tuple[bytes, bytes]],
+        reply: Reply,
+        account: Account,
+        kind: bytes = JSON,
     ) -> None:
         """Let a whole answer out, its tool calls judged."""
         exchange = opened.prepared.exchange
-        read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+        read = _answered(exchange, kind, body)
         account.usage, account.answered_model = read.usage, read.model
         for stage in opened.prepared.frame_stages:
             for frame in await stage.frame(HeldCall(read.calls, body)):
                 body = frame.data
-            read = wire(exchange.wire).read_answer(exchange.endpoint, body)
+            read = _answered(exchange, kind, body)
         if read.calls:
             verdict = await self._gate.judge(opened, HeldCall(read.calls, body))
             if isinstance(verdict, Withheld):
                 raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
             body = verdict.data
-        await self._claim(opened, read.made)
+        await self._claim(opened, read.made, account)
         account.status = 200
         kept = [pair for pair in headers if pair[0] != b"content-type"]
-        reply.whole(200, [(b"content-type", b"application/json"), *kept], body)
+        reply.whole(200, [(b"content-type", kind), *kept], body)
 
     async def _carry_stream(
         self,
         opened: Opened,
         answer: Answer,
+        way: Passage,
         call: RunningCall,
         connection: DoorConnection,
         reply: Reply,
@@ -220,14 +264,17 @@ class Gateway:
     ) -> None:
         speaks = wire(opened.prepared.exchange.wire)
         reader = speaks.stream_reader(hide_usage=answer.usage_added)
+        if way.carriage is not None:
+            raw = opened.prepared.admitted.raw
+            reader = way.carriage.stream(reader, raw.id, int(self.clock.now().timestamp()))
         before_end = None
         if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
-            before_end = partial(self._claim_read, opened, reader)
+            before_end = partial(self._claim_read, opened, reader, account)
         relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer, before_end=before_end)
         relay.flow(connection)
         call.on_cut = relay.stop
         account.status = 200
-        kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
+        kept = [*(pair for pair in answer.headers if pair[0] != b"content-type"), *way.headers]
         reply.open_stream(200, [(b"content-type", b"text/event-stream"), *kept])
         try:
             answer.hand_to(relay)
@@ -237,15 +284,23 @@ class Gateway:
             account.first_byte = relay.first_byte
             _take_usage(account, reader, relay)
 
-    async def _claim(self, opened: Opened, made: str) -> None:
-        """What the provider keeps of an answer, because it was asked to, belongs to the container."""
+    async def _claim(self, opened: Opened, made: str, account: Account) -> None:
+        """What the provider keeps of an answer, because it was asked to, belongs to the container. What goes on in the
+        background is paid for when its end is read."""
+        if not made:
+            return
         prepared = opened.prepared
-        if made and any(tool.type in KEEPING for tool in prepared.exchange.hosted_tools):
-            container = prepared.admitted.container
-            await self.works.permissions.made(container, prepared.target, made, self.clock.now())
+        hosted = [tool.type for tool in prepared.exchange.hosted_tools]
+        if any(kind in KEEPING for kind in hosted):
+            owed = account.usage is None and "background" in hosted
+            kind = "response" + OWED if owed else "response"
+            await claim(opened, self.works.permissions, self._recorder, made, kind, self.clock.now())
+            if owed:
+                account.usage, account.free = Usage(), True
 
-    async def _claim_read(self, opened: Opened, reader: StreamReader) -> None:
-        await self._claim(opened, reader.made)
+    async def _claim_read(self, opened: Opened, reader: StreamReader, account: Account) -> None:
+        account.usage = reader.usage
+        await self._claim(opened, reader.made, account)
 
     async def _carry_given(
         self,
@@ -270,7 +325,9 @@ class Gateway:
         relay.on_end()
         await relay.run()
 
-    async def _carry_refusal(self, answer: Answer, reply: Reply, account: Account, limits: Limits) -> None:
+    async def _carry_refusal(
+        self, answer: Answer, way: Passage | None, reply: Reply, account: Account, limits: Limits
+    ) -> None:
         """The provider said no. Its words pass when they are of its wire; what concerns our key does not."""
         body = _without(answer.secret, await answer.body(min(limits.answer_bytes, 2**20)))
         account.status = answer.status
@@ -279,8 +336,14 @@ class Gateway:
             raise Fault(
                 "upstream.key_refused",
                 "The provider did not accept the key that this installation has for it.",
-                cause=f"the provider answered {answer.status}",
+                cause=f"the provider answered {answer.status}"
+                + (f" to the key with the label {answer.key_label}" if answer.key_label else ""),
             )
+        if way is not None and way.carriage is not None:
+            sentence = read_error(body)
+            written = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
+            # Once more: what was escaped in the provider's words may be plain in ours.
+            body = _without(answer.secret, written)
         if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
             raise Fault(
                 "upstream.broken",
@@ -314,6 +377,8 @@ def _wire(route: Route) -> WireName:
 
 def _wire_of_path(path: bytes) -> WireName:
     """The format for an answer to something that may not be a call."""
+    if is_gemini(path):
+        return WireName.GEMINI
     if b"/responses" in path:
         return WireName.RESPONSES
     return WireName.ANTHROPIC if b"/messages" in path else WireName.OPENAI
@@ -324,11 +389,25 @@ def _ended(account: Account, fault: Fault, outcome: Outcome) -> None:
     account.status = fault.status
 
 
-def _is_event_stream(answer: Answer) -> bool:
+def _asked(raw: RawCall, route: Route) -> Exchange:
+    if route.endpoint is Endpoint.TRANSCRIPTIONS:
+        return read_transcription(raw.header(b"content-type"), raw.body)
+    return wire(_wire(route)).read_request(route, raw.body)
+
+
+def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
+    return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
+
+
+def _is_event_stream(answer: Answer, speaks: WireName) -> bool:
+    wanted = accepted(speaks, stream=True)
     return any(
-        name == b"content-type" and value.split(b";")[0].strip().lower() == b"text/event-stream"
-        for name, value in answer.headers
+        name == b"content-type" and value.split(b";")[0].strip().lower() == wanted for name, value in answer.headers
     )
+
+
+def _content_type(answer: Answer) -> bytes:
+    return next((value for name, value in answer.headers if name == b"content-type"), b"")
 
 
 def _without(secret: bytes, body: bytes) -> bytes:

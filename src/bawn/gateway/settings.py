@@ -8,7 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bawn.config.section import Section
+from bawn.guardrails.settings import Price
+from bawn.terms.exchange import Endpoint
+from bawn.translation.features import Feature
 
+Family = Literal["batches", "conversations", "files", "responses", "vector_stores"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -16,6 +20,10 @@ class ProviderKind(StrEnum):
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
     OPENAI_COMPATIBLE = "openai-compatible"
+    GEMINI = "gemini"
+    AZURE = "azure"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
     SCRIPTED = "scripted"
 
 
@@ -24,12 +32,35 @@ class Provider(Section):
 
     kind: ProviderKind = Field(description="Which wires it speaks and how a key is sent.")
     base_url: str | None = Field(
-        default=None, description="Where it listens; needed for `openai-compatible`, else the provider's own address."
+        default=None,
+        description="Where it listens; needed for `openai-compatible` and `azure`, else the provider's own address.",
+    )
+    region: str | None = Field(
+        default=None,
+        pattern="^[a-z][a-z0-9-]{1,31}$",
+        description="Where models run; needed for `bedrock` and `vertex`.",
+    )
+    project: str | None = Field(
+        default=None, pattern="^[a-z0-9][a-z0-9:.-]{2,62}$", description="Google Cloud project; needed for `vertex`."
     )
     key: Literal["vault", "none"] = Field(
         default="vault", description="`none` for a server that wants no key; else one is taken from `bawn keys`."
     )
     models: tuple[str, ...] = Field(default=(), description="Its models for `GET /models`; calls may name others too.")
+
+    capabilities: dict[Endpoint, bool] = Field(
+        default_factory=dict,
+        description="Endpoint, such as `responses` → whether this provider has it, where that differs from its kind.",
+    )
+
+    lacks: tuple[Feature, ...] = Field(
+        default=(),
+        description="Features of translated conversations that its models do not take, e.g. `effort`; see docs/wires.md.",
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        description="Model, a trailing `*` being any ending, → what it costs, where the price list is not to say it.",
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -61,6 +92,11 @@ class Allow(Section):
     url_fetches: bool = Field(
         default=False, description="Whether fields by which a provider fetches a URL pass: a way out."
     )
+    objects: tuple[Family, ...] = Field(
+        default=(),
+        description="Families of objects kept at a provider that may be made, listed, read and deleted; "
+        "see [objects.md](objects.md).",
+    )
 
 
 class Limits(Section):
@@ -78,6 +114,9 @@ class Limits(Section):
     connections: int = Field(default=1024, ge=1, le=100_000, description="Connections open at once, per door.")
     answer_bytes: int = Field(
         default=64 * 2**20, ge=1024, le=2**30, description="Size of one answer that is not a stream."
+    )
+    upload_bytes: int = Field(
+        default=512 * 2**20, ge=1024, le=2**34, description="Size of one upload, which is passed on as it comes."
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+from bawn.errors import Fault
 from bawn.gateway.opening import Opened, Recorder
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
@@ -62,7 +63,13 @@ class ToolGate:
         self._recorder = recorder
 
     async def judge(self, opened: Opened, held: HeldCall) -> Cleared | Withheld:
-        """Decide over all calls of a group; one that is not allowed withholds the group."""
+        """Decide over all calls of a group; one that is not allowed withholds the group.
+
+        Fault `upstream.broken` when the provider tells of a tool of its own that it was not asked to run.
+        """
+        ran = {call.hosted for call in held.calls if call.hosted}
+        if ran and not ran.issubset(tool.type for tool in opened.prepared.exchange.hosted_tools):
+            raise Fault("upstream.broken", "The provider ran a tool of its own that was not asked for.")
         decisions = [self._judge.decide(call) for call in held.calls]
         withheld = next((decision for decision in decisions if decision.effect is not Effect.ALLOW), None)
         ids: list[str] = []

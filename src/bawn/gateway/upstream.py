@@ -7,41 +7,45 @@ itself, and only when a kept connection turned out closed before a single byte c
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
 
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.connection import ProviderConnection
+from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
+from bawn.gateway.habits import HABITS
 from bawn.gateway.opening import Opened
+from bawn.gateway.passage import Passage, accepted, passage
+from bawn.gateway.pipeline import Prepared
 from bawn.gateway.pool import Pool
-from bawn.gateway.providers import Address
+from bawn.gateway.providers import Address, Serving
 from bawn.gateway.settings import Timeouts
 from bawn.guardrails.ledger import Ledger
-from bawn.terms.exchange import Endpoint, Usage, WireName
+from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
 from bawn.terms.value import Value
-from bawn.vault.secret import Secret
+from bawn.translation.thoughts import KeptThoughts
 from bawn.wire import wire
 from bawn.wire.anthropic_betas import passed_betas
+from bawn.wire.fields import with_fields
+from bawn.wire.multipart import content_type_of
+from bawn.wire.objects import ENDPOINTS
+from bawn.wire.openai_sound import SOUND
 
 _PASSED = frozenset((b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"))
 
-
-class Secrets(Protocol):
-    def secret_for(self, provider: str) -> Secret | None:
-        """The provider's key, or None when there is none. Fault `vault.unreadable`."""
+_JSON = b"content-type: application/json"
 
 
 @lru_cache(256)
-def _start(address: Address, endpoint: Endpoint, accepted: bytes) -> bytes:
+def _start(address: Address, path: str, accepted: bytes) -> bytes:
     """The part of a head that is the same for all calls of a kind."""
     return b"\r\n".join(
         (
-            b"POST %b HTTP/1.1" % address.path(endpoint).encode("ascii"),
+            b"POST %b HTTP/1.1" % path.encode("ascii"),
             b"host: %b" % address.origin.authority.encode("ascii"),
-            b"content-type: application/json",
             b"accept: %b" % accepted,
             # Streams must be read on the way; a compressed one could not be.
             b"accept-encoding: identity",
@@ -55,8 +59,9 @@ class Request(Value, frozen=True):
 
     address: Address
     head: bytes
-    body: bytes
-    secret: bytes
+    body: bytes | AsyncIterator[bytes]
+    """Whole, or in parts as they come from the client."""
+    key: Key
     usage_added: bool
 
 
@@ -68,36 +73,118 @@ class Upstream:
     def __init__(
         self,
         addresses: Mapping[str, Address],
-        secrets: Secrets,
+        keys: Keyring,
         pool: Pool,
         ledger: Ledger,
         timeouts: Timeouts,
         clock: Callable[[], float],
         running: set[Answer],
+        thoughts: KeptThoughts | None = None,
     ) -> None:
-        self._addresses = addresses
-        self._secrets = secrets
+        self.addresses = addresses
+        self._keys = keys
         self._pool = pool
         self._ledger = ledger
         self._timeouts = timeouts
         self._clock = clock
         # Shared with the Upstream of the configuration before, so that a reload forgets no timeout.
         self._running = running
+        self._thoughts = thoughts if thoughts is not None else KeptThoughts()
 
-    async def send(self, opened: Opened) -> Answer:
+    def passage(self, prepared: Prepared) -> Passage:
+        """How the call will reach its provider, or the Fault that says why it cannot."""
+        return passage(prepared, self.addresses[prepared.target.provider], self._thoughts)
+
+    def keepers(self, speaks: WireName) -> tuple[str, ...]:
+        """The providers that keep objects by this wire."""
+        return tuple(name for name, address in self.addresses.items() if speaks in HABITS[address.kind].keeps)
+
+    async def send(self, opened: Opened, way: Passage) -> Answer:
         """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
         prepared = opened.prepared
-        address = self._addresses[prepared.target.provider]
-        body, usage_added = self._body(opened)
-        key = self._key(address)
-        head = self._head(opened, address, len(body), key)
-        request = Request(address, head, body, key.encode("ascii"), usage_added)
-        container = prepared.admitted.container.uuid
+        address = self.addresses[prepared.target.provider]
+        served = way.serving
+        if way.carriage is not None:
+            body, usage_added = way.carriage.request(), False
+        else:
+            body, usage_added = self._body(opened)
+        if served.fields:
+            body = with_fields(body, served.fields)
+        key = self._keys.take(address)
+        try:
+            answer = await self._with_key(opened, address, served, body, usage_added, key)
+        except Fault as fault:
+            # Refused where it is exchanged for a token: then this provider has not been asked yet.
+            other = self._keys.told(address, key, 401, ()) if fault.code == "upstream.key_refused" else None
+            if other is None:
+                raise
+            key, answer = other, await self._with_key(opened, address, served, body, usage_added, other)
+        if answer.status not in ABOUT_KEYS:
+            if key.rests_until:
+                self._keys.served(key)
+            return answer
+        status, other = answer.status, self._keys.told(address, key, answer.status, answer.headers)
+        if other is None:
+            return answer
+        answer.leave()
+        self.settle(answer, None)
+        answer = await self._with_key(opened, address, served, body, usage_added, other)
+        if answer.status in ABOUT_KEYS:
+            self._keys.told(address, other, answer.status, answer.headers)
+        elif status == 403:
+            self._keys.refused(address, key)
+        return answer
+
+    async def _with_key(
+        self, opened: Opened, address: Address, served: Serving, body: bytes, usage_added: bool, key: Key
+    ) -> Answer:
+        if key.fetched:
+            await key.ready()
+        request = Request(address, self._head(opened, address, served, body, key), body, key, usage_added)
+        container = opened.prepared.admitted.container.uuid
         # Each attempt is reserved and settled by itself: a retry is a call to the provider as well.
         try:
             return await self._attempt(request, container, fresh=False)
         except _ClosedWhileKept:
             return await self._attempt(request, container, fresh=True)
+
+    async def forward(
+        self, opened: Opened, method: str, path: str, content_type: bytes, body: bytes | AsyncIterator[bytes]
+    ) -> Answer:
+        """As `send`, for a call about an object that the provider keeps; `path` stands behind the provider's own.
+
+        Nothing but a reading is tried twice: what a call did to an object that was cut, nobody knows.
+        """
+        prepared = opened.prepared
+        address = self.addresses[prepared.target.provider]
+        key = self._keys.take(address)
+        if key.fetched:
+            await key.ready()
+        path = f"{address.prefix}/{path}"
+        lines = [
+            b"%b %b HTTP/1.1" % (method.encode("ascii"), path.encode("ascii")),
+            b"host: %b" % address.origin.authority.encode("ascii"),
+            b"accept-encoding: identity",
+            b"user-agent: bawn/%b" % __version__.encode("ascii"),
+        ]
+        if content_type:
+            lines.append(b"content-type: %b" % content_type)
+        if not isinstance(body, bytes):
+            lines.append(b"transfer-encoding: chunked")
+        elif body or method == "POST":
+            lines.append(b"content-length: %d" % len(body))
+        self._finish_head(lines, opened, prepared.exchange.wire)
+        key.put_on(lines, method, path, body)
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        request = Request(address, head, body, key, usage_added=False)
+        container = prepared.admitted.container.uuid
+        try:
+            answer = await self._attempt(request, container, fresh=method != "GET")
+        except _ClosedWhileKept:
+            answer = await self._attempt(request, container, fresh=True)
+        if answer.status in ABOUT_KEYS:
+            self._keys.told(address, key, answer.status, answer.headers)
+        return answer
 
     async def _attempt(self, request: Request, container: str, *, fresh: bool) -> Answer:
         reservation = self._ledger.reserve(container)
@@ -109,19 +196,23 @@ class Upstream:
                 self._timeouts,
                 self._clock,
                 self._done,
-                secret=request.secret,
+                secret=request.key.secret,
                 usage_added=request.usage_added,
             )
             self._running.add(answer)
-            connection.send(request.head, request.body, answer)
             try:
+                if isinstance(request.body, bytes):
+                    connection.send(request.head, request.body, answer)
+                else:
+                    connection.send(request.head, b"", answer)
+                    await _sent_in_parts(request.body, connection, answer)
                 await answer.head_arrived()
             except Fault as fault:
                 answer.leave()
                 if kept and not connection.answered and fault.code == "upstream.broken":
                     raise _ClosedWhileKept from fault
                 raise
-            except asyncio.CancelledError:
+            except BaseException:
                 answer.leave()
                 raise
         except BaseException:
@@ -129,6 +220,7 @@ class Upstream:
             raise
         answer.origin = request.address.origin
         answer.reservation = reservation
+        answer.key_label = request.key.label
         return answer
 
     def settle(self, answer: Answer, usage: Usage | None) -> None:
@@ -164,33 +256,51 @@ class Upstream:
             return with_usage, with_usage != body
         return body, False
 
-    def _key(self, address: Address) -> str:
-        if not address.needs_key:
-            return ""
-        secret = self._secrets.secret_for(address.name)
-        if secret is None:
-            raise Fault(
-                "upstream.no_key",
-                f"There is no key for the provider {address.name!r}.",
-                remedy=f"Ask the operator to run `bawn keys add {address.name}`.",
-            )
-        return secret.reveal()
-
-    def _head(self, opened: Opened, address: Address, length: int, key: str) -> bytes:
+    def _head(self, opened: Opened, address: Address, served: Serving, body: bytes, key: Key) -> bytes:
         exchange = opened.prepared.exchange
-        lines = [
-            _start(address, exchange.endpoint, b"text/event-stream" if exchange.stream else b"application/json"),
-            b"content-length: %d" % length,
-        ]
+        wanted, kind = accepted(served.wire, stream=exchange.stream), _JSON
+        if exchange.endpoint in SOUND:
+            wanted = b"*/*"
+            if exchange.endpoint is Endpoint.TRANSCRIPTIONS:
+                kind = b"content-type: %b" % content_type_of(exchange.body)
+        lines = [_start(address, served.path, wanted), kind, b"content-length: %d" % len(body)]
+        self._finish_head(lines, opened, served.wire)
+        key.put_on(lines, "POST", served.path, body)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @staticmethod
+    def _finish_head(lines: list[bytes], opened: Opened, speaks: WireName) -> None:
+        """What of the client's head passes to a provider of the wire that it speaks."""
+        exchange = opened.prepared.exchange
         versioned = False
         for name, value in opened.prepared.admitted.raw.headers:
+            if name not in _PASSED or (speaks is not WireName.ANTHROPIC and name.startswith(b"anthropic-")):
+                continue
             if name == b"anthropic-beta":
-                value = passed_betas(value, exchange.hosted_tools)
-            if name in _PASSED and value:
+                value = passed_betas(
+                    value, exchange.hosted_tools, kept=bool(exchange.resources) or _is_about_objects(exchange)
+                )
+            if name == b"idempotency-key":
+                # The account is that of all containers: a key of one must not bring it the answer of another.
+                container = opened.prepared.admitted.container.uuid.encode("ascii")
+                value = hashlib.sha256(container + b"\n" + value).hexdigest().encode("ascii")
+            if value:
                 lines.append(b"%b: %b" % (name, value))
                 versioned = versioned or name == b"anthropic-version"
-        if exchange.wire is WireName.ANTHROPIC and not versioned:
+        if speaks is WireName.ANTHROPIC and not versioned:
             lines.append(b"anthropic-version: 2023-06-01")
-        if key:
-            lines.append(b"%b: %b" % address.key_header(key))
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _is_about_objects(exchange: Exchange) -> bool:
+    return exchange.endpoint in ENDPOINTS.values()
+
+
+async def _sent_in_parts(parts: AsyncIterator[bytes], connection: ProviderConnection, answer: Answer) -> None:
+    """Send a body as it comes, until its end or until the provider has answered without waiting for it."""
+    async for part in parts:
+        if not answer.sending():
+            connection.reusable = False
+            return
+        await connection.send_part(part)
+    answer.sending()
+    connection.send_end()

@@ -1,12 +1,14 @@
 """What a call cost, by the price list that comes with `genai-prices`; nothing is fetched.
 
-A model without a price costs None, never zero: unknown is a value. The provider's configured name is looked
-up first; one that the list does not know (an own gateway, a local server) has no prices here, because the same
-model may cost something else there.
+A model without a price costs None, never zero: unknown is a value. What the configuration says of a model goes first.
+Then the list is asked for who sells it: the owner of the address, where a provider is called at its own, else whoever
+has the provider's configured name. One that the list does not know (an own gateway, a local server) has no prices
+here, because the same model may cost something else there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -15,18 +17,55 @@ from genai_prices import Usage as Counted
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from genai_prices.types import ModelPrice, Provider
 
+from bawn.guardrails.settings import Price
 from bawn.terms.exchange import Usage
 
+_MILLION = Decimal(1_000_000)
 _KEPT = 1024
 """Clients choose the names of models and the numbers of tokens; what is remembered about them is bounded."""
 
 
 class Prices:
-    def cost(self, provider: str, model: str, usage: Usage | None, at: datetime) -> Decimal | None:
-        """US dollars, or None when usage or price is not known."""
-        if usage is None or _seller(provider) is None:
+    """The list, and what a configuration says beside it."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, list[tuple[str, Price]]] = {}
+        self._sellers: dict[str, str] = {}
+
+    def hold(self, said: Mapping[str, Mapping[str, Price]], sellers: Mapping[str, str]) -> None:
+        """From now on: prices by provider and model, where a trailing `*` is any ending, and sellers by provider."""
+        self._said = {
+            provider: sorted(models.items(), key=lambda pair: (pair[0].endswith("*"), -len(pair[0])))
+            for provider, models in said.items()
+            if models
+        }
+        self._sellers = dict(sellers)
+
+    def cost(self, provider: str, model: str, usage: Usage | None, at: datetime, called: str = "") -> Decimal | None:
+        """US dollars, or None when usage or price is not known. `called`: the model by the name it was called by."""
+        if usage is None:
             return None
-        return _cost(provider, model, usage, at.replace(minute=0, second=0, microsecond=0))
+        for pattern, price in self._said.get(provider, ()):
+            if _fits(pattern, called or model) or _fits(pattern, model):
+                return _by(price, usage)
+        seller = self._sellers.get(provider, provider)
+        if _seller(seller) is None:
+            return None
+        return _cost(seller, model, usage, at.replace(minute=0, second=0, microsecond=0))
+
+
+def _fits(pattern: str, model: str) -> bool:
+    return model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern
+
+
+def _by(price: Price, usage: Usage) -> Decimal | None:
+    plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    if plain < 0:  # counts that contradict each other
+        return None
+    cached = price.input if price.cached is None else price.cached
+    written = price.input if price.cache_write is None else price.cache_write
+    total = plain * price.input + usage.output_tokens * price.output
+    return (total + usage.cached_tokens * cached + usage.cache_write_tokens * written) / _MILLION
 
 
 @lru_cache(_KEPT)

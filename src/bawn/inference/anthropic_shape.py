@@ -61,6 +61,7 @@ def plain(utterance: Utterance) -> bytes:
     content: list[dict[str, Any]] = []
     if utterance.thinking:
         content.append({"type": "thinking", "thinking": utterance.thinking, "signature": _signature(utterance)})
+    content += utterance.items
     if utterance.whole_text:
         content.append({"type": "text", "text": utterance.whole_text})
     content += [{**_tool_use(call), "input": _parsed(call.arguments)} for call in utterance.calls]
@@ -76,6 +77,10 @@ def frames(utterance: Utterance) -> Iterator[bytes]:
         for piece in cut(utterance.thinking, utterance.chunk):
             yield _delta(index, {"type": "thinking_delta", "thinking": piece})
         yield _delta(index, {"type": "signature_delta", "signature": _signature(utterance)})
+        yield _event({"type": "content_block_stop", "index": index})
+        index += 1
+    for item in utterance.items:
+        yield _start(index, item)
         yield _event({"type": "content_block_stop", "index": index})
         index += 1
     if utterance.text or utterance.numbered:
@@ -159,6 +164,14 @@ def error(status: int, message: str, seed: str) -> bytes:
 
 def error_frame(message: str) -> bytes:
     return _event({"type": "error", "error": {"type": "overloaded_error", "message": message}})
+
+
+def piece(text: bytes, more: bytes) -> bytes:
+    """A frame with a piece of text, and what else stands in its JSON beside it; for answers gone wrong."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+        b'"delta":{"type":"text_delta","text":"%b"}%b}\n\n'
+    ) % (text, more and b',"delta":{"type":"text_delta","text":"%b"}' % more)
 
 
 def models(names: tuple[str, ...]) -> bytes:

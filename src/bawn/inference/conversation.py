@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -11,6 +12,9 @@ class Wire(StrEnum):
     OPENAI = "openai"
     RESPONSES = "responses"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    CONVERSE = "converse"
+    """Of AWS Bedrock."""
 
 
 class Turn(Struct, frozen=True):
@@ -33,6 +37,8 @@ class Conversation(Struct, frozen=True):
     """Names of the tools offered."""
     seed: str
     """The digest of the request, from which the ids of the answer are made: the same request, the same answer."""
+    asked: dict[str, Any] = {}
+    """The request's body, of which some answers say fields again."""
 
     @property
     def _since_user(self) -> tuple[Turn, ...]:

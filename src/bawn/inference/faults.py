@@ -13,9 +13,9 @@ from itertools import count, islice
 
 from msgspec import Struct
 
-from bawn.inference import anthropic_shape, openai_shape, responses_shape
 from bawn.inference.answer import JSON, LAST_CHUNK, Act, Answer, Gesture, chunk, head, stream_head
 from bawn.inference.conversation import Wire
+from bawn.inference.forms import FORMS, error_body, error_heads
 from bawn.inference.script import Trouble, TroubleKind
 
 HTML = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
@@ -35,13 +35,7 @@ class Spoiled(Struct, frozen=True):
         return error_body(self.wire, self.trouble.status, self.trouble.message, self.seed)
 
     def error_frame(self) -> bytes:
-        match self.wire:
-            case Wire.OPENAI:
-                return openai_shape.error_frame(self.trouble.message)
-            case Wire.RESPONSES:
-                return responses_shape.error_frame(self.trouble.message)
-            case Wire.ANTHROPIC:
-                return anthropic_shape.error_frame(self.trouble.message)
+        return FORMS[self.wire].error_frame(self.trouble.message)
 
     def begun(self) -> Iterator[Act]:
         """The head and the first frames of a stream, or the head and the first half of a body."""
@@ -59,7 +53,7 @@ class Spoiled(Struct, frozen=True):
         """The whole answer with one more frame in the middle; in a plain answer the frame is the body."""
         answer = self.answer
         if answer.frames is None:
-            body = frame.partition(b"data: ")[2].strip() or frame
+            body = FORMS[self.wire].body_of(frame)
             yield _sized(answer, len(body)) + body
             return
         rest = iter(answer.frames)
@@ -70,12 +64,6 @@ class Spoiled(Struct, frozen=True):
         for good in rest:
             yield chunk(good)
         yield LAST_CHUNK
-
-
-def error_body(wire: Wire, status: int, message: str, seed: str) -> bytes:
-    if wire is Wire.ANTHROPIC:
-        return anthropic_shape.error(status, message, seed)
-    return openai_shape.error(status, message)
 
 
 def spoiled(case: Spoiled) -> Iterator[Act]:
@@ -97,7 +85,8 @@ def _whole(case: Spoiled) -> bytes:
 def _status(case: Spoiled) -> Iterator[Act]:
     body = case.error_body()
     extra = (("retry-after", str(case.trouble.retry_after_s)),) if case.trouble.retry_after_s is not None else ()
-    yield head(case.trouble.status, (*JSON, *case.answer.extra, *extra, ("content-length", str(len(body))))) + body
+    heads = (*JSON, *case.answer.extra, *error_heads(case.wire, case.trouble.status), *extra)
+    yield head(case.trouble.status, (*heads, ("content-length", str(len(body))))) + body
 
 
 def _redirect(case: Spoiled) -> Iterator[Act]:
@@ -201,24 +190,11 @@ def _huge_headers(case: Spoiled) -> Iterator[Act]:
 
 
 def _garbage_frame(case: Spoiled) -> Iterator[Act]:
-    yield from case.with_frame(b"data: {this is } no JSON \xff\xfe\n\n")
+    yield from case.with_frame(FORMS[case.wire].garbage)
 
 
 def _duplicate_keys(case: Spoiled) -> Iterator[Act]:
-    frame: bytes
-    if case.wire is Wire.OPENAI:
-        frame = (
-            b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
-            b'"delta":{"content":"seen"},"delta":{"content":"hidden"},"finish_reason":null}]}\n\n'
-        )
-    elif case.wire is Wire.RESPONSES:
-        frame = _PIECE % (b"seen", b',"delta":"hidden"')
-    else:
-        frame = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-            b'"delta":{"type":"text_delta","text":"seen"},"delta":{"type":"text_delta","text":"hidden"}}\n\n'
-        )
-    yield from case.with_frame(frame)
+    yield from case.with_frame(FORMS[case.wire].piece(b"seen", b"hidden"))
 
 
 def _error_event(case: Spoiled) -> Iterator[Act]:
@@ -234,7 +210,8 @@ def _error_event(case: Spoiled) -> Iterator[Act]:
 def _echo_authorization(case: Spoiled) -> Iterator[Act]:
     shown = f"Incorrect API key provided: {case.credential}."
     body = error_body(case.wire, 401, shown, case.seed)
-    yield head(401, (*JSON, ("x-echo", case.credential), ("content-length", str(len(body))))) + body
+    heads = (*JSON, *error_heads(case.wire, 401), ("x-echo", case.credential), ("content-length", str(len(body))))
+    yield head(401, heads) + body
 
 
 def _gzip(case: Spoiled) -> Iterator[Act]:
@@ -263,35 +240,24 @@ def _tool_cut(case: Spoiled) -> Iterator[Act]:
         yield from _truncated_json(case)
         return
     good = list(case.answer.frames)
-    within = [index for index, frame in enumerate(good) if b"arguments" in frame or b"input_json_delta" in frame]
+    within = [index for index, frame in enumerate(good) if any(mark in frame for mark in _ARGUMENTS)]
+    last = within[len(within) // 2] if within else len(good) // 2
     yield stream_head(case.answer)
-    for frame in good[: within[len(within) // 2]] if within else good[: len(good) // 2]:
+    for frame in good[:last]:
         yield chunk(frame)
+    if within and case.wire is Wire.GEMINI:
+        # Calls come whole on this wire: only a frame that breaks off cuts one.
+        yield chunk(good[last][: len(good[last]) // 2])
     yield LAST_CHUNK
 
 
+_ARGUMENTS = (b"arguments", b"input_json_delta", b'"functionCall"', b'"toolUse":{"input"', b"tool_call_input.delta")
+"""What stands in the frames that bring arguments of calls, on one wire or another."""
+
+
 def _huge_frame(case: Spoiled) -> Iterator[Act]:
-    text = b"x" * case.trouble.size_bytes
-    if case.wire is Wire.OPENAI:
-        frame = (
-            b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":'
-            b'[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text
-        )
-    elif case.wire is Wire.RESPONSES:
-        frame = _PIECE % (text, b"")
-    else:
-        frame = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-            b'"delta":{"type":"text_delta","text":"%b"}}\n\n' % text
-        )
-    yield from case.with_frame(frame)
+    yield from case.with_frame(FORMS[case.wire].piece(b"x" * case.trouble.size_bytes, b""))
 
-
-_PIECE = (
-    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,'
-    b'"content_index":0,"delta":"%b"%b,"logprobs":[],"sequence_number":3}\n\n'
-)
-"""A piece of text of a streamed response, and what else stands in it."""
 
 PERFORMANCES: dict[TroubleKind, Callable[[Spoiled], Iterator[Act]]] = {
     TroubleKind.STATUS: _status,

@@ -66,6 +66,7 @@ def _utterance(scene: Scene, conversation: Conversation) -> Utterance:
         per_token_s=reply.per_token_s,
         trouble=reply.fault,
         seed=conversation.seed,
+        items=tuple(_filled_deep(item, values) for item in reply.items),
     )
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bawn.inference import openai_shape, responses_shape
 from bawn.inference.answer import EVENTS, JSON, Answer
 from bawn.inference.utterance import cut
 
@@ -81,7 +82,18 @@ def _drawn(body: dict[str, Any], seed: str, now: int) -> bytes:
     return _json({"created": now, "data": data, "usage": usage})
 
 
+def _input_counted(body: dict[str, Any], seed: str, now: int) -> bytes:
+    whole = responses_shape.heard({**body, "input": body.get("input") or []}, seed).whole
+    return _json({"object": "response.input_tokens", "input_tokens": len(cut(whole, 0))})
+
+
+def _embedded(body: dict[str, Any], seed: str, now: int) -> bytes:
+    return openai_shape.embeddings(body)
+
+
 ANSWERS: dict[str, Callable[[dict[str, Any], str, int], bytes]] = {
+    "/embeddings": _embedded,
+    "/responses/input_tokens": _input_counted,
     "/moderations": _moderated,
     "/rerank": _ranked,
     "/images/generations": _drawn,

@@ -135,8 +135,9 @@ def _usage(utterance: Utterance) -> dict[str, Any]:
     }
 
 
-def error(status: int, message: str) -> bytes:
-    kind, code = _ERROR_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+def error(status: int, message: str, code: str | None = None) -> bytes:
+    kind, usual = _ERROR_TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+    code = code or usual
     return _json({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
@@ -146,6 +147,14 @@ def error_frame(message: str) -> bytes:
         + _json({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
         + b"\n\n"
     )
+
+
+def piece(text: bytes, more: bytes) -> bytes:
+    """A frame with a piece of text, and what else stands in its JSON beside it; for answers gone wrong."""
+    return (
+        b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+        b'[{"index":0,"delta":{"content":"%b"}%b,"finish_reason":null}]}\n\n'
+    ) % (text, more and b',"delta":{"content":"%b"}' % more)
 
 
 def models(names: tuple[str, ...], now: int) -> bytes:

@@ -2,7 +2,7 @@
 
 A scene is chosen by the first `when` that fits, from top to bottom, the user's own files before the
 built-in ones. Unknown keys are refused: a misspelt condition would otherwise fit everything.
-Nothing here speaks HTTP; the wire's own form is given in `openai_shape` and `anthropic_shape`.
+Nothing here speaks HTTP; the wire's own form is given in the modules named `…_shape`.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ class Reply(_Part):
     text: str = ""
     thinking: str = ""
     tools: tuple[ToolUse, ...] = ()
+    items: tuple[dict[str, Any], ...] = ()
+    """Items in the wire's own form, said before the text as they stand: what no other wire has a word for."""
     numbered: int = Field(default=0, ge=0)
     """This many tokens `t0 t1 t2 …` after the text, so that a reader can tell whether one was lost."""
     find: dict[str, Pattern] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ from typing import cast
 import httptools
 
 from bawn.inference.answer import Act, Gesture
+from bawn.inference.kept import Kept
 from bawn.inference.provider import Request, answered
 from bawn.inference.record import Record
 from bawn.inference.script import Script
@@ -27,8 +28,9 @@ _ACTS_AT_ONCE = 64
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, script: Script, record: Record | None) -> None:
+    def __init__(self, script: Script, record: Record | None, kept: Kept) -> None:
         self._script = script
+        self._kept = kept
         self._record = record
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -109,7 +111,7 @@ class Connection(asyncio.Protocol):
         request, self._stays = self._waiting.popleft()
         if self._record is not None:
             self._number = self._record.request(request)
-        self._acts = answered(self._script, request, int(time.time()))
+        self._acts = answered(self._script, request, int(time.time()), self._kept)
         self._due = self._loop.time()
         self._advance()
 
@@ -162,9 +164,10 @@ async def serve(listener: socket.socket, script: Script, record: Record | None) 
     """Answers on a listening socket of either family until the server is closed."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
+    kept = Kept()
 
     def connection() -> Connection:
-        return Connection(script, record)
+        return Connection(script, record, kept)
 
     if listener.family == socket.AF_UNIX:
         return await loop.create_unix_server(connection, sock=listener, backlog=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
 
@@ -42,6 +43,8 @@ class Utterance(Struct, frozen=True):
     per_token_s: float
     trouble: Trouble | None
     seed: str
+    items: tuple[dict[str, Any], ...] = ()
+    """In the wire's own form, before the text."""
 
     @property
     def whole_text(self) -> str:

@@ -1,12 +1,12 @@
 """The environment inside a container by which SDKs and coding agents find the door and stay on it.
 
-The official OpenAI and Anthropic packages, OpenCode, Claude Code and Codex read these names and then work
-unchanged. Nothing here grants anything: the wall is the empty network namespace. What these values spare
+The official packages of OpenAI, Anthropic and Google, OpenCode, Claude Code, Codex and the Gemini CLI read these
+names and then work unchanged. Nothing here grants anything: the wall is the empty network namespace. What these values spare
 is waiting, since an agent that tries updates, telemetry or downloads would each time run into a timeout
 or an error. The keys are the container's own token, worth nothing anywhere else.
 
-Found by running OpenCode 1.18, Claude Code 2.1 and Codex 0.169 in a namespace with nothing but the door, and by
-watching their `connect` calls. Standard library only: the supervisor reads this file.
+Found by running OpenCode 1.18, Claude Code 2.1 and Codex 0.169 in a namespace with nothing but the door, the Gemini
+CLI 0.61 at a door on loopback, and by watching their `connect` calls. Standard library only: the supervisor reads this file.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ QUIET: dict[str, str] = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
+    # LiteLLM: the prices that it holds, not those of the network.
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     # Package managers and libraries that look for news of themselves.
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "NPM_CONFIG_UPDATE_NOTIFIER": "false",
@@ -59,6 +61,10 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
         "OPENAI_API_KEY": token,
         "ANTHROPIC_BASE_URL": _ORIGIN,
         "ANTHROPIC_API_KEY": token,
+        "GOOGLE_GEMINI_BASE_URL": _ORIGIN,
+        # Not GOOGLE_API_KEY as well: with both, Google's packages warn of it each time.
+        "GEMINI_API_KEY": token,
+        "GEMINI_MODEL": model,
         # The door is reached directly whatever proxy a later configuration sets.
         "NO_PROXY": "localhost,127.0.0.0/8,.bawn.internal",
         "no_proxy": "localhost,127.0.0.0/8,.bawn.internal",
@@ -93,6 +99,13 @@ enabled = false
 """
 """Codex reads its provider from a file alone."""
 
+_GEMINI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+    "privacy": {"usageStatisticsEnabled": False},
+    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+}
+"""The Gemini CLI takes a base URL for a way to log in of its own, unless it is told that there is a key."""
+
 
 def agent_files(name: str, workspace: str) -> dict[str, str]:
     """Small files for the home folder, by their path in it: what no variable can say.
@@ -109,6 +122,7 @@ def agent_files(name: str, workspace: str) -> dict[str, str]:
             }
         ),
         ".codex/config.toml": _CODEX,
+        ".gemini/settings.json": json.dumps(_GEMINI),
     }
 
 

@@ -59,7 +59,6 @@ class Image:
     digest: str
     """Of the manifest."""
     layers: tuple[Layer, ...]
-    env: tuple[str, ...]
 
 
 class Layout(Protocol):
@@ -193,13 +192,7 @@ def _image(layout: Layout, digest: str) -> Image:
         raise unfit("its manifest and its configuration name different layers")
     if not 0 < len(layers) <= MAX_LAYERS:
         raise unfit(f"it has {len(layers)} layers, and 1 to {MAX_LAYERS} are taken")
-    said = config.get("config")
-    env = said.get("Env") if isinstance(said, dict) else None
-    return Image(
-        digest,
-        tuple(_layer(each, tar) for each, tar in zip(layers, unpacked, strict=True)),
-        tuple(each for each in env if isinstance(each, str)) if isinstance(env, list) else (),
-    )
+    return Image(digest, tuple(_layer(each, tar) for each, tar in zip(layers, unpacked, strict=True)))
 
 
 def _layer(said: object, unpacked: object) -> Layer:

@@ -140,6 +140,10 @@ class AsyncModels(AsyncNoun):
     list = Awaited(endpoints.list_models)
 
 
+class AsyncProviders(AsyncNoun):
+    check = Awaited(endpoints.check_providers)
+
+
 class AsyncConfiguration(AsyncNoun):
     schema = Awaited(endpoints.config_schema)
     effective = Awaited(endpoints.config_effective)
@@ -175,6 +179,7 @@ class AsyncClient:
         self.operators = AsyncOperators(self)
         self.images = AsyncImages(self)
         self.models = AsyncModels(self)
+        self.providers = AsyncProviders(self)
         self.config = AsyncConfiguration(self)
         self.audit = AsyncAudit(self)
         noun = _Single(self)

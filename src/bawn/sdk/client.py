@@ -141,6 +141,10 @@ class Models(SyncNoun):
     list = Blocking(endpoints.list_models)
 
 
+class Providers(SyncNoun):
+    check = Blocking(endpoints.check_providers)
+
+
 class Configuration(SyncNoun):
     schema = Blocking(endpoints.config_schema)
     effective = Blocking(endpoints.config_effective)
@@ -176,6 +180,7 @@ class Client:
         self.operators = Operators(self)
         self.images = Images(self)
         self.models = Models(self)
+        self.providers = Providers(self)
         self.config = Configuration(self)
         self.audit = Audit(self)
         noun = _Single(self)

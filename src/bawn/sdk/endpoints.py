@@ -273,11 +273,14 @@ def list_keys() -> Call[list[shapes.Key]]:
     return Call("GET", at("keys"), many("keys", shapes.Key))
 
 
-def add_key(provider: str, secret: str, *, name: str | None = None) -> Call[shapes.Key]:
-    return Call("POST", at("keys"), one("key", shapes.Key), body=given(provider=provider, secret=secret, name=name))
+def add_key(provider: str, secret: str, *, name: str | None = None, weight: int | None = None) -> Call[shapes.Key]:
+    """`name` is the key's label; calls are shared among the keys of a provider by their `weight`."""
+    body = given(provider=provider, secret=secret, name=name, weight=weight)
+    return Call("POST", at("keys"), one("key", shapes.Key), body=body)
 
 
 def rotate_key(key_id: str, secret: str) -> Call[shapes.Key]:
+    """`key_id`: the key's id, its provider, or `provider:label`."""
     return Call("PUT", at("keys", key_id), one("key", shapes.Key), body={"secret": secret})
 
 
@@ -334,8 +337,15 @@ def status() -> Call[shapes.Status]:
     return Call("GET", at("status"), one("status", shapes.Status))
 
 
-def list_models() -> Call[list[shapes.Model]]:
-    return Call("GET", at("models"), many("models", shapes.Model))
+def list_models(*, container: str | None = None) -> Call[list[shapes.Model]]:
+    """All that can be named, or those that one container may use, as its own `GET /models` lists them."""
+    return Call("GET", at("models"), many("models", shapes.Model), params=given(container=container))
+
+
+def check_providers(name: str | None = None) -> Call[list[shapes.ProviderCheck]]:
+    """Makes small calls to one provider or to all, which may cost a few tokens."""
+    body = given(provider=name)
+    return Call("POST", at("providers", "check"), many("checks", shapes.ProviderCheck), body=body)
 
 
 def list_images() -> Call[list[shapes.Image]]:

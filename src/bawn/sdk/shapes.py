@@ -167,9 +167,14 @@ class Key:
     id: str
     provider: str
     name: str
+    """Its label, which tells several keys of a provider apart."""
     fingerprint: str
     created: datetime
     rotated: datetime | None = None
+    weight: int = 1
+    """Its share of the calls, beside the weights of the provider's other keys."""
+    rests_s: int = 0
+    """For how many seconds it is left out, because it was refused or had too many calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +318,26 @@ class Model:
     """`provider/model`, or an alias."""
     provider: str
     wires: tuple[str, ...]
-    """The formats by which a client may call it."""
+    """The formats that its provider speaks itself."""
     alias_of: str = ""
     default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCheck:
+    """What came of one small call to a provider with one of its keys."""
+
+    provider: str
+    call: str
+    """What was called: `GET /models`, or a conversation of one word such as `chat/completions`."""
+    model: str
+    key: str
+    """The label of the key, where it has one."""
+    works: bool
+    problem: str = ""
+    """Why not, in one word such as `unreachable`, `key_refused`, `not_json`; empty when it works."""
+    sentence: str = ""
+    ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

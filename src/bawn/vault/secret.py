@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Never
 
 HIDDEN = "•••"
+_SHORTEST_PART = 16
+"""What is shorter could be a word that stands in many a sentence."""
 
 
 class Secret:
@@ -29,3 +32,27 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> Never:
         raise TypeError("a secret is not copied or pickled")
+
+
+def in_one_line(text: str) -> str:
+    """A JSON object, as keys of service accounts are, in one line of ASCII; anything else as it is."""
+    if text[:1] != "{":
+        return text
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
+def parts(secret: str) -> list[str]:
+    """The secret and what of it could be seen by itself: halves around a colon, the private key of a service account."""
+    found = [secret]
+    if secret[:1] == "{":
+        try:
+            key = json.loads(secret).get("private_key")
+        except (ValueError, RecursionError):
+            return found
+        return [*found, key] if isinstance(key, str) else found
+    if ":" in secret:
+        found += [part for part in secret.split(":") if len(part) >= _SHORTEST_PART]
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bawn.terms.exchange import WireName
 from bawn.wire.anthropic import AnthropicMessages
 from bawn.wire.endpoints import Route, endpoint
+from bawn.wire.gemini import GeminiContents
 from bawn.wire.interface import Wire
 from bawn.wire.openai import CHAT
 from bawn.wire.responses import OpenAIResponses
@@ -15,6 +16,7 @@ _WIRES: dict[WireName, Wire] = {
     WireName.OPENAI: CHAT,
     WireName.RESPONSES: OpenAIResponses(),
     WireName.ANTHROPIC: AnthropicMessages(),
+    WireName.GEMINI: GeminiContents(),
 }
 
 

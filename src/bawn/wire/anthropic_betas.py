@@ -30,18 +30,22 @@ WITH_TOOLS = (
 )
 """Beginnings, and how the type of the provider's tool begins that they are for."""
 
+FOR_OBJECTS = ("files-api-", "message-batches-")
+"""Beginnings of those that let a request name what is kept, whose ids were looked at before."""
+
 _LONGEST = 64
 
 
-def passed_betas(value: bytes, hosted: Iterable[HostedTool]) -> bytes:
-    """The part of the header that goes on; empty when nothing does."""
+def passed_betas(value: bytes, hosted: Iterable[HostedTool], *, kept: bool = False) -> bytes:
+    """The part of the header that goes on; empty when nothing does. `kept`: the call is about objects of its own."""
     tools = tuple(tool.type for tool in hosted)
+    starts = (*HARMLESS, *FOR_OBJECTS) if kept else HARMLESS
     betas = (beta.strip() for beta in value.decode("latin-1").split(","))
-    return ",".join(beta for beta in betas if len(beta) <= _LONGEST and _passes(beta, tools)).encode("latin-1")
+    return ",".join(beta for beta in betas if len(beta) <= _LONGEST and _passes(beta, tools, starts)).encode("latin-1")
 
 
-def _passes(beta: str, tools: tuple[str, ...]) -> bool:
-    return _is_dated(beta, HARMLESS) or any(
+def _passes(beta: str, tools: tuple[str, ...], starts: tuple[str, ...]) -> bool:
+    return _is_dated(beta, starts) or any(
         _is_dated(beta, (start,)) and any(tool.startswith(of) for tool in tools) for start, of in WITH_TOOLS
     )
 

@@ -9,10 +9,12 @@ write as `%2F`; the id is only compared with the ids of the list.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.value import Value
+from bawn.wire.objects import ENDPOINTS, ObjectCall, names_objects, object_call
 
 
 class Route(Value, frozen=True):
@@ -23,6 +25,8 @@ class Route(Value, frozen=True):
     """The model that the path names: of `GET /models/{id}`, and of wires that have no field for it."""
     stream: bool = False
     """Whether the path asks for a stream, on wires that have no field for it."""
+    object: ObjectCall | None = None
+    """What is asked of an object that a provider keeps."""
 
 
 _POST: dict[bytes, Route] = {
@@ -32,6 +36,8 @@ _POST: dict[bytes, Route] = {
     b"images/generations": Route(Endpoint.IMAGES, WireName.OPENAI),
     b"moderations": Route(Endpoint.MODERATIONS, WireName.OPENAI),
     b"rerank": Route(Endpoint.RERANK, WireName.OPENAI),
+    b"audio/speech": Route(Endpoint.SPEECH, WireName.OPENAI),
+    b"audio/transcriptions": Route(Endpoint.TRANSCRIPTIONS, WireName.OPENAI),
     b"responses": Route(Endpoint.RESPONSES, WireName.RESPONSES),
     b"messages": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
     b"messages?beta=true": Route(Endpoint.MESSAGES, WireName.ANTHROPIC),
@@ -40,18 +46,37 @@ _POST: dict[bytes, Route] = {
 }
 _MODELS = Route(Endpoint.MODELS, None)
 _PROBE = Route(Endpoint.PROBE, None)
+_VERBS: dict[bytes, tuple[Endpoint, bool]] = {
+    b"generateContent": (Endpoint.GENERATE, False),
+    b"streamGenerateContent": (Endpoint.GENERATE, True),
+    b"countTokens": (Endpoint.GEMINI_COUNT, False),
+    b"embedContent": (Endpoint.GEMINI_EMBED, False),
+    b"batchEmbedContents": (Endpoint.GEMINI_EMBED_ALL, False),
+}
+"""Of Gemini, behind the model; whether it is a stream."""
 _ROOTS = (b"/api/v1/", b"/v1/")
+_GEMINI_ROOTS = (b"/api/v1beta/", b"/v1beta/")
 _MODEL_LIST = re.compile(rb"models(\?(limit=[0-9]{1,4}|beta=true)(&(limit=[0-9]{1,4}|beta=true))*)?")
-_MODEL = re.compile(rb"models/([A-Za-z0-9](?:[A-Za-z0-9._:/@-]|%2[fF]){0,199})")
+_NAME = rb"([A-Za-z0-9](?:[A-Za-z0-9._:/@-]|%2[fF]){0,199})"
+_MODEL = re.compile(rb"models/" + _NAME)
+_MODEL_PAGE = re.compile(rb"models(\?pageSize=[0-9]{1,4})?")
+_MODEL_VERB = re.compile(rb"models/" + _NAME + rb":(" + b"|".join(_VERBS) + rb")(\?.*)?", re.DOTALL)
+_KEY = re.compile(rb"[?&](key|access_token)=", re.IGNORECASE)
 _SLASH = re.compile("%2[fF]")
 _PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
 
 
-def endpoint(method: str, raw_path: bytes) -> Route:
-    """The route meant. Faults `http.malformed`, `http.unknown_path`, `http.method_not_allowed`."""
+def endpoint(method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Route:
+    """The route meant. Faults `http.malformed`, `http.unknown_path`, `http.method_not_allowed`.
+
+    Two wires have files at one path; of these the headers tell which is spoken.
+    """
     for root in _ROOTS:
         if raw_path.startswith(root):
-            return _under_root(method, raw_path[len(root) :])
+            return _under_root(method, raw_path[len(root) :], headers)
+    for root in _GEMINI_ROOTS:
+        if raw_path.startswith(root):
+            return _under_gemini_root(method, raw_path[len(root) :])
     if raw_path == b"/":
         if method in ("HEAD", "GET"):
             return _PROBE
@@ -61,21 +86,84 @@ def endpoint(method: str, raw_path: bytes) -> Route:
     raise _unknown(raw_path)
 
 
-def _under_root(method: str, rest: bytes) -> Route:
+def _under_root(method: str, rest: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Route:
     route = _POST.get(rest)
     if route is not None:
         if method != "POST":
             raise Fault("http.method_not_allowed", "This path takes POST.")
         return route
+    if verb := _MODEL_VERB.fullmatch(rest):
+        return _gemini(method, verb)
+    if names_objects(rest):
+        return _object(method, rest, headers)
     if rest == b"models" or _MODEL_LIST.fullmatch(rest):
         found = _MODELS
     elif match := _MODEL.fullmatch(rest):
-        found = Route(Endpoint.MODELS, None, _SLASH.sub("/", match[1].decode("ascii")))
+        found = Route(Endpoint.MODELS, None, _named(match[1]))
     else:
         raise _unknown(rest)
     if method != "GET":
         raise Fault("http.method_not_allowed", "This path takes GET.")
     return found
+
+
+def is_gemini(raw_path: bytes) -> bool:
+    """Whether a path, whatever else is wrong with it, is one of Gemini's."""
+    return raw_path.startswith(_GEMINI_ROOTS) or _VERB_WITHIN.search(raw_path) is not None
+
+
+_VERB_WITHIN = re.compile(rb"/models/[^?]*:(" + b"|".join(_VERBS) + rb")(\?|$)")
+
+
+def _under_gemini_root(method: str, rest: bytes) -> Route:
+    if verb := _MODEL_VERB.fullmatch(rest):
+        return _gemini(method, verb)
+    if _KEY.search(rest):
+        raise _key_in_path()
+    if _MODEL_PAGE.fullmatch(rest):
+        found = Route(Endpoint.MODELS, WireName.GEMINI)
+    elif match := _MODEL.fullmatch(rest):
+        found = Route(Endpoint.MODELS, WireName.GEMINI, _named(match[1]))
+    else:
+        raise _unknown(rest)
+    if method != "GET":
+        raise Fault("http.method_not_allowed", "This path takes GET.")
+    return found
+
+
+def _gemini(method: str, verb: re.Match[bytes]) -> Route:
+    asked, stream = _VERBS[verb[2]]
+    query = verb[3] or b""
+    if _KEY.search(query):
+        raise _key_in_path()
+    if stream and query in (b"", b"?alt=json"):
+        raise Fault(
+            "request.invalid", "A stream is given as server-sent events only.", remedy="Put `?alt=sse` behind the path."
+        )
+    if query != (b"?alt=sse" if stream else b""):
+        raise _unknown(verb[0])
+    if method != "POST":
+        raise Fault("http.method_not_allowed", "This path takes POST.")
+    return Route(asked, WireName.GEMINI, _named(verb[1]), stream)
+
+
+def _named(model: bytes) -> str:
+    return _SLASH.sub("/", model.decode("ascii"))
+
+
+def _key_in_path() -> Fault:
+    # Paths are written into records; a token there would stand in all of them.
+    return Fault(
+        "request.invalid", "A key is not taken in the path.", remedy="Send the token in the header `x-goog-api-key`."
+    )
+
+
+def _object(method: str, rest: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Route:
+    if not _PLAIN.fullmatch(b"/" + rest.replace(b"include[]=", b"")):
+        raise _unknown(rest)
+    anthropic = rest.startswith(b"messages/") or any(name == b"anthropic-version" for name, _ in headers)
+    asked = object_call(method, rest, anthropic=anthropic)
+    return Route(ENDPOINTS[asked.row.family], asked.row.wire, object=asked)
 
 
 def _unknown(path: bytes) -> Fault:

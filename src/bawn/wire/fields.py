@@ -39,6 +39,36 @@ def count(body: dict[str, Any], name: str) -> int | None:
     return value
 
 
+def number(body: dict[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid(name, "a number")
+    return value
+
+
+def texts(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A text, or a list of texts; absent and null are none."""
+    value = body.get(name)
+    if value is None:
+        return ()
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise invalid(name, "a text or a list of texts")
+    return tuple(given)
+
+
+def part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within; absent and null are an empty one."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(name, "an object")
+    return value
+
+
 def objects(body: dict[str, Any], name: str, *, needed: bool = False) -> list[dict[str, Any]]:
     """A list of objects; absent and null are an empty one unless it is needed."""
     value = body.get(name)
@@ -61,4 +91,15 @@ def with_field(body: bytes, name: str, value: object) -> bytes:
     """The object with one top-level field set; all other values byte for byte, in their order."""
     fields = _decode_root.decode(body)
     fields[name] = msgspec.Raw(msgspec.json.encode(value))
+    return msgspec.json.encode(fields)
+
+
+def with_fields(body: bytes, changes: tuple[tuple[str, str], ...]) -> bytes:
+    """The object with some top-level fields set to texts, or taken out where the text is empty."""
+    fields = _decode_root.decode(body)
+    for name, value in changes:
+        if value:
+            fields[name] = msgspec.Raw(msgspec.json.encode(value))
+        else:
+            fields.pop(name, None)
     return msgspec.json.encode(fields)

@@ -16,8 +16,10 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.multipart import with_value
 from bawn.wire.openai_calls import pieces
 from bawn.wire.openai_other import read_other
+from bawn.wire.openai_sound import read_speech
 from bawn.wire.openai_stream import ChatStreamReader
 from bawn.wire.usage import openai_usage, responses_usage
 from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
@@ -54,8 +56,7 @@ HOSTED_FIELDS = {
     "provider": "chooses who answers (OpenRouter)",
 }
 """Fields that switch something of the provider on by being there, and what; each is allowed by its name."""
-HOSTED_ENDINGS = (":online",)
-"""Ends of model names by which a provider searches the web (OpenRouter)."""
+
 
 _NO_TOOLS = CHAT_FIELDS - {"tools", "functions"}
 """A request with these fields only has no tool of any kind, and no field that is unknown."""
@@ -70,6 +71,8 @@ class OpenAIChat:
     def read_request(self, route: Route, body: bytes) -> Exchange:
         endpoint = route.endpoint
         read = read_object(body)
+        if endpoint is Endpoint.SPEECH:
+            return read_speech(read, body)
         if endpoint is not Endpoint.CHAT_COMPLETIONS:
             return read_other(endpoint, read, body)
         model = fields.text(read, "model")
@@ -83,7 +86,7 @@ class OpenAIChat:
         tools: tuple[str, ...] = ()
         hosted: tuple[HostedTool, ...] = ()
         unknown: tuple[str, ...] = ()
-        if found.tools or not _NO_TOOLS.issuperset(read) or model.endswith(HOSTED_ENDINGS):
+        if found.tools or not _NO_TOOLS.issuperset(read):
             tools, hosted, unknown_types = _tools(read, found)
             unknown = (*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS))
         return Exchange(
@@ -102,6 +105,9 @@ class OpenAIChat:
         )
 
     def with_model(self, body: bytes, model: str) -> bytes:
+        if body.startswith(b"--"):
+            # A form: no JSON begins like this.
+            return with_value(body, "model", model.encode())
         return fields.with_field(body, "model", model)
 
     def with_usage(self, body: bytes) -> bytes:
@@ -128,6 +134,8 @@ class OpenAIChat:
                 raise Fault("upstream.broken", "The provider's answer has no choices.")
             for choice in choices:
                 calls += _calls(choice)
+        elif endpoint is Endpoint.TRANSCRIPTIONS and not isinstance(read.get("text"), str):
+            raise Fault("upstream.broken", "The provider's answer has no text.")
         return Answer(usage, tuple(calls), model if isinstance(model, str) else "")
 
     def stream_reader(self, *, hide_usage: bool) -> StreamReader:
@@ -167,7 +175,6 @@ def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[H
     inside: list[str] = []
     fields.switch(read, "store")
     hosted = [HostedTool(name) for name in switched_on(read, HOSTED_FIELDS)]
-    hosted += [HostedTool(ending) for ending in HOSTED_ENDINGS if fields.text(read, "model").endswith(ending)]
     unknown: list[str] = []
     offered = [(f"tools[{index}]", tool) for index, tool in enumerate(fields.objects(read, "tools"))]
     for place, tool in (*offered, *found.tools):

@@ -45,6 +45,10 @@ FORMS: dict[Endpoint, Form] = {
             "safety_identifier",
         )),
     ),
+    Endpoint.SPEECH: Form(
+        ("input",),
+        frozenset(("input", "model", "voice", "instructions", "response_format", "speed", "stream_format", "language")),
+    ),
     Endpoint.MODERATIONS: Form(("input",), frozenset(("input", "model"))),
     Endpoint.RERANK: Form(
         ("query", "documents"),

@@ -62,6 +62,9 @@ class OpenAIResponses:
         if too_deep(read, body):
             raise Fault("request.malformed_json", "The body is nested too deep.")
         inside, hosted, unknown = _tools(read, found)
+        if read.get("background") not in (None, False) and read.get("stream") is True:
+            # Cut, it would go on at the provider, and its id would be known to a client that does not own it yet.
+            raise Fault("request.invalid", "A response in the background is not streamed; read it by its id.")
         return Exchange(
             wire=WireName.RESPONSES,
             endpoint=route.endpoint,
@@ -94,8 +97,8 @@ class OpenAIResponses:
             calls = [ToolCall(*call_of(item)) for item in items_of(read) if is_call(item)]
         except NotPlain as error:
             raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
-        except Unsound as error:
-            raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
+        except Unsound as unsound:
+            raise Fault("upstream.broken", f"The provider's answer is unsound: {unsound}.") from None
         model, made = read.get("model"), read.get("id")
         return Answer(
             responses_usage(read.get("usage")),

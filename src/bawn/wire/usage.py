@@ -38,6 +38,15 @@ def responses_usage(read: Any) -> Usage | None:
     )
 
 
+def converse_usage(read: Any) -> Usage | None:
+    """The `usage` of Converse, which counts cached tokens beside the input."""
+    fresh, output = _count(read, "inputTokens"), _count(read, "outputTokens")
+    if fresh is None:
+        return None
+    cached, written = _count(read, "cacheReadInputTokens") or 0, _count(read, "cacheWriteInputTokens") or 0
+    return Usage(fresh + cached + written, output or 0, cached, written)
+
+
 def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
     """The `usage` of an answer, or of `message_delta`, whose counts are cumulative and replace those before."""
     if not isinstance(read, dict):
@@ -56,6 +65,21 @@ def anthropic_usage(read: Any, before: Usage | None = None) -> Usage | None:
             before, input_tokens=fresh + cached + written, cached_tokens=cached, cache_write_tokens=written
         )
     return structs.replace(before, output_tokens=output) if output is not None else before
+
+
+def gemini_usage(read: Any, before: Usage | None = None) -> Usage | None:
+    """The `usageMetadata` of an answer, or of a frame, whose counts are of all that was said so far."""
+    asked = _count(read, "promptTokenCount")
+    if asked is None:
+        return before
+    # What the provider's own tools found is asked as well; thoughts are counted beside the answer.
+    thought = _count(read, "thoughtsTokenCount") or 0
+    return Usage(
+        input_tokens=asked + (_count(read, "toolUsePromptTokenCount") or 0),
+        output_tokens=(_count(read, "candidatesTokenCount") or 0) + thought,
+        cached_tokens=_count(read, "cachedContentTokenCount") or 0,
+        reasoning_tokens=thought,
+    )
 
 
 def _count(read: Any, name: str) -> int | None:

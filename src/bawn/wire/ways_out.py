@@ -50,6 +50,9 @@ NOT_CONTENT = (("tool_use", "input"), ("text", "citations"), ("url_citation", "u
 TOOL_KEYS = frozenset(("definition", "tools"))
 """Keys by which a message brings tools of its own; they are judged as those of the request are."""
 
+HOSTED_ENDINGS = frozenset((":online",))
+"""Ends of model names by which a provider searches the web (OpenRouter); several may stand behind each other."""
+_SMALL = 16 * 2**10
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -136,8 +139,9 @@ def _is_aside(kind: str, key: str) -> bool:
 
 def too_deep(value: Any, body: bytes) -> bool:
     """Whether a value, read from `body`, is nested over the limit anywhere, also where the sweep does not look."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        # Fewer brackets than levels allowed: nearly every small request, and counting them costs next to nothing.
+    if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        # Fewer brackets than levels allowed: nearly every small request, and counting them costs next to nothing. In a
+        # large one it would cost more than to look.
         return False
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -178,3 +182,10 @@ def one_spelling(tool: Mapping[str, Any], place: str) -> None:
     """A tool whose `Type` differs from its `type` would be another tool to a server that does not mind case."""
     if len({name.lower() for name in tool}) != len(tool):
         raise Fault("request.invalid", f"The tool {place} gives one field in two spellings.")
+
+
+def hosted_endings(model: str) -> list[str]:
+    """Those of `HOSTED_ENDINGS` that a model's name has, in whatever letters and place behind its first colon."""
+    if ":" not in model:
+        return []
+    return [f":{part}" for part in model.casefold().split(":")[1:] if f":{part}" in HOSTED_ENDINGS]
