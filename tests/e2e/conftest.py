@@ -21,34 +21,25 @@ LAST = "test_last_no_key_was_written.py"
 BUILDING_S = 1800
 """The first test waits for the image; later ones end long before."""
 
-
-LONG = frozenset((
-    "test_a_container_stands_still_while_it_is_kept_and_goes_on_after",
-    "test_a_container_with_a_task_installs_what_its_projects_lock_files_name",
-    "test_a_deleted_container_is_gone_with_its_door_and_its_name_is_free_but_not_its_number",
-    "test_a_good_file_holds_for_the_next_call_without_a_restart",
-    "test_a_link_that_the_agent_laid_leads_nowhere",
-    "test_a_right_withdrawn_before_the_gateway_died_stays_withdrawn",
-    "test_a_snapshot_brings_back_workspace_and_home_and_no_right",
-    "test_a_stopped_container_keeps_nothing_running_and_works_again_when_started",
-    "test_allowed_packages_are_installed_and_nothing_else_is_reached",
-    "test_an_agent_works_in_a_copy_and_a_person_brings_over_what_they_want",
-    "test_an_expired_container_loses_its_right_and_is_stopped",
-    "test_down_stops_the_containers_and_up_can_start_them_again",
-    "test_hidden_secrets_are_named_by_run_and_remembered_over_a_crash",
-    "test_nothing_is_installed_until_it_is_allowed",
-    "test_opencode_mends_a_package_and_its_files_stay_their_owners",
-    "test_running_containers_are_adopted_and_dead_ones_are_told_as_failed",
-    "test_the_address_of_a_door_cannot_be_taken_while_the_gateway_is_dead",
-    "test_the_limits_of_one_container_hold_and_are_shown",
-    "test_what_is_ephemeral_goes_when_nobody_can_wait_for_it_any_more",
-))  # fmt: skip
+LONG = frozenset(
+    (
+        "test_down_stops_the_containers_and_up_can_start_them_again",
+        "test_opencode_mends_a_package_and_its_files_stay_their_owners",
+        "test_running_containers_are_adopted_and_dead_ones_are_told_as_failed",
+        "test_the_address_of_a_door_cannot_be_taken_while_the_gateway_is_dead",
+    )
+)
 """Tests of many seconds that go the same way in both runtimes: with bubblewrap they are among the slow ones."""
 
 _FOLDER = "test_a_task_has_a_folder_of_its_own_and_nothing_beside_it"
 LONG_VARIANTS = frozenset(
     (_FOLDER, f"{variant}]") for variant in ("podman-copy", "podman-memory", "bubblewrap-live", "bubblewrap-memory")
 )
+LONG_FILES = frozenset((
+    "test_files.py", "test_images.py", "test_limits.py", "test_packages.py", "test_ports.py", "test_reload.py",
+    "test_rights.py", "test_workspaces.py",
+))  # fmt: skip
+"""The same of whole files; what the wall holds is tried in both runtimes always."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             name, _, variant = item.name.partition("[")
-            if (name in LONG and variant.startswith("bubblewrap")) or (name, variant) in LONG_VARIANTS:
+            long = name in LONG or item.path.name in LONG_FILES
+            if (long and variant.startswith("bubblewrap")) or (name, variant) in LONG_VARIANTS:
                 item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.containers)
             item.add_marker(pytest.mark.timeout(BUILDING_S))

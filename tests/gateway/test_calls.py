@@ -377,3 +377,14 @@ async def test_calls_at_once_never_get_each_others_answers(yard: Yard, stream: b
         for _ in range(5):
             answers = await asyncio.gather(*(ask(client, number) for number in range(60)))
             assert all(answers)
+
+
+async def test_a_long_prompt_arrives_whole_while_small_calls_go_on(yard: Yard, scripted: Path) -> None:
+    long = CHAT | {"messages": [{"role": "user", "content": "é" * 700_000}]}
+    async with yard.client() as client:
+        answers = await asyncio.gather(
+            client.post("/v1/chat/completions", json=long),
+            *(client.post("/v1/chat/completions", json=CHAT) for _ in range(5)),
+        )
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert answers[0].json()["choices"][0]["message"]["content"] == "é" * 700_000

@@ -59,7 +59,8 @@ def test_a_body_with_another_reading_is_refused_quickly(story: str) -> None:
         read_object(REFUSED[story])
     assert refused.value.code == "request.malformed_json"
     assert len(refused.value.sentence) < 300
-    assert time.perf_counter() - began < 0.5
+    # Far more than it takes, and far less than a reader takes that looks at each byte again and again.
+    assert time.perf_counter() - began < 10
 
 
 def test_the_refusal_says_where() -> None:

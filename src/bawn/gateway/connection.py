@@ -16,6 +16,8 @@ import httptools
 from bawn.errors import Fault
 
 _HEAD_LIMIT = 64 * 1024
+PIECE = 128 * 1024
+"""Bytes of a long body that are handed to the kernel at once."""
 
 
 class Sink(Protocol):
@@ -78,6 +80,15 @@ class ProviderConnection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
+
+    async def send_long(self, body: bytes) -> None:
+        """A long body, after `send` without one: piece by piece, since the kernel takes its time to carry a megabyte, in
+        which no stream would move."""
+        for start in range(0, len(body), PIECE):
+            if self._transport is None or not self.open:
+                return
+            self._transport.write(body[start : start + PIECE])
+            await asyncio.sleep(0)
 
     async def send_part(self, data: bytes) -> None:
         """One part of a body, after `send` without one, once the provider has taken most of those before it."""

@@ -50,6 +50,7 @@ class Permissions:
         self._everyone = everyone
         self._containers = containers
         self.owners = owners
+        self._paths = frozenset(path for allow in (everyone, *containers.values()) for path in allow.paths)
 
     def of(self, container: Container) -> Allow:
         """The container's own block if it has one (whole, not merged), else that of everyone."""
@@ -80,6 +81,19 @@ class Permissions:
                 "http.unknown_path",
                 "There is nothing at this path.",
                 cause=f"calls about {family} are allowed to {container.name} by `allow.objects: [{family}]`",
+            )
+
+    def opens(self, path: str) -> bool:
+        """Whether the operator has opened this path, written as `POST responses/input_tokens`, for anybody."""
+        return path in self._paths
+
+    def permit_path(self, container: Container, path: str) -> None:
+        """Fault `http.unknown_path`, as if it did not exist, when it is not opened for this container."""
+        if path not in self.of(container).paths:
+            raise Fault(
+                "http.unknown_path",
+                "There is nothing at this path.",
+                cause=f"it is opened to {container.name} by `allow.paths: [{path}]`",
             )
 
     def permit_object(

@@ -30,6 +30,7 @@ from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
 from bawn.gateway.object_calls import ObjectCalls
 from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.other_calls import OtherCalls
 from bawn.gateway.owners import OWED
 from bawn.gateway.passage import Passage, accepted
 from bawn.gateway.permissions import Permissions
@@ -54,9 +55,11 @@ from bawn.wire.interface import Answer as WholeAnswer
 from bawn.wire.interface import StreamReader
 from bawn.wire.objects import Body
 from bawn.wire.openai_sound import JSON, SOUND, kind_of_answer, read_sound, read_transcription
+from bawn.wire.other_calls import other_path, other_route
 
 _log = structlog.get_logger("bawn.gateway")
 _BYTES_PER_TOKEN = 4
+_NO_ROW = ("http.unknown_path", "http.method_not_allowed")
 _LARGE = 256 * 2**10
 """Bytes of a body over which a call gives way between its steps."""
 KEEPING = ("store", "background")
@@ -95,17 +98,20 @@ class Gateway:
         self._closing = closing
         self.clock = clock
         self._objects = ObjectCalls(self._admission, recorder, gate, clock, self._carry_refusal)
+        self._others = OtherCalls(self._admission, recorder, self._carry_refusal)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
             if head.route is None:
-                head.route = endpoint(head.method, head.path, head.headers)
+                head.route = self._route(head)
                 if head.route.endpoint is not Endpoint.PROBE:
                     head.claim = self._admission.claim(head.headers)
             if head.route.endpoint is not Endpoint.PROBE:
                 container = self._admission.check(door, head.claim)
+                if head.route.endpoint is Endpoint.OTHER:
+                    self.works.permissions.permit_path(container, head.route.model)
                 if head.route.object is not None:
                     row = head.route.object.row
                     self.works.permissions.permit_family(container, row.family)
@@ -113,6 +119,15 @@ class Gateway:
         except Fault as fault:
             return fault
         return None
+
+    def _route(self, head: Head) -> Route:
+        try:
+            return endpoint(head.method, head.path, head.headers)
+        except Fault as fault:
+            path = other_path(head.method, head.path)
+            if fault.code not in _NO_ROW or not self.works.permissions.opens(path):
+                raise
+            return other_route(path, anthropic=any(name == b"anthropic-version" for name, _ in head.headers))
 
     def begin(self, door: Door, head: Head, body: bytes, connection: DoorConnection) -> Callable[[], None]:
         raw = _raw(door, head, body, self.clock.monotonic())
@@ -168,6 +183,9 @@ class Gateway:
         if route.endpoint is Endpoint.MODELS:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
+            return
+        if route.endpoint is Endpoint.OTHER:
+            await self._others.walk(self.works, admitted, reply, account)
             return
         if route.object is not None:
             await self._objects.walk(self.works, admitted, route.object, connection, reply, account)

@@ -97,6 +97,11 @@ class Allow(Section):
         description="Families of objects kept at a provider that may be made, listed, read and deleted; "
         "see [objects.md](objects.md).",
     )
+    paths: tuple[Annotated[str, Field(pattern=r"^(GET|POST) [a-z0-9_-]+(/[a-z0-9_-]+){0,4}$")], ...] = Field(
+        default=(),
+        description="Further documented paths of a provider, e.g. `POST responses/input_tokens`: a way out; "
+        "see [wires.md](wires.md).",
+    )
 
 
 class Limits(Section):

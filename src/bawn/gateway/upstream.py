@@ -14,7 +14,7 @@ from functools import lru_cache
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
-from bawn.gateway.connection import ProviderConnection
+from bawn.gateway.connection import PIECE, ProviderConnection
 from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
 from bawn.gateway.habits import HABITS
 from bawn.gateway.opening import Opened
@@ -201,8 +201,11 @@ class Upstream:
             )
             self._running.add(answer)
             try:
-                if isinstance(request.body, bytes):
+                if isinstance(request.body, bytes) and len(request.body) <= PIECE:
                     connection.send(request.head, request.body, answer)
+                elif isinstance(request.body, bytes):
+                    connection.send(request.head, b"", answer)
+                    await connection.send_long(request.body)
                 else:
                     connection.send(request.head, b"", answer)
                     await _sent_in_parts(request.body, connection, answer)

@@ -45,6 +45,8 @@ class Endpoint(StrEnum):
     FILES = "files"
     BATCHES = "batches"
     VECTOR_STORES = "vector_stores"
+    OTHER = "other"
+    """A path that the operator opened by its name."""
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 
