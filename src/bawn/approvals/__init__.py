@@ -1,0 +1,1 @@
+"""Questions to people: tickets, and the desk at which they are answered."""

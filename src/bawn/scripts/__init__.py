@@ -1,0 +1,1 @@
+"""Scripts of the operator: Python in place of a proxy, in worker processes of their own."""

@@ -1,0 +1,64 @@
+"""A request on its way through the stages: who asks, in which conversation, and for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bawn.terms.exchange import Exchange
+from bawn.terms.principal import Container
+from bawn.wire.document import RequestDocument
+
+
+class Asked:
+    __slots__ = ("_document", "_read", "_session", "call", "container", "depth", "exchange", "headers", "notes")
+
+    def __init__(
+        self,
+        call: str,
+        container: Container,
+        exchange: Exchange,
+        headers: tuple[tuple[bytes, bytes], ...],
+        session: Callable[[Asked], str],
+        read: Callable[[Exchange], RequestDocument | None],
+        depth: int = 0,
+    ) -> None:
+        self.call = call
+        """The id that joins all records of the call."""
+        self.container = container
+        self.exchange = exchange
+        """What is decided on, as of the last change."""
+        self.headers = headers
+        """As sent, names in lower case."""
+        self.depth = depth
+        """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
+        self.notes: list[tuple[str, str]] = []
+        """What stages want on record of the call, as name and value; never prompts or answers."""
+        self._session: Callable[[Asked], str] | str = session
+        self._read: Callable[[Exchange], RequestDocument | None] = read
+        self._document: RequestDocument | None = None
+
+    @property
+    def session(self) -> str:
+        """The conversation that the call belongs to, recognised without the agent's help; found when first wanted."""
+        if not isinstance(self._session, str):
+            self._session = self._session(self)
+        return self._session
+
+    @property
+    def document(self) -> RequestDocument | None:
+        """The request as it may be read and changed; None where it is no conversation."""
+        if self._document is None:
+            self._document = self._read(self.exchange)
+        return self._document
+
+    @property
+    def changed(self) -> bool:
+        return self._document is not None and self._document.changed
+
+    def settled(self, exchange: Exchange) -> None:
+        """What was changed has been read anew as `exchange`; the document goes on from there."""
+        self.exchange = exchange
+        self._document = None
+
+    def header(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key == name), b"")
