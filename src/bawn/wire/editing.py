@@ -11,6 +11,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bawn.terms.exchange import Endpoint
+from bawn.terms.toolcall import ToolCall
+
 
 class Kept(Struct, frozen=True):
     """The call goes out as the model wrote it."""
@@ -71,3 +74,41 @@ class StreamEditor(Protocol):
     def begin_again(self) -> None:
         """What comes next are the frames of another answer, which goes on where this one was left: its opening frames do
         not go out, its indexes follow on, ids and the model are those of the first."""
+
+
+class Said(Struct, frozen=True):
+    """What a whole answer says, in no wire's words."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    finished: str
+    """`stop`, `length`, `calls`, `filter` or `other`."""
+
+
+class Answers(Protocol):
+    """What can be done with the answers of one wire beside reading them. Answers that are given were read before."""
+
+    def editor(self, before: bytes) -> StreamEditor:
+        """An editor of a stream of which `before` has gone out."""
+
+    def edited(self, endpoint: Endpoint, body: bytes, outcomes: Sequence[Outcome]) -> bytes:
+        """A plain answer with the outcomes of its calls, in the order in which the wire's reader tells them."""
+
+    def joined(self, first: bytes, second: bytes) -> bytes:
+        """One plain answer of two: the text of the first without its calls, then all of the second; usage is that of both,
+        id and model are those of the first."""
+
+    def folded(self, stream: bytes) -> bytes:
+        """The plain answer that says what a whole stream said."""
+
+    def streamed(self, body: bytes) -> bytes:
+        """The stream that says what a plain answer says."""
+
+    def continued(self, request: bytes, answer: bytes, refusals: Sequence[Refused]) -> bytes:
+        """The request that goes on: the plain answer as the assistant's turn (thinking as it was signed), and each of its calls
+        answered by a result that tells of its refusal."""
+
+    def answer_of(self, text: str, model: str, call: str, created: int) -> bytes:
+        """A plain answer in which the assistant says `text`; `call` makes its id, `created` is in Unix seconds."""
+
+    def said(self, endpoint: Endpoint, body: bytes) -> Said: ...
