@@ -62,20 +62,20 @@ def test_a_path_that_is_not_plain_has_no_file(path: str) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        "api/v1/a.txt", "api/v1/.py", "api/v2/a.py", "a.py", "api/v1/[...a]/b.py", "api/v1/[a]/[a].py", "api/v1/[A].py",
-        "api/v1/a b.py", "api/v1//a.py", "api/v1/..a/../b.pyc", "/api/v1/a.py", "api/v1/a%2f.py", f"api/v1/{'a' * 200}.py",
+        "api/v1/a.txt", "api/v2/a.py", "a.py", "api/v1/[...a]/b.py", "api/v1/[a]/[a].py", "api/v1/[A].py",
+        "api/v1/a b.py", "api/v1//a.py", "/api/v1/a.py", "api/v1/a%2f.py", f"api/v1/{'a' * 200}.py",
     ],
 )  # fmt: skip
 def test_a_name_that_cannot_be_a_route_is_refused(file: str) -> None:
-    try:
-        assert route_of(file) is None
-    except Fault as fault:
-        assert fault.code == "script.invalid"
+    with pytest.raises(Fault) as caught:
+        route_of(file)
+    assert caught.value.code == "script.invalid"
 
 
 def test_files_that_are_only_imported_are_no_routes() -> None:
     assert route_of("api/v1/_shared.py") is None
     assert route_of("_lib/tools.py") is None
+    assert route_of("api/v1/../.py") is None
 
 
 names = st.from_regex(r"[a-z][a-z0-9.-]{0,6}", fullmatch=True)
@@ -97,7 +97,9 @@ def test_what_is_found_is_always_one_of_the_files(held: list[str], path: str) ->
     assert match is None or match.file in {route.file for route in kept}
 
 
-@given(st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12), min_size=1, max_size=5))
+@given(
+    st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12), min_size=1, max_size=5)
+)
 def test_the_rest_of_a_path_comes_back_as_it_was_encoded(segments: list[str]) -> None:
     path = "/api/v1/" + "/".join(quote(segment, safe="") for segment in segments)
     match = routes("[...path].py").find(path.encode())

@@ -1,81 +1,84 @@
-"""What a script says of itself in the comments at its top. Pure.
+"""What a script says of itself in the comments at its top; pure.
 
     # @mode worker
     # @log-level standard
     # @timeout 300
     # @next 2
 
-Only lines that begin with `#`, before the first other line that is not empty, are read; other comments may stand among
-them. A word after `@` that is not known is refused, since a misspelt limit would be none.
+Other comments may stand between them; the first line that is neither a comment nor empty ends the header. A word that is
+not known is refused with its line, since a limit that is misspelt would otherwise be none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
-from bawn.errors import Fault, quoted
-from bawn.terms.value import Value
+Level = Literal["quiet", "standard", "debug"]
 
-MODES = ("worker",)
-LOG_LEVELS = ("none", "minimal", "standard", "verbose")
-LONGEST_S = 600.0
+LEVELS: tuple[Level, ...] = ("quiet", "standard", "debug")
+TIMEOUT_S = 300.0
+TIMEOUT_LIMIT_S = 3600.0
 EXEC = re.compile(r"[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62}")
-"""The id of an exec: a number or a name."""
-_LINE = re.compile(r"#\s*@([A-Za-z][A-Za-z-]*)(?:\s+(.*?))?\s*")
+"""The id of an exec: a number, or a name."""
+_WORD = re.compile(r"#\s*@([A-Za-z][\w-]*)[ \t]*(.*)\Z")
 
 
-class Header(Value, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Header:
     mode: str = "worker"
-    log_level: str = "standard"
-    timeout_s: float | None = None
-    """None: as the configuration has it."""
+    """Where it runs; there is one place: a worker process of its project."""
+    log_level: Level = "standard"
+    """`quiet`: warnings and errors; `standard`: what is said with `info` as well; `debug`: everything."""
+    timeout_s: float = TIMEOUT_S
+    """How long one request may take in all, its stream included."""
     next: str = ""
-    """The exec whose scripts run behind this one; empty: none."""
+    """The exec whose scripts stand behind this one; empty: none."""
 
 
-def read_header(text: str, file: str) -> Header:
-    """Fault `script.invalid` with the file and the line."""
-    said: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
+class BadHeader(ValueError):
+    """A line of the header that cannot be meant."""
+
+    def __init__(self, line: int, sentence: str) -> None:
+        super().__init__(f"line {line}: {sentence}")
+        self.line = line
+        self.sentence = sentence
+
+
+def read(text: str) -> Header:
+    """The header of a script. Raises BadHeader."""
+    said: dict[str, tuple[int, str]] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip().removeprefix("\ufeff")
         if line and not line.startswith("#"):
             break
-        found = _LINE.fullmatch(line)
+        found = _WORD.match(line)
         if found is None:
             continue
-        name, value = found[1], found[2] or ""
-        if name not in _READ:
-            raise _wrong(file, number, f"there is no @{name}; known are {', '.join('@' + each for each in _READ)}")
-        if name in said:
-            raise _wrong(file, number, f"@{name} stands twice")
-        problem = _READ[name](value)
-        if problem:
-            raise _wrong(file, number, f"@{name} {problem}")
-        said[name] = value
-    return Header(
-        mode=said.get("mode", "worker"),
-        log_level=said.get("log-level", "standard"),
-        timeout_s=float(said["timeout"]) if "timeout" in said else None,
-        next=said.get("next", ""),
-    )
+        word, value = found[1], found[2].strip()
+        if word not in ("mode", "log-level", "timeout", "next"):
+            raise BadHeader(number, f"@{word[:40]} is not known; there are @mode, @log-level, @timeout and @next")
+        if word in said:
+            raise BadHeader(number, f"@{word} stands twice")
+        said[word] = (number, value)
+    return _header(said)
 
 
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    return lambda value: "" if value in words else f"is one of {', '.join(words)}"
-
-
-def _timeout(value: str) -> str:
-    sound = re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", value) and 0 < float(value) <= LONGEST_S
-    return "" if sound else f"is a number of seconds, at most {LONGEST_S:.0f}"
-
-
-def _next(value: str) -> str:
-    return "" if EXEC.fullmatch(value) else "names an exec: a number, or a name of lower-case letters, digits and hyphens"
-
-
-_READ: dict[str, Callable[[str], str]] = {"mode": _one_of(MODES), "log-level": _one_of(LOG_LEVELS), "timeout": _timeout, "next": _next}
-
-
-def _wrong(file: str, line: int, what: str) -> Fault:
-    return Fault("script.invalid", f"{quoted(file, 200)}, line {line}: {what}.")
+def _header(said: dict[str, tuple[int, str]]) -> Header:
+    number, mode = said.get("mode", (0, "worker"))
+    if mode != "worker":
+        raise BadHeader(number, "@mode must be worker")
+    number, level = said.get("log-level", (0, "standard"))
+    if level not in LEVELS:
+        raise BadHeader(number, f"@log-level must be one of {', '.join(LEVELS)}")
+    number, seconds = said.get("timeout", (0, ""))
+    timeout_s = TIMEOUT_S
+    if number:
+        timeout_s = float(seconds) if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", seconds, re.ASCII) else 0.0
+        if not 0 < timeout_s <= TIMEOUT_LIMIT_S:
+            raise BadHeader(number, f"@timeout must be a number of seconds up to {TIMEOUT_LIMIT_S:g}")
+    number, behind = said.get("next", (0, ""))
+    if number and not EXEC.fullmatch(behind):
+        raise BadHeader(number, "@next must be the number or the name of an exec")
+    return Header(mode, level, timeout_s, behind)
