@@ -6,11 +6,25 @@ from collections.abc import Callable
 
 from bawn.terms.exchange import Exchange
 from bawn.terms.principal import Container
+from bawn.terms.way import NO_WAY, Way
 from bawn.wire.document import RequestDocument
 
 
 class Asked:
-    __slots__ = ("_document", "_read", "_session", "call", "container", "depth", "exchange", "headers", "notes")
+    __slots__ = (
+        "_document",
+        "_read",
+        "_session",
+        "call",
+        "container",
+        "depth",
+        "exchange",
+        "headers",
+        "method",
+        "notes",
+        "path",
+        "way",
+    )
 
     def __init__(
         self,
@@ -21,6 +35,9 @@ class Asked:
         session: Callable[[Asked], str],
         read: Callable[[Exchange], RequestDocument | None],
         depth: int = 0,
+        method: str = "POST",
+        path: bytes = b"",
+        way: Way = NO_WAY,
     ) -> None:
         self.call = call
         """The id that joins all records of the call."""
@@ -31,6 +48,11 @@ class Asked:
         """As sent, names in lower case."""
         self.depth = depth
         """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
+        self.method = method
+        self.path = path
+        """As sent."""
+        self.way = way
+        """The scripts that are before it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
         self._session: Callable[[Asked], str] | str = session
