@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
         Kind("call.revoked", _C, 401, "The right to call models was withdrawn; the operator sees why with `bawn why`."),
         # scripts of the operator
         Kind("script.refused", _C, 403, "The call was refused by a script of the operator; do not repeat it as it is."),
-        Kind("script.pending", _C, 403, "A person has to approve it; ask again when that has happened."),
+        Kind("script.pending", _C, 425, "A person has to approve it; ask again when that has happened."),
         Kind("script.unknown_exec", _C, 404, "Use the base URL of an exec that the project of this container has."),
         Kind("script.no_route", _O, 403, "The operator adds a file for this path to the exec that is required."),
         Kind("script.crashed", _O, 502, "The operator sees file and line with `bawn scripts logs`."),

@@ -186,7 +186,7 @@ async def test_waiting_for_an_approval_is_an_error_of_the_wire(tmp_path: Path) -
     pending = {"status": "pending_approval", "requestId": "r1", "message": "Ada was asked."}
     async with desk(tmp_path, always(said(pending))) as held:
         fault = await held.refused()
-        assert (fault.code, fault.status) == ("script.pending", 403)
+        assert (fault.code, fault.status) == ("script.pending", 425)
         assert fault.sentence == "Ada was asked. (request r1)"
 
 

@@ -22,6 +22,7 @@ class Asked:
         "headers",
         "method",
         "notes",
+        "passed",
         "path",
         "way",
     )
@@ -55,6 +56,8 @@ class Asked:
         """The scripts that are before it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.passed = 0
+        """How many stages it came to."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None
