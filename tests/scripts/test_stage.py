@@ -262,7 +262,6 @@ async def test_a_script_that_takes_too_long_is_cut_by_the_sweep(tmp_path: Path) 
 
 
 async def test_the_operators_pending_text_is_an_answer_of_the_wire(tmp_path: Path) -> None:
-    pytest.importorskip("bawn.wire.answers")
     pending = {"status": "pending_approval", "message": "Ada was asked."}
     async with desk(tmp_path, always(said(pending)), Scripts(pending=Pending.TEXT)) as held:
         given = await held.ask()
@@ -271,7 +270,6 @@ async def test_the_operators_pending_text_is_an_answer_of_the_wire(tmp_path: Pat
 
 
 async def test_json_for_a_stream_becomes_one(tmp_path: Path) -> None:
-    pytest.importorskip("bawn.wire.answers")
     async with desk(tmp_path, always(said(CHAT_ANSWER))) as held:
         given = await held.ask(stream=True)
         assert given is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,11 +74,8 @@ class ScriptDoor:
 
     async def open(self, path: Path) -> None:
         """Accept at a socket; one that an earlier process left there is taken away."""
-        path.unlink(missing_ok=True)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._connect, str(path), backlog=512)
-        # Workers run as a user of their own. What counts is the ticket.
-        path.chmod(0o666)
+        listener = _listener(path)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._connect, sock=listener, backlog=512)
         self._start(self._sweep())
 
     async def shut(self) -> None:
@@ -163,8 +161,8 @@ class ScriptDoor:
             status, said = call.reason.status, _said(call.reason)
         except Exception as error:  # noqa: BLE001 - the outermost loop: a script never sees a traceback of ours
             _log.error("script.service_failed", service=_service(head), exc_info=error)
-            fault = Fault("internal", "The gateway failed on this.")
-            status, said = fault.status, _said(fault)
+            failure = Fault("internal", "The gateway failed on this.")
+            status, said = failure.status, _said(failure)
         finally:
             self._gateway.running.remove(call)
         connection.write_whole(status, _JSON, said)
@@ -206,6 +204,16 @@ class ScriptDoor:
             for connection in [each for each in self._connections if each.deadline <= now]:
                 with contextlib.suppress(Fault):
                     connection.overdue()
+
+
+def _listener(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    # Workers run as a user of their own. What counts is the ticket.
+    path.chmod(0o666)
+    listener.setblocking(False)
+    return listener
 
 
 _JSON = [(b"content-type", b"application/json")]

@@ -69,9 +69,9 @@ class ScriptStage:
         kind = content_type(source.headers)
         exchange = asked.exchange
         if kind == EVENTS and exchange.stream:
-            return Given(b"", source)
+            return Given(b"", source, free=True, alone=True)
         if exchange.endpoint in _SOUND and kind != JSON and not exchange.stream:
-            return Given(b"", source)
+            return Given(b"", source, free=True, alone=True)
         if kind != JSON:
             raise Fault(
                 "script.bad_answer",
@@ -80,7 +80,9 @@ class ScriptStage:
             )
         body = await source.body(settings.limits.answer_bytes)
         created = int(self._clock.now().timestamp())
-        return Given(answered(exchange, body, settings.pending, asked.call, created))
+        data = answered(exchange, body, settings.pending, asked.call, created)
+        # What the script asked for is priced by itself.
+        return Given(data, free=True, alone=True)
 
     def view(self, asked: Asked) -> View | None:
         return None

@@ -19,6 +19,7 @@ class Asked:
         "container",
         "depth",
         "exchange",
+        "first",
         "headers",
         "method",
         "notes",
@@ -57,7 +58,9 @@ class Asked:
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
         self.passed = 0
-        """How many stages it came to."""
+        """Behind the last stage that it came to."""
+        self.first = 0
+        """The first of them: a call that a script makes has those before the scripts behind it."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None
