@@ -64,7 +64,7 @@ class _Json:
         self._text: bytes | None = text if isinstance(value, _Unset) else None
         self._value = value
 
-    def value(self) -> Any:  # noqa: ANN401 - JSON
+    def value(self) -> Any:
         if isinstance(self._value, _Unset):
             self._value = msgspec.json.decode(self._text or b"null")
         return self._value
@@ -89,7 +89,7 @@ class Request:
         path: str = "/api/v1/chat/completions",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        json: Any = _UNSET,  # noqa: ANN401 - JSON
+        json: Any = _UNSET,
     ) -> None:
         self.method = method
         self.path = path
@@ -108,12 +108,12 @@ class Request:
         self._json = _Json(data)
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
+    def json(self) -> Any:
         """The body as Python values, None when there is none. What is changed in it goes on changed. Raises ValueError."""
         return self._json.value()
 
     @json.setter
-    def json(self, value: Any) -> None:  # noqa: ANN401 - JSON
+    def json(self, value: Any) -> None:
         self._json = _Json(b"", value)
 
     @property
@@ -150,7 +150,7 @@ class Request:
         parts = content if isinstance(content, list) else []
         return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
-    def copy(self, *, json: Any = _UNSET, path: str = "", method: str = "") -> Request:  # noqa: ANN401 - JSON
+    def copy(self, *, json: Any = _UNSET, path: str = "", method: str = "") -> Request:
         """Another request, equal but for what is given; changing it does not change this one."""
         made = Request(method or self.method, path or self.path, self.headers, self.body)
         if not isinstance(json, _Unset):
@@ -168,7 +168,7 @@ class Event:
         data: str = "",
         *,
         name: str = "",
-        json: Any = _UNSET,  # noqa: ANN401 - JSON
+        json: Any = _UNSET,
         raw: bytes = b"",
     ) -> None:
         self._name = name
@@ -193,7 +193,7 @@ class Event:
         self._json, self._raw = _Json(data.encode()), b""
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
+    def json(self) -> Any:
         """The data as Python values; None where it is no JSON (`[DONE]`). What is changed in it is written changed."""
         try:
             return self._json.value()
@@ -201,7 +201,7 @@ class Event:
             return None
 
     @json.setter
-    def json(self, value: Any) -> None:  # noqa: ANN401 - JSON
+    def json(self, value: Any) -> None:
         self._json, self._raw = _Json(b"", value), b""
 
     def encoded(self) -> bytes:
@@ -226,7 +226,7 @@ class Answer(Protocol):
     def ok(self) -> bool:
         """Whether the status is one of success."""
 
-    async def json(self) -> Any: ...  # noqa: ANN401 - JSON
+    async def json(self) -> Any: ...
 
     async def text(self) -> str: ...
 
@@ -274,7 +274,7 @@ class Response:
 
     def status(self, code: int) -> Response:
         """`return res.status(403).json({...})`"""
-        if not isinstance(code, int) or not 200 <= code <= 599:
+        if not 200 <= code <= 599:
             raise ValueError("a status is a number from 200 to 599")
         self._status = code
         return self
@@ -291,7 +291,7 @@ class Response:
         self._headers |= answer.headers
         return self
 
-    def json(self, data: Any) -> Answered:  # noqa: ANN401 - JSON
+    def json(self, data: Any) -> Answered:
         return self.body(msgspec.json.encode(data), "application/json")
 
     def text(self, text: str) -> Answered:
@@ -359,9 +359,9 @@ class Metadata:
 class KeyValue(Protocol):
     """Values of this project by key, kept across restarts; any number of scripts may write at once."""
 
-    async def get(self, key: str, default: Any = None) -> Any: ...  # noqa: ANN401 - JSON
+    async def get(self, key: str, default: Any = None) -> Any: ...
 
-    async def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:  # noqa: ANN401 - JSON
+    async def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
         """`value`: whatever JSON can say. `ttl`: seconds after which it is gone."""
 
     async def delete(self, key: str) -> bool:
@@ -410,14 +410,14 @@ class Ticket:
 
 
 class Approvals(Protocol):
-    async def ask(self, title: str, message: str = "", *, wait_seconds: float = 0, **more: Any) -> Ticket:  # noqa: ANN401
+    async def ask(self, title: str, message: str = "", *, wait_seconds: float = 0, **more: Any) -> Ticket:
         """Asks a person; with `wait_seconds` it waits that long for the answer."""
 
     async def get(self, ticket: str) -> Ticket: ...
 
 
 class Agents(Protocol):
-    async def task(self, prompt: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    async def task(self, prompt: str, **more: Any) -> dict[str, Any]:
         """Starts an agent in a container of its own; `taskId` names it."""
 
 
@@ -485,7 +485,7 @@ class Context(Protocol):
         method: str = "",
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
-        json: Any = None,  # noqa: ANN401 - JSON
+        json: Any = None,
         timeout: float = 30,  # noqa: ASYNC109
         limit_bytes: int = 16 << 20,
         redirects: int = 5,
@@ -501,6 +501,6 @@ class Context(Protocol):
         message: str = "",
         *,
         priority: Literal["low", "normal", "high", "urgent"] = "normal",
-        **more: Any,  # noqa: ANN401 - JSON
+        **more: Any,
     ) -> dict[str, Any]:
         """Tells the people who run this."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 Level = Literal["quiet", "standard", "debug"]
 
@@ -73,4 +73,4 @@ def _header(said: dict[str, tuple[int, str]]) -> Header:
         timeout_s = float(seconds) if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", seconds, re.ASCII) else 0.0
         if not 0 < timeout_s <= TIMEOUT_LIMIT_S:
             raise BadHeader(number, f"@timeout must be a number of seconds up to {TIMEOUT_LIMIT_S:g}")
-    return Header(mode, cast("Level", level), timeout_s)
+    return Header(mode, level, timeout_s)

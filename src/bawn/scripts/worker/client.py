@@ -22,7 +22,16 @@ BODY_LIMIT = 64 << 20
 HEAD_LIMIT = 64 << 10
 _PIECE = 64 << 10
 HOP_BY_HOP = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
 """RFC 9110, 7.6.1: said between neighbours, not passed on."""
 
@@ -96,13 +105,8 @@ class Reply:
         """Waits for status and headers. Raises Broken; `ConnectionResetError` when not one byte came."""
         while not self._head_done:
             await self._more()
-            if not self._head_done and self._seen > HEAD_LIMIT:
-                self._drop()
-                raise Broken("the headers of the answer are too long")
-        if self._head_only:
-            self._done = True
-            self._release()
-        elif self._done:
+        self._done = self._done or self._head_only
+        if self._done:
             self._release()
 
     async def _more(self) -> None:
@@ -118,7 +122,7 @@ class Reply:
             raise Broken("the connection broke in the middle of the answer") from error
         if not data:
             self._drop()
-            if self._head_done and not self._framed:
+            if self._head_done and not self._framed:  # a body that ends with its connection
                 self._done = True
             elif not self._seen:
                 raise ConnectionResetError
@@ -131,6 +135,9 @@ class Reply:
         except httptools.HttpParserError as error:
             self._drop()
             raise Broken("the answer is not HTTP/1.1") from error
+        if self._seen > HEAD_LIMIT and not self._head_done:
+            self._drop()
+            raise Broken("the headers of the answer are too long")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
@@ -154,7 +161,7 @@ class Reply:
             found.append(data)
         return b"".join(found)
 
-    async def json(self) -> Any:  # noqa: ANN401 - JSON
+    async def json(self) -> Any:
         return msgspec.json.decode(await self.body())
 
     async def text(self) -> str:

@@ -10,7 +10,19 @@ from typing import Any
 
 import msgspec
 
-from bawn.scripts.api import Agents, Approvals, Containers, Files, KeyValue, Log, Metadata, Ran, Refused, Request, Ticket
+from bawn.scripts.api import (
+    Agents,
+    Approvals,
+    Containers,
+    Files,
+    KeyValue,
+    Log,
+    Metadata,
+    Ran,
+    Refused,
+    Request,
+    Ticket,
+)
 from bawn.scripts.header import Level
 from bawn.scripts.worker import database, output
 from bawn.scripts.worker.client import HOP_BY_HOP, Door, Reply
@@ -29,25 +41,25 @@ class Lines:
         self._out = out
         self._from = _FROM[level]
 
-    def _say(self, level: str, line: object) -> None:
+    def say(self, level: str, line: object) -> None:
         if self._out is not None and _RANK[level] >= self._from:
             for part in str(line).split("\n"):
                 self._out.line(level, part)
 
     def debug(self, line: object) -> None:
-        self._say("debug", line)
+        self.say("debug", line)
 
     def info(self, line: object) -> None:
-        self._say("info", line)
+        self.say("info", line)
 
     def warning(self, line: object) -> None:
-        self._say("warning", line)
+        self.say("warning", line)
 
     def error(self, line: object) -> None:
-        self._say("error", line)
+        self.say("error", line)
 
     def __call__(self, line: object) -> None:
-        self._say("info", line)
+        self.say("info", line)
 
 
 class Services:
@@ -72,7 +84,9 @@ class Services:
         if not reply.ok or not isinstance(answer, dict):
             error = answer.get("error") if isinstance(answer, dict) else None
             told = error if isinstance(error, dict) else {}
-            raise Refused(reply.status, str(told.get("code", "internal")), str(told.get("message", "no reason was given")))
+            raise Refused(
+                reply.status, str(told.get("code", "internal")), str(told.get("message", "no reason was given"))
+            )
         return answer
 
     async def read(self, path: str) -> bytes:
@@ -85,7 +99,7 @@ class Services:
         said = await self.ask("exec", what | {"cwd": cwd, "timeout": timeout})
         return Ran(int(said.get("exit", -1)), str(said.get("stdout", "")), str(said.get("stderr", "")))
 
-    async def task(self, prompt: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    async def task(self, prompt: str, **more: Any) -> dict[str, Any]:
         return await self.ask("tasks", {"prompt": prompt} | more)
 
 
@@ -95,7 +109,7 @@ class Desk:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def ask(self, title: str, message: str = "", *, wait_seconds: float = 0, **more: Any) -> Ticket:  # noqa: ANN401
+    async def ask(self, title: str, message: str = "", *, wait_seconds: float = 0, **more: Any) -> Ticket:
         said = {"title": title, "message": message, "wait_seconds": wait_seconds} | more
         return _ticket(await self._services.ask("approvals/ask", said))
 
@@ -134,7 +148,8 @@ class Ctx:
         self.shared = reach.shared(metadata.container.uuid)
         self.env = reach.env
         self.kv: KeyValue = reach.values
-        self.log: Log = Lines(reach.out, level)
+        self._lines = Lines(reach.out, level)
+        self.log: Log = self._lines
         self._services = Services(reach.door, ticket)
         self.approvals: Approvals = Desk(self._services)
         self.agents: Agents = self._services
@@ -164,7 +179,7 @@ class Ctx:
         method: str = "",
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
-        json: Any = None,  # noqa: ANN401 - JSON
+        json: Any = None,
         timeout: float = 30,  # noqa: ASYNC109
         limit_bytes: int = 16 << 20,
         redirects: int = 5,
@@ -185,8 +200,12 @@ class Ctx:
     def db(self, name: str) -> database.Base:
         return self._reach.files.database(name)
 
-    async def notify(self, title: str, message: str = "", *, priority: str = "normal", **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def notify(self, title: str, message: str = "", *, priority: str = "normal", **more: Any) -> dict[str, Any]:
         return await self._services.ask("notify", {"title": title, "message": message, "priority": priority} | more)
+
+    def say(self, level: str, line: str) -> None:
+        """A line of the worker's own about this request."""
+        self._lines.say(level, line)
 
     def leave(self) -> None:
         """The request is over: what is still open is closed, and with it what runs behind it."""

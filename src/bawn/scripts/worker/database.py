@@ -60,7 +60,7 @@ class Files:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            for connection in list(held):
+            for connection in held:
                 connection.interrupt()
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise

@@ -109,7 +109,9 @@ class Fetcher:
             raise FetchFailed("the calling container has no way out") from None
 
     async def _tunnel(self, stream: Stream, authority: str, name: str) -> None:
-        stream.writer.write(request("CONNECT", authority, {"host": authority}, b"").replace(b"content-length: 0\r\n", b""))
+        stream.writer.write(
+            request("CONNECT", authority, {"host": authority}, b"").replace(b"content-length: 0\r\n", b"")
+        )
         try:
             head = await stream.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:

@@ -140,7 +140,7 @@ async def handled(scripts: Scripts, script: Script, req: Request, ctx: Ctx, wire
                 )
             _judge(scripts, script, task, out)
         except ScriptFault as fault:
-            ctx.log.error(f"{fault.code}: {fault.cause}")
+            ctx.say("error", f"{fault.code}: {fault.cause}")
             if not out.begun:
                 raise
             wire.cut()
@@ -151,7 +151,7 @@ async def handled(scripts: Scripts, script: Script, req: Request, ctx: Ctx, wire
     finally:
         ctx.leave()
     out.finish()
-    ctx.log.info(f"{req.method} {req.path} {out.status} {(time.monotonic() - begun) * 1000:.0f} ms")
+    ctx.say("info", f"{req.method} {req.path} {out.status} {(time.monotonic() - begun) * 1000:.0f} ms")
 
 
 def _judge(scripts: Scripts, script: Script, task: asyncio.Future[BaseException | None], out: Out) -> None:
@@ -160,7 +160,9 @@ def _judge(scripts: Scripts, script: Script, task: asyncio.Future[BaseException 
         where = scripts.shown(out.twice)
         raise ScriptFault("script.answered_twice", "the script answered twice", f"{where}: there was an answer already")
     if task.cancelled():
-        raise ScriptFault("script.crashed", "the script ended itself", f"{script.name}: the script cancelled its own task")
+        raise ScriptFault(
+            "script.crashed", "the script ended itself", f"{script.name}: the script cancelled its own task"
+        )
     if isinstance(error, AnsweredTwice):
         raise ScriptFault("script.answered_twice", "the script answered twice", scripts.cause(error))
     if error is not None:

@@ -17,6 +17,7 @@ LIST_LIMIT = 10_000
 BATCH_LIMIT = 1000
 _SCHEMA = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
 _LIVES = "(expires IS NULL OR expires > ?)"
+_DELETE = f"DELETE FROM kv WHERE key = ? RETURNING {_LIVES} AS lived"  # noqa: S608 - no text of others
 
 
 class Values:
@@ -25,15 +26,15 @@ class Values:
     def __init__(self, files: Files) -> None:
         self._base = files.base("kv.db", _SCHEMA)
 
-    async def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON
+    async def get(self, key: str, default: Any = None) -> Any:
         found = await self.get_many([key])
         return found.get(key, default)
 
-    async def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:  # noqa: ANN401 - JSON
+    async def set(self, key: str, value: Any, *, ttl: float | None = None) -> None:
         await self.set_many({key: value}, ttl=ttl)
 
     async def delete(self, key: str) -> bool:
-        gone = await self._base.query(f"DELETE FROM kv WHERE key = ? RETURNING {_LIVES} AS lived", (key, time.time()))
+        gone = await self._base.query(_DELETE, (key, time.time()))
         return bool(gone and gone[0]["lived"])
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Values:
             ).fetchone()
             before = 0 if row is None else msgspec.json.decode(row["value"])
             if not isinstance(before, int | float):
-                raise ValueError(f"the value of {key[:80]!r} is no number")
+                raise ValueError(f"the value of {key[:80]!r} is no number")  # noqa: TRY004 - the value is wrong, not the call
             expires = _expires(ttl) if row is None else row["expires"]
             connection.execute("REPLACE INTO kv VALUES (?, ?, ?)", (key, _value(before + amount), expires))
             connection.execute("COMMIT")
@@ -89,10 +90,10 @@ class Values:
         return [row["key"] for row in rows]
 
 
-async def answer(values: Values, operation: str, said: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of the caller
+async def answer(values: Values, operation: str, said: Any) -> dict[str, Any]:
     """What `POST /kv/<operation>` answers; raises ValueError for what cannot be meant, LookupError for no such operation."""
     if not isinstance(said, dict):
-        raise ValueError("send one JSON object")
+        raise ValueError("send one JSON object")  # noqa: TRY004 - told to the caller as it is
     ttl = said.get("ttl")
     if ttl is not None and (not isinstance(ttl, int | float) or isinstance(ttl, bool) or ttl <= 0):
         raise ValueError("ttl is a number of seconds")
@@ -109,7 +110,7 @@ async def answer(values: Values, operation: str, said: Any) -> dict[str, Any]:  
         case "batch/get":
             keys = said.get("keys")
             if not isinstance(keys, list):
-                raise ValueError("keys is a list")
+                raise ValueError("keys is a list")  # noqa: TRY004 - told to the caller as it is
             found = await values.get_many(keys)
             return {"items": [{"key": key, "found": key in found, "value": found.get(key)} for key in keys]}
         case "batch/set":
@@ -121,7 +122,7 @@ async def answer(values: Values, operation: str, said: Any) -> dict[str, Any]:  
         case "list":
             prefix, limit = said.get("prefix", ""), said.get("limit", 1000)
             if not isinstance(prefix, str) or not isinstance(limit, int):
-                raise ValueError("prefix is a text, limit a number")
+                raise ValueError("prefix is a text, limit a number")  # noqa: TRY004 - told to the caller as it is
             return {"keys": await values.list(prefix, limit=limit)}
         case _:
             raise LookupError(operation)

@@ -74,7 +74,9 @@ class Scripts:
 
     def all(self) -> list[str]:
         """Every script there is."""
-        return sorted(str(path.relative_to(self._folder)) for path in self._folder.glob("api/**/*.py") if path.is_file())
+        return sorted(
+            str(path.relative_to(self._folder)) for path in self._folder.glob("api/**/*.py") if path.is_file()
+        )
 
     def look(self) -> None:
         """Loads every file anew, with the modules of the project's own that they import."""

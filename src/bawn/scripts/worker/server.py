@@ -57,7 +57,9 @@ class Service:
     async def _handle(self, headers: Headers, body: bytes, wire: Channel) -> None:
         name = headers.get("x-bawn-script", "")
         if ".." in name.split("/") or not name.startswith("api/") or not name.endswith(".py") or "\0" in name:
-            raise ScriptFault("script.not_loaded", "the script cannot be run", "the name of its file is none of a script")
+            raise ScriptFault(
+                "script.not_loaded", "the script cannot be run", "the name of its file is none of a script"
+            )
         metadata = self._metadata(headers)
         output.current.set((name, metadata.call, metadata.container.name))
         try:
@@ -210,7 +212,9 @@ class Channel(asyncio.Protocol):
         lines.append("transfer-encoding: chunked\r\n" if length is None else f"content-length: {length}\r\n")
         self._sent = True
         # It goes with the first piece of the body, as one write.
-        self._pending = b"".join((_STATUS.get(status) or f"HTTP/1.1 {status} \r\n".encode(), _latin("".join(lines)), b"\r\n"))
+        self._pending = b"".join(
+            (_STATUS.get(status) or f"HTTP/1.1 {status} \r\n".encode(), _latin("".join(lines)), b"\r\n")
+        )
 
     def data(self, data: bytes) -> None:
         if not data:
@@ -244,5 +248,3 @@ class Channel(asyncio.Protocol):
 
 def _latin(text: str) -> bytes:
     return text.encode("latin-1", "replace")
-
-
