@@ -79,7 +79,7 @@ class GatewayDoor:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 method, path, _ = head[0].split(" ")
-                headers = dict(line.lower().split(": ", 1) if False else _field(line) for line in head[1:] if line)
+                headers = dict(_field(line) for line in head[1:] if line)
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 came = Came(method, path, headers, body)
                 self.came.append(came)
@@ -124,7 +124,7 @@ class Standing:
         self.scripts = Scripts(
             self._loop,
             self.home,
-            lambda act: threading.Thread(target=act).start() if False else act(),
+            lambda act: act(),
             lambda event: self.events.put(dict(event)),
             Cgroups(),
             gateway=None,

@@ -46,9 +46,9 @@ def limit(about: About) -> None:
 async def serve(listener: socket.socket, about: About) -> None:
     places = about.places
     scripts = Scripts(Path(places.scripts) / about.exec_id)
-    # Later ones first: the project's own before its modules, its own by exec before those of all.
-    for folder in (places.modules, f"{places.scripts}/lib", f"{places.scripts}/{about.exec_id}/lib"):
-        sys.path.insert(0, folder)
+    # The project's modules before ours; its own files last, so that none stands in the place of a module.
+    sys.path.insert(0, places.modules)
+    sys.path += [f"{places.scripts}/{about.exec_id}", places.scripts]
     reach = Reach(Door(places.door), Fetcher(places.egress), Files(Path(places.data)), about.env)
     service = Service(about, scripts, reach)
     server = await asyncio.get_running_loop().create_unix_server(lambda: Channel(service), sock=listener)

@@ -9,7 +9,7 @@ import asyncio
 import http
 import os
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import msgspec
@@ -22,6 +22,8 @@ from bawn.scripts.worker.loading import NotLoaded, Scripts
 from bawn.scripts.worker.places import About
 
 HEAD_LIMIT = 256 << 10
+REQUESTS_LIMIT = 512
+"""How many run at once in a worker."""
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
@@ -36,6 +38,9 @@ class Service:
 
     async def serve(self, method: str, path: str, headers: Headers, body: bytes, wire: Channel) -> None:
         if method == "POST" and path == "/handle":
+            if len(self.channels) > REQUESTS_LIMIT:
+                wire.whole(503, _error("script.unavailable", "the worker has more requests than it takes"))
+                return
             try:
                 await self._handle(headers, body, wire)
             except ScriptFault as fault:
@@ -127,8 +132,7 @@ class Channel(asyncio.Protocol):
     # the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
