@@ -45,7 +45,11 @@ Answering = Callable[[Came, asyncio.StreamWriter], Awaitable[None]]
 
 def plain(status: int, said: object, **headers: str) -> bytes:
     data = said if isinstance(said, bytes) else json.dumps(said).encode()
-    lines = [f"HTTP/1.1 {status} X", f"content-length: {len(data)}", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+    lines = [
+        f"HTTP/1.1 {status} X",
+        f"content-length: {len(data)}",
+        *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + data
 
 
@@ -138,14 +142,16 @@ class Standing:
         self._server = await asyncio.start_unix_server(self.door.serve, self.home / "run/scripts/door/door.sock")
 
     async def close(self) -> None:
-        done = threading.Event()
-        self._loop.post(lambda: (self.scripts.close(), done.set(), self._loop.stop()))  # type: ignore[func-returns-value]
-        await asyncio.to_thread(done.wait, 10)
+        self._loop.post(self._end)
         await asyncio.to_thread(self._thread.join, 10)
         self._loop.close()
         if self._server is not None:
             self._server.close()
         shutil.rmtree(self.home)
+
+    def _end(self) -> None:
+        self.scripts.close()
+        self._loop.stop()
 
     def write(self, text: str, name: str = "api/v1/[...path].py", exec_id: str = "1", project: str = "shop") -> Path:
         path = self.home / "scripts" / project / exec_id / name
@@ -210,7 +216,7 @@ class Standing:
         """A call of the agent, when its answer has begun."""
         headers = {
             "x-bawn-script": script, "x-bawn-method": "POST", "x-bawn-path": path, "x-bawn-call": "call-1",
-            "x-bawn-params": json.dumps({"path": path.split("?")[0].removeprefix("/api/v1/").split("/")}),
+            "x-bawn-params": json.dumps({"path": path.split("?", maxsplit=1)[0].removeprefix("/api/v1/").split("/")}),
             "x-bawn-ticket": "ticket-1", "x-bawn-container": json.dumps(container), "x-bawn-exec": exec_id,
             "x-bawn-subdomain": f"exec-{exec_id}", "x-bawn-headers": json.dumps({"content-type": "application/json"}),
         }  # fmt: skip

@@ -17,7 +17,7 @@ LIST_LIMIT = 10_000
 BATCH_LIMIT = 1000
 _SCHEMA = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
 _LIVES = "(expires IS NULL OR expires > ?)"
-_DELETE = f"DELETE FROM kv WHERE key = ? RETURNING {_LIVES} AS lived"  # noqa: S608 - no text of others
+_DELETE = f"DELETE FROM kv WHERE key = ? AND {_LIVES}"  # noqa: S608 - no text of others
 
 
 class Values:
@@ -34,8 +34,7 @@ class Values:
         await self.set_many({key: value}, ttl=ttl)
 
     async def delete(self, key: str) -> bool:
-        gone = await self._base.query(_DELETE, (key, time.time()))
-        return bool(gone and gone[0]["lived"])
+        return await self._base.execute(_DELETE, (key, time.time())) > 0
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         wanted = [_key(key) for key in keys][:BATCH_LIMIT]
