@@ -3,6 +3,7 @@
     # @mode worker
     # @log-level standard
     # @timeout 300
+    # @next 2
 
 Other comments may stand between them; the first line that is neither a comment nor empty ends the header. A word that is
 not known is refused with its line, since a limit that is misspelt would otherwise be none.
@@ -19,6 +20,8 @@ Level = Literal["quiet", "standard", "debug"]
 LEVELS: tuple[Level, ...] = ("quiet", "standard", "debug")
 TIMEOUT_S = 300.0
 TIMEOUT_LIMIT_S = 3600.0
+EXEC = re.compile(r"[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62}")
+"""The id of an exec: a number, or a name."""
 _WORD = re.compile(r"#\s*@([A-Za-z][\w-]*)[ \t]*(.*)\Z")
 
 
@@ -30,6 +33,8 @@ class Header:
     """`quiet`: warnings and errors; `standard`: what is said with `info` as well; `debug`: everything."""
     timeout_s: float = TIMEOUT_S
     """How long one request may take in all, its stream included."""
+    next: str = ""
+    """The exec whose scripts stand behind this one; empty: none."""
 
 
 class BadHeader(ValueError):
@@ -52,8 +57,8 @@ def read(text: str) -> Header:
         if found is None:
             continue
         word, value = found[1], found[2].strip()
-        if word not in ("mode", "log-level", "timeout"):
-            raise BadHeader(number, f"@{word[:40]} is not known; there are @mode, @log-level and @timeout")
+        if word not in ("mode", "log-level", "timeout", "next"):
+            raise BadHeader(number, f"@{word[:40]} is not known; there are @mode, @log-level, @timeout and @next")
         if word in said:
             raise BadHeader(number, f"@{word} stands twice")
         said[word] = (number, value)
@@ -73,4 +78,7 @@ def _header(said: dict[str, tuple[int, str]]) -> Header:
         timeout_s = float(seconds) if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", seconds, re.ASCII) else 0.0
         if not 0 < timeout_s <= TIMEOUT_LIMIT_S:
             raise BadHeader(number, f"@timeout must be a number of seconds up to {TIMEOUT_LIMIT_S:g}")
-    return Header(mode, level, timeout_s)
+    number, behind = said.get("next", (0, ""))
+    if number and not EXEC.fullmatch(behind):
+        raise BadHeader(number, "@next must be the number or the name of an exec")
+    return Header(mode, level, timeout_s, behind)

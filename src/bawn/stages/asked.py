@@ -6,11 +6,26 @@ from collections.abc import Callable
 
 from bawn.terms.exchange import Exchange
 from bawn.terms.principal import Container
+from bawn.terms.way import NO_WAY, Way
 from bawn.wire.document import RequestDocument
 
 
 class Asked:
-    __slots__ = ("_document", "_read", "_session", "call", "container", "depth", "exchange", "headers", "notes")
+    __slots__ = (
+        "_document",
+        "_read",
+        "_session",
+        "call",
+        "container",
+        "depth",
+        "exchange",
+        "headers",
+        "method",
+        "notes",
+        "passed",
+        "path",
+        "way",
+    )
 
     def __init__(
         self,
@@ -21,6 +36,9 @@ class Asked:
         session: Callable[[Asked], str],
         read: Callable[[Exchange], RequestDocument | None],
         depth: int = 0,
+        method: str = "POST",
+        path: bytes = b"",
+        way: Way = NO_WAY,
     ) -> None:
         self.call = call
         """The id that joins all records of the call."""
@@ -31,8 +49,15 @@ class Asked:
         """As sent, names in lower case."""
         self.depth = depth
         """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
+        self.method = method
+        self.path = path
+        """As sent."""
+        self.way = way
+        """The scripts that are before it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.passed = 0
+        """How many stages it came to."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None
