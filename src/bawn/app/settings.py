@@ -24,6 +24,7 @@ from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
 from bawn.packages.settings import Packages
+from bawn.scripts.settings import Scripts
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
@@ -93,6 +94,7 @@ class Configuration(Section):
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     interception: Interception = Field(default_factory=Interception)
+    scripts: Scripts = Field(default_factory=Scripts)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
@@ -139,6 +141,7 @@ def _with_profile(own: Configuration) -> Configuration:
         limits=own.limits,
         timeouts=own.timeouts,
         interception=own.interception,
+        scripts=own.scripts,
         guardrails=own.guardrails,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,

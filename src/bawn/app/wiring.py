@@ -29,6 +29,8 @@ from bawn.app.lifecycle import ATTACHED, Lifecycle
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
+from bawn.app.script_services import ScriptServices
+from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
@@ -133,6 +135,16 @@ class Yard:
         self.prices = Prices()
         self._price(configuration)
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
+        self.scripts = ScriptDesk(
+            handed.home,
+            lambda: self.configuration.scripts,
+            self.registry,
+            self.vault,
+            self.recorder,
+            self.pool,
+            self.clock,
+            self._running,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -195,6 +207,11 @@ class Yard:
         images = Images(lambda: self.boxes, self.recorder)
         self.lifecycle.on_image_progress = images.progressed
         self.lifecycle.limits = self._limits
+        self.lifecycle.execs = self.scripts.names
+        self.lifecycle.on_script_ended = self.scripts.script_ended
+        self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
+        self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
+        self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
@@ -214,6 +231,7 @@ class Yard:
             keys=Keys(self.vault, self.recorder, self.keyring.resting),
             egress=self.egress,
             credentials=self.credentials,
+            scripts=self.scripts,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
@@ -241,11 +259,12 @@ class Yard:
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         works = self._works(configuration)
-        self.configuration = configuration
+        before, self.configuration = self.configuration, configuration
         self.gateway.works = works
         self._price(configuration)
         self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
+        self.lifecycle.background(self.scripts.apply(before.scripts))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
 
@@ -257,7 +276,9 @@ class Yard:
         return Works(
             limits=configuration.limits,
             permissions=permissions,
-            pipeline=Pipeline((), permissions, self.sessions, self.stage_times, self.clock.monotonic),
+            pipeline=Pipeline(
+                (self.scripts.stage,), permissions, self.sessions, self.stage_times, self.clock.monotonic
+            ),
             gate=ToolGate((), self.recorder),
             interception=configuration.interception,
             upstream=Upstream(
@@ -335,6 +356,7 @@ class Yard:
 
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
+        self.scripts.egress_came()
         self.lifecycle.background(self.lifecycle.trust_anew())
 
     def _troubles(self) -> list[str]:
@@ -372,6 +394,7 @@ class Yard:
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
         await self.doors.shut()
+        await self.scripts.shut()
         await self.books.close()
         await self.recorder.close()
         self.boxes.close()

@@ -30,7 +30,7 @@ from bawn.identity.reentry import PREFIX, Reentry
 from bawn.scripts.ways import Ways
 from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
-from bawn.terms.principal import Container, label
+from bawn.terms.principal import Container, Internal, label
 from bawn.terms.value import Value
 
 SERVICES = b"/_bawn/"
@@ -44,10 +44,14 @@ _log = structlog.get_logger("bawn.gateway")
 class Asker(Value, frozen=True):
     """For whom a script asks."""
 
-    container: Container
+    principal: Internal
     call: str
     """The id of the call that the script was given."""
     exec: str
+
+    @property
+    def container(self) -> Container:
+        return self.principal.on_behalf_of
 
 
 class HostServices(Protocol):
@@ -175,7 +179,8 @@ class ScriptDoor:
         except msgspec.DecodeError as error:
             raise Fault("request.malformed_json", "The body is not a JSON object.", cause=str(error)) from None
         container = self._gateway.admitted(head.door, head.claim)
-        asker = Asker(container, head.call, head.way.passed[-1] if head.way.passed else "")
+        opened = self._reentry.open(_ticket(head))
+        asker = Asker(opened.principal, opened.call, head.way.passed[-1] if head.way.passed else "")
         service = _service(head)
         if service not in _QUIET:
             await self._recorder.record(
@@ -210,8 +215,8 @@ def _listener(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
-    # Workers run as a user of their own. What counts is the ticket.
-    path.chmod(0o666)
+    # In the box of a worker the owner of what is mounted is seen as the worker; what counts is the ticket.
+    path.chmod(0o600)
     listener.setblocking(False)
     return listener
 

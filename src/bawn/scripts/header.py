@@ -20,7 +20,7 @@ Level = Literal["quiet", "standard", "debug"]
 LEVELS: tuple[Level, ...] = ("quiet", "standard", "debug")
 TIMEOUT_S = 300.0
 TIMEOUT_LIMIT_S = 3600.0
-EXEC = re.compile(r"[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62}")
+EXEC = re.compile(r"[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50}")
 """The id of an exec: a number, or a name."""
 _WORD = re.compile(r"#\s*@([A-Za-z][\w-]*)[ \t]*(.*)\Z")
 

@@ -10,10 +10,10 @@ from pydantic import Field, StringConstraints
 from bawn.config.section import Section
 from bawn.terms.principal import Container
 
-ExecId = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62})$")]
-Whose = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9-]{0,62}\*?|project:[a-z0-9][a-z0-9_.-]{0,62})$")]
+ExecId = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50})$")]
+Whose = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9-]{0,62}\*?|project:[a-z0-9][a-z0-9-]{0,62})$")]
 Script = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}/(\*|[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62})$")
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}/(\*|[1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50})$")
 ]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]

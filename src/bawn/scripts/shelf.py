@@ -25,7 +25,7 @@ from bawn.scripts.header import EXEC, BadHeader, Header, read
 from bawn.scripts.routes import Found, Route, Routes, route_of
 from bawn.terms.value import Value
 
-PROJECT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 LONGEST = 1 << 20
 """Bytes of one file."""
 _MOST = 1000

@@ -20,7 +20,7 @@ from bawn.terms.value import Value
 from bawn.terms.way import NO_WAY, Way
 
 DOMAIN = ".bawn.internal"
-_HOST = re.compile(rb"exec-([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,62})\.bawn\.internal(:80)?", re.IGNORECASE)
+_HOST = re.compile(rb"exec-([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50})\.bawn\.internal(:80)?", re.IGNORECASE)
 
 
 class Layer(Value, frozen=True):
