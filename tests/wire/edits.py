@@ -1,0 +1,57 @@
+"""An answer on its way through a reader and an editor, as the gate sends it, and what may be decided on its calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from hypothesis import strategies as st
+
+from bawn.terms.frames import Broken, End, Frame, HeldCall, TextFrame
+from bawn.terms.toolcall import ToolCall
+from bawn.wire.editing import Answers, Changed, Dropped, Kept, Outcome, Spoken, StreamEditor
+
+Decide = Callable[[ToolCall], Outcome]
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+NAMES = st.from_regex(r"\A[a-z_][a-z0-9_-]{0,12}\Z")
+OBJECTS = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS, max_size=3)
+CHANGES = st.builds(Changed, NAMES, OBJECTS.map(json.dumps)) | st.builds(Spoken, TEXTS)
+OUTCOMES = st.just(Kept()) | st.just(Dropped()) | CHANGES
+
+
+def by_order(outcomes: Sequence[Outcome]) -> Decide:
+    """Decides on one call after another."""
+    left = iter(outcomes)
+    return lambda call: next(left)
+
+
+def sent(frames: Sequence[Frame], answers: Answers, decide: Decide, editor: StreamEditor | None = None) -> bytes:
+    """What goes out of an answer: as it came until the first change, then as its editor writes it."""
+    out = b""
+    for frame in frames:
+        match frame:
+            case TextFrame(data=data):
+                out += editor.passing(data) if editor is not None else data
+            case HeldCall(calls=calls, data=data):
+                outcomes = [decide(call) for call in calls]
+                if editor is None and any(outcome != Kept() for outcome in outcomes):
+                    editor = answers.editor(out)
+                out += editor.calls(data, outcomes) if editor is not None else data
+            case End(data=data):
+                out += editor.end(data) if editor is not None else data
+            case Broken(sentence=sentence):
+                raise AssertionError(sentence)
+    return out
+
+
+def released(calls: Sequence[ToolCall], outcomes: Sequence[Outcome]) -> list[ToolCall]:
+    """The calls that are to go out."""
+    out: list[ToolCall] = []
+    for call, outcome in zip(calls, outcomes, strict=True):
+        match outcome:
+            case Kept():
+                out.append(call)
+            case Changed(name=name, arguments=arguments):
+                out.append(ToolCall(call.id, name, arguments))
+    return out
