@@ -49,7 +49,7 @@ def response(stream: bytes) -> dict[str, Any]:
     _said["answer"] = stream
     with _openai().responses.stream(model="m", input="hi") as read:
         for each in read:
-            if each.type == "response.completed" or each.type == "response.incomplete":  # noqa: PLR1714
+            if each.type == "response.completed" or each.type == "response.incomplete":
                 return plain_response(json.dumps(each.response.to_dict()).encode())
     raise AssertionError("the stream has no end")
 

@@ -41,7 +41,7 @@ class ResponsesAnswers:
             output += [written] if written is not None else []
         if next(left, None) is not None:
             raise Unsound("there are more outcomes than calls")
-        return written_body(with_output(read, output))
+        return written_body(with_output(read, _renamed((), output)))
 
     def joined(self, first: bytes, second: bytes) -> bytes:
         before, after = read_body(first), read_body(second)
