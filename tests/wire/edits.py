@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+import pytest
 from hypothesis import strategies as st
 
+from bawn.errors import Fault
 from bawn.terms.frames import Broken, End, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.editing import Answers, Changed, Dropped, Kept, Outcome, Spoken, StreamEditor
@@ -18,6 +21,15 @@ NAMES = st.from_regex(r"\A[a-z_][a-z0-9_-]{0,12}\Z")
 OBJECTS = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS, max_size=3)
 CHANGES = st.builds(Changed, NAMES, OBJECTS.map(json.dumps)) | st.builds(Spoken, TEXTS)
 OUTCOMES = st.just(Kept()) | st.just(Dropped()) | CHANGES
+
+
+@contextmanager
+def faulting(why: str = "", code: str = "tool.refused") -> Iterator[None]:
+    """What is done within ends in this fault, the operator is told why."""
+    with pytest.raises(Fault) as fault:
+        yield
+    assert fault.value.code == code
+    assert why in fault.value.cause
 
 
 def by_order(outcomes: Sequence[Outcome]) -> Decide:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bawn.terms.exchange import Endpoint
 from bawn.wire.editing import Outcome, Refused, Said, StreamEditor
+from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.holding import Unsound
 from bawn.wire.plain_object import read_body, written_body
 from bawn.wire.responses import OpenAIResponses
@@ -22,11 +23,12 @@ _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "filter"}
 
 
 class ResponsesAnswers:
-    """Raises Unsound for what cannot be done soundly."""
+    """Faults `tool.refused` and `upstream.broken`, for what cannot be done soundly."""
 
     def editor(self, before: bytes) -> StreamEditor:
         return ResponseEditor(before)
 
+    @editing
     def edited(self, endpoint: Endpoint, body: bytes, outcomes: Sequence[Outcome]) -> bytes:
         read, left = read_body(body), iter(outcomes)
         output: list[dict[str, Any]] = []
@@ -43,6 +45,7 @@ class ResponsesAnswers:
             raise Unsound("there are more outcomes than calls")
         return written_body(with_output(read, _renamed((), output)))
 
+    @reforming
     def joined(self, first: bytes, second: bytes) -> bytes:
         before, after = read_body(first), read_body(second)
         said = [item for item in items_of(before) if not runs_here(item)]
@@ -50,12 +53,15 @@ class ResponsesAnswers:
         whole |= {name: before[name] for name in OWN if name in before}
         return written_body({**whole, "usage": summed(before.get("usage"), after.get("usage"))})
 
+    @reforming
     def folded(self, stream: bytes) -> bytes:
         return written_body(folded_response(stream))
 
+    @reforming
     def streamed(self, body: bytes) -> bytes:
         return streamed_response(read_body(body))
 
+    @editing
     def continued(self, request: bytes, answer: bytes, refusals: Sequence[Refused]) -> bytes:
         return written_body(continued_request(read_body(request), read_body(answer), refusals))
 
@@ -89,6 +95,7 @@ class ResponsesAnswers:
             }
         )
 
+    @reforming
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         calls = OpenAIResponses().read_answer(endpoint, body).calls
         read = read_body(body)

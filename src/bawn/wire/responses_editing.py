@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bawn.wire.editing import Kept, Outcome
+from bawn.wire.editing_faults import editing
 from bawn.wire.holding import Unsound
 from bawn.wire.responses_calls import is_call
 from bawn.wire.responses_folding import CLOSING, OPENING, told_beside
@@ -52,8 +53,21 @@ class _Told:
 
 
 class ResponseEditor:
-    __slots__ = ("_again", "_answer", "_first", "_ids", "_items", "_next", "_number", "_numbered", "_shown", "_used")
+    __slots__ = (
+        "_again",
+        "_answer",
+        "_first",
+        "_ids",
+        "_items",
+        "_next",
+        "_number",
+        "_numbered",
+        "_owed",
+        "_shown",
+        "_used",
+    )
 
+    @editing
     def __init__(self, before: bytes) -> None:
         self._answer = _Told()
         self._first: dict[str, Any] | None = None
@@ -74,34 +88,46 @@ class ResponseEditor:
         """Whether this server numbers its events."""
         self._used: Any = None
         """What the answers before this one have used."""
+        self._owed = b""
+        """Frames that go out before the next ones."""
         for frame in typed_frames(before):
             if frame.event is not None:
                 self._learn(frame.kind, frame.event)
 
+    @editing
     def passing(self, data: bytes) -> bytes:
-        return b"".join([self._frame(frame) for frame in typed_frames(data)])
+        return self._paid() + b"".join([self._frame(frame) for frame in typed_frames(data)])
 
+    @editing
     def calls(self, data: bytes, outcomes: Sequence[Outcome]) -> bytes:
         frames, left = typed_frames(data), iter(outcomes)
         whole = _whole_calls(frames)
-        out = b"".join([self._frame(frame, whole, left) for frame in frames])
+        out = self._paid() + b"".join([self._frame(frame, whole, left) for frame in frames])
         if next(left, None) is not None:
             raise Unsound("there are more outcomes than calls")
         return out
 
+    @editing
     def say(self, text: str) -> bytes:
         if self._first is None:
             raise Unsound("nothing can be said before the response has started")
-        return self._whole(message_item(message_id(self._first.get("id"), f"_{self._next}"), text))
+        return self._paid() + self._whole(message_item(message_id(self._first.get("id"), f"_{self._next}"), text))
 
+    @editing
     def end(self, data: bytes) -> bytes:
         return self.passing(data)
 
+    @editing
     def swallow(self, data: bytes) -> None:
         for frame in typed_frames(data):
-            if frame.kind in CLOSING and frame.event is not None:
-                self._answer.usage = frame.event["response"].get("usage")
+            event = frame.event or {}
+            if frame.kind in CLOSING:
+                self._answer.usage = event["response"].get("usage")
+            elif event.get("output_index") in self._answer.open and frame.kind != "response.output_item.added":
+                # What has begun to go out is ended.
+                self._owed += self._piece(frame, event)
 
+    @editing
     def begin_again(self) -> None:
         if self._answer.open:
             raise Unsound("an item is open, and nobody ends it")
@@ -111,7 +137,8 @@ class ResponseEditor:
     def _learn(self, kind: str, event: dict[str, Any]) -> None:
         """An event that has gone out as it came."""
         if isinstance(event.get(_NUMBER), int):
-            self._number = event[_NUMBER] + 1
+            # What keeps a connection alive may have run ahead.
+            self._number = max(self._number or 0, event[_NUMBER] + 1)
         else:
             self._numbered = False
         index = event.get("output_index")
@@ -237,6 +264,10 @@ class ResponseEditor:
         if all(frame.event.get(name) == value for name, value in changes.items()):
             return frame.raw
         return typed_frame({**frame.event, **changes})
+
+    def _paid(self) -> bytes:
+        owed, self._owed = self._owed, b""
+        return owed
 
     def _new(self, events: Events) -> bytes:
         out = b""
