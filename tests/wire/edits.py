@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from bawn.errors import Fault
@@ -16,6 +17,8 @@ from bawn.wire.editing import Answers, Changed, Dropped, Kept, Outcome, Spoken, 
 
 Decide = Callable[[ToolCall], Outcome]
 
+STEADY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+"""For what the official packages read each time: they are thorough, and machines are busy."""
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 NAMES = st.from_regex(r"\A[a-z_][a-z0-9_-]{0,12}\Z")
 OBJECTS = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS, max_size=3)

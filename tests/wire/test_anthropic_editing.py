@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire import official
-from tests.wire.edits import NAMES, OBJECTS, OUTCOMES, TEXTS, by_order, faulting, released, sent
+from tests.wire.edits import NAMES, OBJECTS, OUTCOMES, STEADY, TEXTS, by_order, faulting, released, sent
 from tests.wire.streams import LINE_ENDS, delta, event, read, start, stop
 
 from bawn.terms.exchange import Endpoint
@@ -134,6 +134,7 @@ def assert_in_order(stream: bytes) -> None:
     assert sorted(stopped) == begun
 
 
+@STEADY
 @given(data=st.data())
 def test_what_goes_out_is_one_message_that_says_what_was_decided(data: st.DataObject) -> None:
     content, stream = data.draw(streams())
@@ -146,6 +147,7 @@ def test_what_goes_out_is_one_message_that_says_what_was_decided(data: st.DataOb
     assert ANSWERS.said(MESSAGES, ANSWERS.folded(out)) == ANSWERS.said(MESSAGES, plain)
 
 
+@STEADY
 @given(data=st.data())
 def test_a_message_that_nobody_changes_goes_through_an_editor_byte_for_byte(data: st.DataObject) -> None:
     _, stream = data.draw(streams())
@@ -156,6 +158,7 @@ def test_a_message_that_nobody_changes_goes_through_an_editor_byte_for_byte(data
     assert official.events(out) == official.events(stream)
 
 
+@STEADY
 @given(stream=streams())
 def test_a_message_that_is_folded_and_streamed_again_says_the_same(stream: tuple[list[Block], bytes]) -> None:
     content, came = stream
@@ -182,6 +185,7 @@ def withheld(frames: Sequence[Frame]) -> tuple[bytes, Any]:
     return out, editor
 
 
+@STEADY
 @given(data=st.data())
 def test_two_answers_are_read_as_one_message(data: st.DataObject) -> None:
     first, before = data.draw(streams())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire import official
-from tests.wire.edits import NAMES, OBJECTS, TEXTS, by_order, faulting, released, sent
+from tests.wire.edits import NAMES, OBJECTS, STEADY, TEXTS, by_order, faulting, released, sent
 from tests.wire.streams import LINE_ENDS, read
 
 from bawn.terms.exchange import Endpoint
@@ -223,6 +223,7 @@ def assert_in_order(stream: bytes) -> None:
             assert each["item_id"] == ids[each["output_index"]]
 
 
+@STEADY
 @given(data=st.data())
 def test_what_goes_out_is_one_response_that_says_what_was_decided(data: st.DataObject) -> None:
     output, stream = data.draw(streams())
@@ -235,6 +236,7 @@ def test_what_goes_out_is_one_response_that_says_what_was_decided(data: st.DataO
     assert ANSWERS.said(RESPONSES, ANSWERS.folded(out)) == ANSWERS.said(RESPONSES, plain)
 
 
+@STEADY
 @given(data=st.data())
 def test_a_response_that_nobody_changes_goes_through_an_editor_byte_for_byte(data: st.DataObject) -> None:
     _, stream = data.draw(streams())
@@ -243,6 +245,7 @@ def test_a_response_that_nobody_changes_goes_through_an_editor_byte_for_byte(dat
     )
 
 
+@STEADY
 @given(came=streams())
 def test_a_response_that_is_folded_and_streamed_again_says_the_same(came: tuple[list[Item], bytes]) -> None:
     output, stream = came
@@ -270,6 +273,7 @@ def withheld(stream: bytes) -> tuple[bytes, StreamEditor]:
     return out, editor
 
 
+@STEADY
 @given(data=st.data())
 def test_two_answers_are_read_as_one_response(data: st.DataObject) -> None:
     first, before = data.draw(streams())
