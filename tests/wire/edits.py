@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +17,7 @@ from bawn.terms.frames import Broken, End, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.editing import Answers, Changed, Dropped, Kept, Outcome, Spoken, StreamEditor
 
+T = TypeVar("T")
 Decide = Callable[[ToolCall], Outcome]
 
 STEADY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -57,6 +60,17 @@ def sent(frames: Sequence[Frame], answers: Answers, decide: Decide, editor: Stre
                 out += editor.end(data) if editor is not None else data
             case Broken(sentence=sentence):
                 raise AssertionError(sentence)
+    return out
+
+
+def mixed(parts: Sequence[Sequence[T]], chance: Random) -> list[T]:
+    """The frames of several blocks or items at once: each in its own order, and each begins behind those before it."""
+    left, begun, out = [list(part) for part in parts], 0, []
+    while any(left):
+        going = [part for part in left[:begun] if part]
+        if begun < len(left) and (not going or chance.random() < 0.3):
+            going, begun = [left[begun]], begun + 1
+        out.append(chance.choice(going).pop(0))
     return out
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire import official
-from tests.wire.edits import NAMES, OBJECTS, OUTCOMES, STEADY, TEXTS, by_order, faulting, released, sent
+from tests.wire.edits import NAMES, OBJECTS, OUTCOMES, STEADY, TEXTS, by_order, faulting, mixed, released, sent
 from tests.wire.streams import LINE_ENDS, delta, event, read, start, stop
 
 from bawn.terms.exchange import Endpoint
@@ -232,6 +233,20 @@ def test_text_among_the_frames_of_calls_keeps_its_place(one: Outcome, two: Outco
     content = official.message(out)["content"]
     assert [block["text"] for block in content if block["type"] == "text"] == expected
     assert b": still there\n\n" in out
+
+
+@STEADY
+@given(data=st.data(), chance=st.randoms(use_true_random=False))
+def test_however_the_pieces_of_blocks_are_mixed_each_goes_to_its_own(data: st.DataObject, chance: Random) -> None:
+    content = data.draw(blocks(least=1))
+    outcomes = data.draw(decided(content))
+    frames = mixed([told(block, index, 3) for index, block in enumerate(content)], chance)
+    ends = b"".join(ending("tool_use"))
+    editor = ANSWERS.editor(opening())
+    out = opening() + editor.calls(b"".join(frames), outcomes) + editor.end(ends)
+    assert_in_order(out)
+    plain = ANSWERS.edited(MESSAGES, ANSWERS.folded(b"".join([opening(), *frames, ends])), outcomes)
+    assert official.message(out) == official.plain_message(plain)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire import official
-from tests.wire.edits import STEADY, by_order, released, sent
+from tests.wire.edits import STEADY, by_order, faulting, released, sent
 
 from bawn.inference import anthropic_shape, responses_shape
 from bawn.inference.conversation import Conversation, Wire
@@ -148,3 +148,25 @@ def test_all_of_an_answer_is_swallowed_and_another_takes_its_place(row: Row, sou
     whole = row.streamed(out)
     assert whole | {"usage": None} == row.streamed(came) | {"usage": None}
     assert whole["usage"]["output_tokens"] == 24
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("outcome", [Changed("f", '{"a":"\ud800"}'), Changed("\ud800", "{}"), Spoken("\ud800")])
+def test_what_cannot_be_written_does_not_go_out(row: Row, outcome: Outcome) -> None:
+    came = answer(row, "scripted")
+    with faulting():
+        sent(frames_of(row, [came]), row.answers, lambda call: outcome)
+    with faulting():
+        row.answers.edited(row.endpoint, row.answers.folded(came), [outcome, outcome])
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"a":1,"a":1}', b"data: {}\n\n", b'data: {"type":"x"', b"\xff"])
+def test_what_is_no_answer_has_no_other_form(row: Row, body: bytes) -> None:
+    for form in (row.answers.folded, row.answers.streamed, lambda one: row.answers.joined(one, one)):
+        with faulting(code="upstream.broken"):
+            form(body)
+    with faulting():
+        row.answers.edited(row.endpoint, body, [])
+    with faulting():
+        row.answers.continued(body, body, [])

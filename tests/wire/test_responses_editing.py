@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire import official
-from tests.wire.edits import NAMES, OBJECTS, STEADY, TEXTS, by_order, faulting, released, sent
+from tests.wire.edits import NAMES, OBJECTS, STEADY, TEXTS, by_order, faulting, mixed, released, sent
 from tests.wire.streams import LINE_ENDS, read
 
 from bawn.terms.exchange import Endpoint
@@ -319,6 +320,24 @@ def test_text_among_the_frames_of_calls_keeps_its_place(one: Outcome, two: Outco
     assert_in_order(out)
     assert heard(out) == released(calls_of(CALLS), [one, two])
     plain = ANSWERS.edited(RESPONSES, json.dumps(whole).encode(), [one, two])
+    assert official.response(out) == official.plain_response(plain)
+
+
+@STEADY
+@given(data=st.data(), chance=st.randoms(use_true_random=False))
+def test_however_the_events_of_items_are_mixed_each_goes_to_its_own(data: st.DataObject, chance: Random) -> None:
+    whole = response(data.draw(outputs()))
+    outcomes = data.draw(decided(whole["output"]))
+    parts = [events_of(item, index, 3) for index, item in enumerate(whole["output"])]
+    begun, last = told(response([]))[:2], {"type": "response.completed", "response": whole}
+    stream = framed([*begun, *mixed(parts, chance), last])
+    cut_at = len(framed(begun))
+    ends = stream.rindex(b"event: response.completed")
+    editor = ANSWERS.editor(stream[:cut_at])
+    out = stream[:cut_at] + editor.calls(stream[cut_at:ends], outcomes) + editor.end(stream[ends:])
+    assert_in_order(out)
+    assert heard(out) == released(calls_of(whole["output"]), outcomes)
+    plain = ANSWERS.edited(RESPONSES, ANSWERS.folded(stream), outcomes)
     assert official.response(out) == official.plain_response(plain)
 
 
