@@ -7,73 +7,41 @@ choices that come mixed are one group, which waits for the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from bawn.terms.exchange import Usage
-from bawn.terms.frames import End, Frame
-from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain
+from bawn.terms.frames import End
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import read_plain
 from bawn.wire.openai_calls import Piece, pieces
-from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.wire.sse import SseFrame
+from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import openai_usage
 
 _DONE_WITHOUT_END = (b"data: [DONE]", b"data:[DONE]")
 
 
-class ChatStreamReader:
-    __slots__ = ("_ended", "_finished", "_hide_usage", "_holding", "_splitter", "_started", "made", "model", "usage")
+class ChatStreamReader(StreamReading[tuple[int, int]]):
+    __slots__ = ("_finished", "_hide_usage", "_started")
 
     def __init__(self, *, hide_usage: bool) -> None:
-        self._splitter = SseSplitter()
-        self._holding: Holding[tuple[int, int]] = Holding()
+        super().__init__()
         self._hide_usage = hide_usage
-        self._ended = False
         self._started: set[int] = set()
         self._finished: set[int] = set()
-        self.usage: Usage | None = None
-        self.model = self.made = ""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._read(self._splitter.feed, data)
-
-    def close(self) -> list[Frame]:
-        out = self._read(self._splitter.last)
-        if self.ended:
-            return out
-        self._ended = True
+    def _left(self) -> None:
         rest = self._splitter.rest
         if rest.strip() in _DONE_WITHOUT_END or (
             not rest.strip() and self._started and self._started == self._finished
         ):
             # The last frame may lack its blank line, and some servers of this wire leave `[DONE]` out when every
             # choice has said that it is finished; the official packages take both.
+            self._ended = True
             self._holding.let_go()
             self._holding.out.append(End(rest))
         else:
-            self._holding.broken("The provider's stream ended before its answer was whole.")
-        return [*out, *self._holding.taken()]
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was said."""
-        return self._ended
-
-    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            for frame in split(*data):
-                self._frame(frame)
-                if self.ended:
-                    break
-        except TooLong:
-            self._break("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as unsound:
-            self._break(f"The provider's stream is unsound: {unsound}.")
-        return self._holding.taken()
+            super()._left()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
@@ -151,7 +119,3 @@ class ChatStreamReader:
             )
             for choice, index in self._holding.keys
         )
-
-    def _break(self, sentence: str, data: bytes = b"") -> None:
-        self._ended = True
-        self._holding.broken(sentence, data)

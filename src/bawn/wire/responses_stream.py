@@ -7,15 +7,14 @@ same; a call that only the last one tells was never judged, and breaks the strea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from bawn.terms.exchange import Usage
-from bawn.terms.frames import End, Frame
-from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain
+from bawn.terms.frames import End
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import read_plain
 from bawn.wire.responses_calls import call_of, is_call, told_as_text
-from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.wire.sse import SseFrame
+from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import responses_usage
 
 _OPENING = ("response.created", "response.in_progress", "response.queued")
@@ -27,52 +26,16 @@ _WHOLE = {"response.function_call_arguments.done": "arguments", "response.custom
 _Call = tuple[str, str, str]
 
 
-class ResponseStreamReader:
-    __slots__ = ("_calls", "_ended", "_holding", "_judged", "_open", "_pieces", "_splitter", "made", "model", "usage")
+class ResponseStreamReader(StreamReading[int]):
+    __slots__ = ("_calls", "_judged", "_open", "_pieces")
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
-        self._holding: Holding[int] = Holding()
-        self._ended = False
+        super().__init__()
         self._open: dict[int, bool] = {}
         """Items that were added and are not done; true for calls."""
         self._calls: dict[int, tuple[str, str]] = {}
         self._pieces: dict[int, list[str]] = {}
         self._judged: list[_Call] = []
-        self.usage: Usage | None = None
-        self.model = ""
-        self.made = ""
-        """The id of the response, for when the provider keeps it."""
-
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._read(self._splitter.feed, data)
-
-    def close(self) -> list[Frame]:
-        out = self._read(self._splitter.last)
-        if not self._ended:
-            self._break("The provider's stream ended before its answer was whole.")
-        return [*out, *self._holding.taken()]
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was said."""
-        return self._ended
-
-    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            for frame in split(*data):
-                self._frame(frame)
-                if self.ended:
-                    break
-        except TooLong:
-            self._break("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as unsound:
-            self._break(f"The provider's stream is unsound: {unsound}.")
-        return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
@@ -195,10 +158,6 @@ class ResponseStreamReader:
             raise Unsound("the response tells a call that its stream did not")
         self._holding.out.append(End(raw))
         self._ended = True
-
-    def _break(self, sentence: str, data: bytes = b"") -> None:
-        self._ended = True
-        self._holding.broken(sentence, data)
 
 
 def items_of(response: dict[str, Any]) -> list[dict[str, Any]]:
