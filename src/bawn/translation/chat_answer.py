@@ -146,12 +146,12 @@ class ChatEvents(SseEvents):
                 raise NotTranslatable("a content that is not a text")
             if text:
                 out.append(Said(text))
-        for piece in pieces(delta):
+        for piece in pieces(delta, streamed=True):
             ids, names, arguments = self._calls.setdefault(piece.index, ([], [], []))
             ids.append(piece.id)
             names.append(piece.name)
             arguments.append(piece.arguments)
-            self._hold(len(piece.id) + len(piece.name) + len(piece.arguments) + 100)
+            self._hold(len(piece.id) + len(piece.name) + len(piece.arguments))
         return out
 
     def _end(self) -> list[StreamEvent]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from bawn.translation.neutral import StreamEvent
-from bawn.wire.holding import MAX_HELD_BYTES, Unsound
+from bawn.wire.holding import MAX_WAITING_BYTES, Unsound
 from bawn.wire.json_text import read_plain
 from bawn.wire.sse import SseFrame, SseSplitter
+
+_PIECE = 100
+"""Bytes that a piece takes beside its letters."""
 
 
 class SseEvents:
@@ -52,6 +55,7 @@ class SseEvents:
         raise Unsound("it ended before the answer was whole")
 
     def _hold(self, size: int) -> None:
-        self._held += size
-        if self._held > MAX_HELD_BYTES:
+        """One more piece of a call."""
+        self._held += size + _PIECE
+        if self._held > MAX_WAITING_BYTES:
             raise Unsound("its calls are too long")

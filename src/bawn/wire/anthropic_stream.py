@@ -19,12 +19,14 @@ from bawn.wire.usage import anthropic_usage
 
 
 class MessageStreamReader(StreamReading[int]):
-    __slots__ = ("_handlers", "_open", "_whole_inputs")
+    __slots__ = ("_calling", "_handlers", "_open", "_whole_inputs")
 
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[int, bool] = {}
         """Content blocks that have started and not stopped; true for tool calls."""
+        self._calling = 0
+        """How many of these are tool calls."""
         self._whole_inputs: dict[int, str] = {}
         """Inputs that came with the start of their block; they hold when no pieces follow."""
         self._handlers: dict[str, Callable[[dict[str, Any], bytes], None]] = {
@@ -40,7 +42,7 @@ class MessageStreamReader(StreamReading[int]):
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
-            self._holding.text(frame.raw)
+            self._holding.alive(frame.raw)
             return
         event = read_plain(frame.data)
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
@@ -72,6 +74,7 @@ class MessageStreamReader(StreamReading[int]):
         name, call_id = tool_name(block), block.get("id")
         if not isinstance(call_id, str):
             raise Unsound("a tool call has no id")
+        self._calling += 1
         self._whole_inputs[index] = written(block.get("input", {}))
         self._holding.keep(raw)
         self._holding.grow(index, call_id, name)
@@ -102,7 +105,8 @@ class MessageStreamReader(StreamReading[int]):
             return
         self._holding.keep(raw)
         self._holding.grow(index, arguments=self._whole_inputs.pop(index, ""))
-        if not any(self._open.values()):
+        self._calling -= 1
+        if not self._calling:
             self._holding.let_go()
 
     def _message_delta(self, event: dict[str, Any], raw: bytes) -> None:
@@ -112,17 +116,17 @@ class MessageStreamReader(StreamReading[int]):
 
     def _message_stop(self, event: dict[str, Any], raw: bytes) -> None:
         self._nothing_open()
-        self._holding.out.append(End(raw))
+        self._holding.put(End(raw))
         self._ended = True
 
     def _ping(self, event: dict[str, Any], raw: bytes) -> None:
-        self._holding.text(raw)
+        self._holding.alive(raw)
 
     def _error(self, event: dict[str, Any], raw: bytes) -> None:
         self._break("The provider ended its stream with an error.", raw)
 
     def _nothing_open(self) -> None:
-        if any(self._open.values()):
+        if self._calling:
             raise Unsound("the message ends within a tool call")
 
 

@@ -34,7 +34,7 @@ class ContentStreamReader(StreamReading[int]):
             super()._left()
         else:
             self._ended = True
-            self._holding.out.append(End(self._last))
+            self._holding.put(End(self._last))
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
@@ -56,7 +56,7 @@ class ContentStreamReader(StreamReading[int]):
             self._holding.text(self._last)
             self._last = b""
         if calls:
-            self._holding.out.append(HeldCall(tuple(calls), frame.raw))
+            self._holding.put(HeldCall(tuple(calls), frame.raw))
         elif self._told.whole:
             self._last = frame.raw
         else:

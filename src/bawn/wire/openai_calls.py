@@ -24,8 +24,8 @@ class Piece(Value, frozen=True):
     arguments: str
 
 
-def pieces(holder: dict[str, Any]) -> list[Piece]:
-    """The calls of a message or a delta. Raises Unsound."""
+def pieces(holder: dict[str, Any], *, streamed: bool = False) -> list[Piece]:
+    """The calls of a message or, when `streamed`, of a delta, whose calls have a number each. Raises Unsound."""
     calls, legacy = holder.get("tool_calls"), holder.get("function_call")
     if calls is None and legacy is None:
         return []
@@ -37,7 +37,7 @@ def pieces(holder: dict[str, Any]) -> list[Piece]:
     for position, call in enumerate(calls or ()):
         if not isinstance(call, dict):
             raise Unsound("a tool call is not an object")
-        index = call.get("index", position)
+        index = call.get("index", None if streamed else position)
         if not isinstance(index, int) or isinstance(index, bool) or index < 0:
             raise Unsound("a tool call has no number")
         function, custom = call.get("function"), call.get("custom")

@@ -20,6 +20,8 @@ from bawn.wire.usage import responses_usage
 _OPENING = ("response.created", "response.in_progress", "response.queued")
 _CLOSING = ("response.completed", "response.incomplete")
 _BROKEN = ("response.failed", "error")
+_ALIVE = ("keepalive", "ping")
+_ALIVE_FIELDS = frozenset(("type", "sequence_number"))
 _PIECES = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _WHOLE = {"response.function_call_arguments.done": "arguments", "response.custom_tool_call_input.done": "input"}
 
@@ -27,19 +29,21 @@ _Call = tuple[str, str, str]
 
 
 class ResponseStreamReader(StreamReading[int]):
-    __slots__ = ("_calls", "_judged", "_open", "_pieces")
+    __slots__ = ("_calling", "_calls", "_judged", "_open", "_pieces")
 
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[int, bool] = {}
         """Items that were added and are not done; true for calls."""
+        self._calling = 0
+        """How many of these are calls."""
         self._calls: dict[int, tuple[str, str]] = {}
         self._pieces: dict[int, list[str]] = {}
-        self._judged: list[_Call] = []
+        self._judged: set[_Call] = set()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
-            self._holding.text(frame.raw)
+            self._holding.alive(frame.raw)
             return
         if frame.data.strip() == b"[DONE]":
             # Not of this wire, though some servers send it; what ends it is the event that closes the response.
@@ -50,7 +54,9 @@ class ResponseStreamReader(StreamReading[int]):
             raise Unsound("an event has no type")
         if frame.event and frame.event.decode("utf-8", "replace") != kind:
             raise Unsound("an event has two types")
-        if kind in _BROKEN:
+        if kind in _ALIVE and _ALIVE_FIELDS.issuperset(event):
+            self._holding.alive(frame.raw)
+        elif kind in _BROKEN:
             self._break("The provider ended its stream with an error.", frame.raw)
         elif kind in _OPENING:
             self._response(event, opening=True)
@@ -87,6 +93,7 @@ class ResponseStreamReader(StreamReading[int]):
             self._holding.text(raw)
             return
         call_id, name, arguments = call_of(item)
+        self._calling += 1
         self._calls[index] = call_id, name
         self._pieces[index] = []
         self._holding.keep(raw)
@@ -133,8 +140,9 @@ class ResponseStreamReader(StreamReading[int]):
         self._holding.keep(raw)
         self._agree(index, call[2])
         del self._pieces[index]
-        self._judged.append(call)
-        if not any(self._open.values()):
+        self._judged.add(call)
+        self._calling -= 1
+        if not self._calling:
             self._holding.let_go()
 
     def _agree(self, index: int, said: object) -> None:
@@ -149,14 +157,14 @@ class ResponseStreamReader(StreamReading[int]):
             raise Unsound("a tool call is told in two ways")
 
     def _close(self, event: dict[str, Any], raw: bytes) -> None:
-        if any(self._open.values()):
+        if self._calling:
             raise Unsound("the response ends within a tool call")
         response = self._response(event, opening=False)
         self.usage = responses_usage(response.get("usage"))
         told = [call_of(item) for item in items_of(response) if is_call(item)]
         if any(call not in self._judged for call in told):
             raise Unsound("the response tells a call that its stream did not")
-        self._holding.out.append(End(raw))
+        self._holding.put(End(raw))
         self._ended = True
 
 

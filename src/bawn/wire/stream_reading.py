@@ -39,7 +39,10 @@ class StreamReading(Generic[Key]):
     def close(self) -> list[Frame]:
         out = self._read(self._splitter.last)
         if not self.ended:
-            self._left()
+            try:
+                self._left()
+            except Unsound as unsound:
+                self._break(f"The provider's stream is unsound: {unsound}.")
         return [*out, *self._holding.taken()]
 
     def _frame(self, frame: SseFrame) -> None:
