@@ -19,7 +19,7 @@ MADE_IN = {
     "bawn.gateway.opening.Opened": {"bawn.gateway.opening"},
     "bawn.gateway.toolgate.Cleared": {"bawn.gateway.toolgate"},
     "bawn.gateway.toolgate.Rewritten": {"bawn.gateway.toolgate"},
-    "bawn.gateway.toolgate.Withheld": {"bawn.gateway.toolgate"},
+    "bawn.gateway.toolgate.Judged": {"bawn.gateway.toolgate"},
 }
 PRINCIPALS = {f"bawn.terms.principal.{name}" for name in ("Container", "ApiKey", "Operator", "Internal")}
 BEFORE_ITS_MAKER = {"Rewritten", "ApiKey"}
