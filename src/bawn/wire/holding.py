@@ -28,9 +28,10 @@ class Unsound(ValueError):
 
 
 class _Growing:
-    __slots__ = ("arguments", "id", "name")
+    __slots__ = ("arguments", "free", "id", "name")
 
     def __init__(self) -> None:
+        self.free: bool | None = None
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
@@ -80,13 +81,22 @@ class Holding(Generic[Key]):
         if self._waiting > MAX_WAITING_BYTES:
             raise Unsound(f"what waits for a tool call is over {MAX_WAITING_BYTES // 2**20} MiB")
 
-    def grow(self, key: Key, call_id: str = "", name: str = "", arguments: str = "") -> None:
-        """A piece of the call `key`. Raises Unsound when that call has gone already."""
+    def grow(
+        self, key: Key, call_id: str = "", name: str = "", arguments: str = "", *, free: bool | None = None
+    ) -> None:
+        """A piece of the call `key`; `free` is whether it takes a text, where the piece tells.
+
+        Raises Unsound when that call has gone already, or becomes another one.
+        """
         if key in self._gone:
             raise Unsound("a tool call went on after its end")
         call = self._growing.setdefault(key, _Growing())
         if call_id and call.id and call_id != call.id:
             raise Unsound("a tool call changed its id half-way")
+        if free is not None:
+            if call.free is not None and call.free != free:
+                raise Unsound("a tool call changed its kind half-way")
+            call.free = free
         call.id = call.id or call_id
         call.name += name
         if arguments:
@@ -99,7 +109,10 @@ class Holding(Generic[Key]):
         """The held group is whole."""
         if not self._raw:
             return
-        calls = tuple(ToolCall(each.id, each.name, "".join(each.arguments)) for each in self._growing.values())
+        calls = tuple(
+            ToolCall(each.id, each.name, "".join(each.arguments), free=each.free or False)
+            for each in self._growing.values()
+        )
         if not all(call.name for call in calls):
             raise Unsound("a tool call has no name")
         self.put(HeldCall(calls, b"".join(self._raw)))

@@ -22,6 +22,8 @@ class Piece(Value, frozen=True):
     id: str
     name: str
     arguments: str
+    free: bool | None = None
+    """Whether the tool takes a text; None where it does not tell."""
 
 
 def pieces(holder: dict[str, Any], *, streamed: bool = False) -> list[Piece]:
@@ -44,13 +46,15 @@ def pieces(holder: dict[str, Any], *, streamed: bool = False) -> list[Piece]:
         if function is not None and custom is not None:
             raise Unsound("a tool call is of two kinds")
         if custom is not None:
-            found.append(_piece(index, call.get("id"), custom, "input"))
+            found.append(_piece(index, call.get("id"), custom, "input", free=True))
+        elif function is not None:
+            found.append(_piece(index, call.get("id"), function, "arguments"))
         else:
-            found.append(_piece(index, call.get("id"), function if function is not None else {}, "arguments"))
+            found.append(_piece(index, call.get("id"), {}, "arguments", free=None))
     return found
 
 
-def _piece(index: int, call_id: Any, described: Any, argument_key: str) -> Piece:
+def _piece(index: int, call_id: Any, described: Any, argument_key: str, *, free: bool | None = False) -> Piece:
     if not isinstance(described, dict):
         raise Unsound("a tool call is not an object")
     values = []
@@ -58,4 +62,4 @@ def _piece(index: int, call_id: Any, described: Any, argument_key: str) -> Piece
         if value is not None and not isinstance(value, str):
             raise Unsound("a tool call holds something that is not a text")
         values.append(value or "")
-    return Piece(index, *values)
+    return Piece(index, values[0], values[1], values[2], free)

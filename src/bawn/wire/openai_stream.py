@@ -86,7 +86,7 @@ class ChatStreamReader(StreamReading[tuple[int, int]]):
                 self._calling = {}
             holding.keep(raw)
             for number, piece in found:
-                holding.grow((number, piece.index), piece.id, piece.name, piece.arguments)
+                holding.grow((number, piece.index), piece.id, piece.name, piece.arguments, free=piece.free)
                 self._calling[number] = max(piece.index, self._calling.get(number, piece.index))
         for number in told:
             if number in self._finished:

@@ -12,7 +12,7 @@ from typing import Any
 from bawn.terms.frames import End
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import read_plain
-from bawn.wire.responses_calls import call_of, is_call, told_as_text
+from bawn.wire.responses_calls import call_of, is_call, is_free, told_as_text
 from bawn.wire.sse import SseFrame
 from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import responses_usage
@@ -97,7 +97,7 @@ class ResponseStreamReader(StreamReading[int]):
         self._calls[index] = call_id, name
         self._pieces[index] = []
         self._holding.keep(raw)
-        self._holding.grow(index, call_id, name)
+        self._holding.grow(index, call_id, name, free=is_free(item))
         if arguments and told_as_text(item):
             # Clients put what follows behind it. What is told as an object only is there when its item is done.
             self._pieces[index] = [arguments]
