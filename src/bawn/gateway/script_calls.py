@@ -143,4 +143,6 @@ def _event(admitted: Admitted, layer: Layer) -> Event:
 
 
 def _bad(cause: str) -> Fault:
-    return Fault("script.bad_answer", "A script answered this call with something that is no answer to it.", cause=cause)
+    return Fault(
+        "script.bad_answer", "A script answered this call with something that is no answer to it.", cause=cause
+    )
