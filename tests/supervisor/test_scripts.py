@@ -59,7 +59,13 @@ def project(yard: Yard) -> str:
     """The folders that the gateway makes, and one script; all its own and closed to others."""
     yard.number += 1
     name, uid = f"shop{yard.number}", gateway(yard)
-    folders = ["run/scripts", "run/scripts/door", f"run/scripts/{name}", f"run/scripts/{name}/egress", f"scripts/{name}"]
+    folders = [
+        "run/scripts",
+        "run/scripts/door",
+        f"run/scripts/{name}",
+        f"run/scripts/{name}/egress",
+        f"scripts/{name}",
+    ]
     folders += [f"scripts/{name}/1", f"scripts/{name}/1/api", f"scripts/{name}/1/api/v1"]
     for folder in folders:
         (yard.home / folder).mkdir(exist_ok=True, mode=0o700)

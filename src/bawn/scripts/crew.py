@@ -189,7 +189,7 @@ class Crew:
         with contextlib.suppress(Fault):
             (await self._ask("script.stop", project=key[0], exec=key[1])).close()
         if hangs:
-            self._on_ended(*key, f"it did not answer in time")
+            self._on_ended(*key, "it did not answer in time")
 
     async def _beats(self, where: str, patience_s: float) -> int | None:
         """How many requests it has; None when it does not answer in time, or as no worker does."""
