@@ -208,7 +208,8 @@ except OSError as error:
 
 async def test_what_the_gateway_may_not_name_is_refused(standing: Standing) -> None:
     wrong: list[dict[str, Any]] = [
-        {"project": "../x"}, {"project": "a/b"}, {"project": ""}, {"project": "A"}, {"project": "-a"}, {"project": "a" * 64},
+        {"project": "../x"}, {"project": "a/b"}, {"project": ""}, {"project": "A"}, {"project": "."},
+        {"project": "-a"}, {"project": "a" * 64},
         {"exec": ".."}, {"exec": "1/2"}, {"exec": "1\n"}, {"exec": 1}, {"limits": {"memory_bytes": 1}},
         {"limits": {"cpus": 0}}, {"limits": {"pids": True}}, {"limits": {"files": 1}}, {"limits": []}, {"env": {"A B": "x"}},
         {"env": {"A": 1}},

@@ -120,7 +120,7 @@ class Request:
     def messages(self) -> list[dict[str, Any]]:
         """The messages of a conversation (`messages`, or `input` of the Responses wire), to be changed in place."""
         said = self.json
-        found = (said.get("messages") or said.get("input")) if isinstance(said, dict) else None
+        found = said.get("messages", said.get("input")) if isinstance(said, dict) else None
         return found if isinstance(found, list) else []
 
     @property

@@ -36,7 +36,8 @@ from bawn.sandbox.working import Shown
 from bawn.supervisor.loop import Act, Loop
 from bawn.supervisor.users import User
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+PROJECT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}\Z")
+EXEC = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 MEMORY_BYTES = 512 << 20
 PIDS = 64
 CPUS = 1.0
@@ -44,8 +45,8 @@ OPEN_FILES = 1024
 SCRATCH_BYTES = 64 << 20
 PIPE_BYTES = 1 << 20
 BACKLOG = 512
-_LIMITS = {"memory_bytes": (64 << 20, 64 << 30), "pids": (16, 4096)}
-_CPUS = (0.05, 64.0)
+_LIMITS = {"memory_bytes": (64 << 20, 1 << 40), "pids": (16, 4096)}
+_CPUS = (0.05, 1024.0)
 _F_SETPIPE_SZ = 1031
 
 Reply = Callable[[dict[str, object] | Fault, list[int]], None]
@@ -67,7 +68,7 @@ class _Worker:
 
     @property
     def group(self) -> str:
-        """The name of its control groups; no project's name has a dot."""
+        """The name of its control groups; no exec id has a dot."""
         return f"script.{self.project}.{self.exec_id}"
 
 
@@ -99,7 +100,7 @@ class Scripts:
 
     def start(self, request: Request, reply: Reply) -> None:
         """Starts a worker. The answer: `pid`, `socket` (where it listens), and the pipe of what it prints."""
-        project, exec_id = _name(request, "project"), _name(request, "exec")
+        project, exec_id = _names(request)
         limits, env = _limits(request), read_env(request.get("env", {}))
         if self._program is None:
             raise Fault("sandbox.runtime_missing", "scripts need bubblewrap, which is not installed (program bwrap)")
@@ -132,7 +133,7 @@ class Scripts:
 
     def stop(self, request: Request, reply: Reply) -> None:
         """Ends a worker at once; the answer comes when it is gone."""
-        worker = self._live.get((_name(request, "project"), _name(request, "exec")))
+        worker = self._live.get(_names(request))
         if worker is None:
             reply({}, [])
             return
@@ -339,11 +340,13 @@ class Scripts:
         return listener
 
 
-def _name(request: Request, key: str) -> str:
-    value = request.get(key)
-    if not isinstance(value, str) or not NAME.match(value):
-        raise Fault("sandbox.invalid", f"{key} must be a name of small letters, digits and hyphens")
-    return value
+def _names(request: Request) -> tuple[str, str]:
+    project, exec_id = request.get("project"), request.get("exec")
+    if not isinstance(project, str) or not PROJECT.match(project):
+        raise Fault("sandbox.invalid", "project must be the name of a project, in small letters")
+    if not isinstance(exec_id, str) or not EXEC.match(exec_id):
+        raise Fault("sandbox.invalid", "exec must be a number or a name of small letters, digits and hyphens")
+    return project, exec_id
 
 
 def _limits(request: Request) -> Limits:

@@ -134,11 +134,14 @@ class Fetcher:
 
     def _tls(self) -> ssl.SSLContext:
         place = self._folder / "ca.pem"
-        return _context(str(place) if place.exists() else "")
+        try:
+            return _context(str(place), place.stat().st_mtime_ns)
+        except FileNotFoundError:
+            return _context("", 0)
 
 
-@functools.cache
-def _context(further: str) -> ssl.SSLContext:
+@functools.lru_cache(4)
+def _context(further: str, _changed: int) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if further:
         context.load_verify_locations(further)

@@ -9,6 +9,7 @@ import asyncio
 import http
 import os
 import traceback
+from dataclasses import replace
 from typing import Any, cast
 
 import httptools
@@ -18,7 +19,7 @@ from bawn.scripts.api import CallingContainer, Metadata, Parameters, Request
 from bawn.scripts.worker import kv, output
 from bawn.scripts.worker.context import Ctx, Reach
 from bawn.scripts.worker.handling import Headers, ScriptFault, handled
-from bawn.scripts.worker.loading import NotLoaded, Scripts
+from bawn.scripts.worker.loading import NotLoaded, Script, Scripts
 from bawn.scripts.worker.places import About
 
 HEAD_LIMIT = 256 << 10
@@ -73,6 +74,7 @@ class Service:
             raise ScriptFault("script.not_loaded", "the script cannot be run", error.cause) from None
         safe = msgspec.json.decode(headers.get("x-bawn-headers", "{}"), type=dict[str, str])
         req = Request(headers.get("x-bawn-method", "POST"), headers.get("x-bawn-path", "/"), safe, body)
+        script = _within(script, headers.get("x-bawn-timeout", ""))
         ctx = Ctx(self._reach, metadata, headers.get("x-bawn-ticket", ""), script.header.log_level)
         await handled(self._scripts, script, req, ctx, wire)
 
@@ -105,6 +107,17 @@ class Service:
             wire.whole(404, _error("http.unknown_path", "there is no such operation on values"))
         except ValueError as error:
             wire.whole(400, _error("request.invalid", str(error)))
+
+
+def _within(script: Script, seconds: str) -> Script:
+    """With the gateway's limit, where that is shorter than its own."""
+    try:
+        limit_s = float(seconds)
+    except ValueError:
+        return script
+    if not 0 < limit_s < script.header.timeout_s:
+        return script
+    return replace(script, header=replace(script.header, timeout_s=limit_s))
 
 
 def _error(code: str, message: str) -> dict[str, object]:
