@@ -57,6 +57,7 @@ class Modules:
         self._owner = owner
         self._rootless = rootless
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def install_slowly(self, program: str, project: str) -> dict[str, object]:
         """In a thread: what was installed, as `name==version`. Faults `script.modules`."""
@@ -75,6 +76,8 @@ class Modules:
         return {"modules": [f"{each.name}=={each.version}" for each in wanted]}
 
     def close(self) -> None:
+        """The supervisor ends: whoever installs is stopped, or does not begin."""
+        self._closed = True
         if self._process is not None:
             self._process.kill()
 
@@ -143,6 +146,8 @@ class Modules:
             self._cgroups.make(group, LIMITS)
             with self._cgroups.doors(group) as groups:
                 self._process = launched(box, command, fds, groups, told.fileno())
+            if self._closed:
+                self._process.kill()
             code = self._process.wait(TIMEOUT_S)
             told.seek(max(0, told.seek(0, os.SEEK_END) - _SAID))
             words = told.read().decode(errors="replace").strip()

@@ -258,8 +258,7 @@ class Scripts:
             "pids": limits.pids,
             "open_files": OPEN_FILES,
         }
-        with self._folders(worker) as shown:
-            listener = self._listener(worker)
+        with self._folders(worker) as shown, self._listener(worker) as listener:
             log_r, log_w = os.pipe()
             about_fd = memory_file(json.dumps(about))
             box = Box(
@@ -275,11 +274,12 @@ class Scripts:
             try:
                 fcntl.fcntl(log_w, _F_SETPIPE_SZ, PIPE_BYTES)
                 self._cgroups.make(worker.group, limits)
-                with listener, self._cgroups.doors(worker.group) as groups:
+                with self._cgroups.doors(worker.group) as groups:
                     process = launched(box, command, [listener.fileno(), about_fd], groups, log_w)
             except BaseException:
                 os.close(log_r)
                 self._cgroups.remove(worker.group)
+                self._socket(worker).unlink(missing_ok=True)
                 raise
             finally:
                 os.close(log_w)
