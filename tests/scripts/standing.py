@@ -134,7 +134,10 @@ class Standing:
             gateway=None,
             owner=None,
             rootless=os.geteuid() != 0,
+            registries=lambda: json.dumps(self.registries).encode(),
         )
+        self.registries: dict[str, Any] = {}
+        """What this host's clients are configured for."""
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:

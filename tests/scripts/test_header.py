@@ -47,7 +47,11 @@ def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
     assert found >= 1 if isinstance(found, int) else 0 < found.timeout_s <= 3600
 
 
-@given(st.lists(st.sampled_from(["# @mode worker", "# @timeout 5", "# note", "", "x = 1", "# @log-level quiet"]), max_size=8))
+@given(
+    st.lists(
+        st.sampled_from(["# @mode worker", "# @timeout 5", "# note", "", "x = 1", "# @log-level quiet"]), max_size=8
+    )
+)
 def test_what_stands_behind_the_first_line_of_code_changes_nothing(lines: list[str]) -> None:
     before = lines[: lines.index("x = 1")] if "x = 1" in lines else lines
     assert outcome("\n".join(lines)) == outcome("\n".join(before))

@@ -370,3 +370,32 @@ async def test_many_requests_run_at_once(standing: Standing) -> None:
     said = await asyncio.gather(*(standing.call({"n": n}) for n in range(50)))
     assert [each[1]["n"] for each in said] == list(range(50))
     assert asyncio.get_running_loop().time() - begun < 3
+
+
+async def test_an_answer_without_a_body_passes_as_one(standing: Standing) -> None:
+    standing.write(PASS)
+    await standing.start()
+    standing.door.always("/api/v1/chat/completions", b"HTTP/1.1 204 No Content\r\nx-a: b\r\n\r\n")
+    reply = await standing.begun()
+    assert (reply.status, reply.headers, await reply.body()) == (204, {"x-a": "b"}, b"")
+
+
+async def test_the_gateways_limit_of_time_counts_where_it_is_shorter(standing: Standing) -> None:
+    standing.write("import asyncio\nasync def handle(req, res, ctx):\n    await asyncio.sleep(60)\n")
+    await standing.start()
+    headers = {"x-bawn-script": "api/v1/[...path].py", "x-bawn-timeout": "0.2"}
+    reply = await standing.request("POST", "/handle", headers, b"{}")
+    assert (await reply.json())["cause"] == "api/v1/[...path].py: no answer within 0.2 s"
+
+
+async def test_the_smallest_worker_still_has_room_for_all_that_scripts_use(standing: Standing) -> None:
+    standing.write("""
+import asyncio, ssl
+async def handle(req, res, ctx):
+    ssl.create_default_context()
+    await asyncio.gather(*(ctx.kv.set(f"k{n}", "x" * 1000) for n in range(40)))
+    await asyncio.gather(*(ctx.db("a").query("SELECT 1") for n in range(40)))
+    return {"keys": len(await ctx.kv.list())}
+""")
+    await standing.start(limits={"memory_bytes": 64 << 20, "pids": 16})
+    assert await standing.call() == (200, {"keys": 40})

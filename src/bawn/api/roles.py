@@ -62,6 +62,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/exec/scripts/write"): _A,
     ("POST", "/exec/scripts/check"): _A,
     ("POST", "/exec/scripts/test"): _A,
+    ("POST", "/exec/scripts/install"): _A,
     ("GET", "/exec/scripts/logs"): _A,
     ("GET", "/exec/workers"): _V,
     ("GET", "/exec/secrets"): _V,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from bawn.api.answers import data, envelope, text
+from bawn.api.answers import data, envelope, ndjson, text
 from bawn.api.caller import Caller
 from bawn.api.keys import bare
 from bawn.api.services import Scripts
@@ -42,6 +42,10 @@ class Written(Asked):
 class Which(Asked):
     project: str = Field("default", max_length=63)
     name: str = Field(alias="exec", max_length=51)
+
+
+class Whose(Asked):
+    project: str = Field("default", max_length=63)
 
 
 class Test(Asked):
@@ -88,6 +92,10 @@ def router(scripts: Scripts) -> APIRouter:
     @routes.post("/exec/scripts/test", response_model=Tested)
     async def test(asked: Test, by: Caller) -> dict[str, Any]:
         return data(answer=await scripts.test(asked.name, asked.container, asked.method, asked.path, asked.body, by))
+
+    @routes.post("/exec/scripts/install", response_class=StreamingResponse)
+    async def install(which: Whose, by: Caller) -> StreamingResponse:
+        return StreamingResponse(ndjson(scripts.install(which.project, by)), media_type="application/x-ndjson")
 
     @routes.get("/exec/scripts/logs", response_class=StreamingResponse)
     async def logs(name: Name, project: Project = "default", follow: bool = False) -> StreamingResponse:

@@ -232,6 +232,9 @@ class Scripts(Protocol):
     async def check(self, project: str, name: str) -> Sequence[shapes.ScriptCheck]:
         """Has the worker load all files of an exec."""
 
+    def install(self, project: str, by: Operator) -> AsyncIterator[shapes.ScriptModule]:
+        """The modules of the project's lock file, once they are there. Fault `script.modules`."""
+
     async def test(
         self, name: str, container: str, method: str, path: str, body: str, by: Operator
     ) -> shapes.ScriptAnswer:

@@ -49,6 +49,7 @@ _DEPTH = 8
 """Layers of scripts are calls within calls; more of them than this are a mistake."""
 _CHECK_S = 15.0
 _TEST_BYTES = 1 << 20
+_INSTALL_S = 1000.0
 
 _log = structlog.get_logger("bawn.app.scripts")
 
@@ -80,6 +81,7 @@ class ScriptDesk:
         self.workers = ScriptWorkers(pool, self._reentry, clock, settings, self._ready, running)
         self.stage = ScriptStage(self.ways, self.workers, settings, clock)
         self._logs = ContainerLogs(home / "state" / "script-logs")
+        self._boxes: Callable[[], Line]
         self._crew: Crew | None = None
         self._door: ScriptDoor | None = None
         self._egress: OwnerLine | None = None
@@ -92,6 +94,7 @@ class ScriptDesk:
 
     def connect(self, gateway: Gateway, boxes: Callable[[], Line], services: HostServices, egress: OwnerLine) -> None:
         gateway.use_scripts(self.ways, self.workers)
+        self._boxes = boxes
         self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder)
 
         async def asks(do: str, /, **fields: Any) -> Packet:
@@ -286,6 +289,17 @@ class ScriptDesk:
             shapes.ScriptCheck(path=path, loaded=bool(about.get("loaded")), error=str(about.get("error") or ""))
             for path, about in sorted(files.items())
         ]
+
+    async def install(self, project: str, by: Operator) -> AsyncIterator[shapes.ScriptModule]:
+        if not self.shelf.stock.of(project):
+            raise Fault("api.not_found", f"There are no scripts of the project {quoted(project)}.")
+        await self._record("script.modules_installed", project, by)
+        packet = await self._boxes().ask("script.install", wait_s=_INSTALL_S, project=project)
+        packet.close()
+        for key in [key for key in self._crew.running() if key[0] == project] if self._crew is not None else ():
+            await self.restart(*key)
+        for each in packet.body.get("modules", ()):
+            yield shapes.ScriptModule(str(each))
 
     async def test(
         self, name: str, container: str, method: str, path: str, body: str, by: Operator

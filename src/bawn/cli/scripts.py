@@ -112,6 +112,14 @@ def logs(
             output.say_part(part)
 
 
+@app.command(epilog="Example: bawn scripts install default")
+def install(project: Annotated[str, typer.Argument(help="A project with a requirements.lock.")] = "default") -> None:
+    """Install the modules of a project's lock file; its workers start anew with them."""
+    with sdk.Client() as client:
+        for each in client.scripts.install(project):
+            output.say(each.module)
+
+
 @app.command("test", epilog="Example: bawn scripts test 1 dev --data request.json")
 def try_script(
     name: Annotated[str, typer.Argument(help="An exec of the container's project.", show_default=False)],

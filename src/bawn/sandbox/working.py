@@ -73,7 +73,12 @@ def interpreted() -> list[str]:
 
 
 def options(
-    sources: Mapping[str, tuple[str, bool]], *, hostname: str, scratch_bytes: int, filter_fd: int | None
+    sources: Mapping[str, tuple[str, bool]],
+    *,
+    hostname: str,
+    scratch_bytes: int,
+    filter_fd: int | None,
+    further: Sequence[str] = (),
 ) -> list[str]:
     """Bubblewrap's options. `sources`: where each place of the box comes from, and whether it may be written."""
     command = [
@@ -96,7 +101,7 @@ def options(
     command += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", "/tmp"]
     for place, (source, writable) in sorted(sources.items()):
         command += ["--bind" if writable else "--ro-bind", source, place]
-    command += ["--remount-ro", "/", "--chdir", "/tmp"]
+    command += [*further, "--remount-ro", "/", "--chdir", "/tmp"]
     for name, value in python.environment().items():
         command += ["--setenv", name, value]
     return [*command, "--setenv", "HOME", "/tmp"]

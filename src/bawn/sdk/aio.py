@@ -126,6 +126,7 @@ class AsyncScripts(AsyncNoun):
     write = Awaited(endpoints.write_script)
     remove = Awaited(endpoints.remove_script)
     check = Awaited(endpoints.check_scripts)
+    install = AsyncIterated(endpoints.install_modules)
     test = Awaited(endpoints.try_script)
     logs = AsyncIterated(endpoints.script_logs)
     secrets = Awaited(endpoints.list_script_secrets)

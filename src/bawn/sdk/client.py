@@ -127,6 +127,7 @@ class Scripts(SyncNoun):
     write = Blocking(endpoints.write_script)
     remove = Blocking(endpoints.remove_script)
     check = Blocking(endpoints.check_scripts)
+    install = Iterated(endpoints.install_modules)
     test = Blocking(endpoints.try_script)
     logs = Iterated(endpoints.script_logs)
     secrets = Blocking(endpoints.list_script_secrets)

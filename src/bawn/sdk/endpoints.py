@@ -213,6 +213,12 @@ def check_scripts(project: str, name: str) -> Call[list[shapes.ScriptCheck]]:
     return Call("POST", at("exec", "scripts", "check"), many("files", shapes.ScriptCheck), body=body)
 
 
+def install_modules(project: str = "default") -> Stream[shapes.ScriptModule]:
+    """Installs the modules of a project's lock file, which may take minutes."""
+    body = {"project": project}
+    return Stream("POST", at("exec", "scripts", "install"), line(shapes.ScriptModule), body=body)
+
+
 def try_script(
     name: str, container: str, path: str, *, method: str = "POST", body: str = ""
 ) -> Call[shapes.ScriptAnswer]:

@@ -330,6 +330,14 @@ class ScriptCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptModule:
+    """A module that scripts of a project can import."""
+
+    module: str
+    """`name==version`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptAnswer:
     """What a script answered to a test."""
 

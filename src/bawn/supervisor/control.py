@@ -75,6 +75,7 @@ class Control:
             "signal": self._signal,
             "script.start": self._script,
             "script.stop": self._script,
+            "script.install": self._script,
             "images.list": self._images_list,
             "images.build": self._images_build,
             "images.import": self._images_import,
@@ -245,8 +246,12 @@ class Control:
     def _script(self, request: Request, reply: Reply) -> None:
         if self.scripts is None:
             raise Fault("supervisor.unavailable", "the supervisor is not ready")
-        act = self.scripts.start if request["do"] == "script.start" else self.scripts.stop
-        act(request, reply)
+        acts = {
+            "script.start": self.scripts.start,
+            "script.stop": self.scripts.stop,
+            "script.install": self.scripts.install,
+        }
+        acts[str(request["do"])](request, reply)
 
     def _resize(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))

@@ -33,6 +33,7 @@ from bawn.supervisor.home import Home
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
+from bawn.supervisor.owners import registries_of_this_host
 from bawn.supervisor.processes import Processes, Programs, Setting
 from bawn.supervisor.scripts import Scripts
 from bawn.supervisor.snapshots import Snapshots
@@ -96,6 +97,7 @@ class Supervisor:
             gateway=setting.gateway_user,
             owner=setting.scripts_user,
             rootless=rootless,
+            registries=registries_of_this_host,
         )
         self._control.scripts = self._scripts
         self._control.keeper, self._control.executions = self._keeper, self._executions

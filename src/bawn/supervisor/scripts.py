@@ -27,13 +27,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bawn.errors import Fault
-from bawn.sandbox import python, seccomp, working
+from bawn.sandbox import python, working
 from bawn.sandbox.cgroup import Cgroups
 from bawn.sandbox.executing import memory_file
 from bawn.sandbox.spec import Limits, read_env
-from bawn.sandbox.staging import Stage
 from bawn.sandbox.working import Shown
+from bawn.supervisor.boxed import Box, launched
 from bawn.supervisor.loop import Act, Loop
+from bawn.supervisor.modules import Modules
 from bawn.supervisor.users import User
 
 PROJECT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}\Z")
@@ -86,6 +87,7 @@ class Scripts:
         gateway: User | None,
         owner: User | None,
         rootless: bool,
+        registries: Callable[[], bytes],
     ) -> None:
         self._loop = loop
         self._home = home
@@ -97,6 +99,8 @@ class Scripts:
         self._rootless = rootless
         self._program = shutil.which("bwrap", path=python.SYSTEM_PATH)
         self._live: dict[tuple[str, str], _Worker] = {}
+        self._modules = Modules(home, cgroups, registries, gateway=gateway, owner=owner, rootless=rootless)
+        self._installing = False
 
     def start(self, request: Request, reply: Reply) -> None:
         """Starts a worker. The answer: `pid`, `socket` (where it listens), and the pipe of what it prints."""
@@ -140,6 +144,31 @@ class Scripts:
         worker.after.append(lambda: reply({}, []))
         self._end(worker)
 
+    def install(self, request: Request, reply: Reply) -> None:
+        """Installs what the project's lock file names; the answer comes when it is done: `modules`."""
+        project, _ = _names({"exec": "1", **request})
+        if self._program is None:
+            raise Fault("sandbox.runtime_missing", "scripts need bubblewrap, which is not installed (program bwrap)")
+        if self._installing:
+            raise Fault("api.conflict", "modules are being installed already", remedy="Try again when that is done.")
+        self._installing, program = True, self._program
+
+        def done(said: dict[str, object] | Fault) -> None:
+            self._installing = False
+            reply(said, [])
+
+        def install_slowly() -> None:
+            said: dict[str, object] | Fault
+            try:
+                said = self._modules.install_slowly(program, project)
+            except Fault as fault:
+                said = fault
+            except OSError as error:
+                said = Fault("script.modules", "the modules could not be installed", cause=str(error))
+            self._loop.post(lambda: done(said))
+
+        self._slowly(install_slowly)
+
     def end_all(self) -> None:
         """Their gateway is gone."""
         for worker in list(self._live.values()):
@@ -147,6 +176,7 @@ class Scripts:
 
     def close(self) -> None:
         """The supervisor ends."""
+        self._modules.close()
         for worker in self._live.values():
             if worker.process is not None:
                 worker.process.kill()
@@ -228,72 +258,33 @@ class Scripts:
             "pids": limits.pids,
             "open_files": OPEN_FILES,
         }
-        with self._folders(worker) as shown:
-            listener = self._listener(worker)
+        with self._folders(worker) as shown, self._listener(worker) as listener:
             log_r, log_w = os.pipe()
-            about_fd, filter_fd = memory_file(json.dumps(about)), None
+            about_fd = memory_file(json.dumps(about))
+            box = Box(
+                str(self._program),
+                f"exec-{worker.exec_id}",
+                shown,
+                None if self._rootless else worker.slot,
+                SCRATCH_BYTES,
+                open_files=OPEN_FILES,
+            )
+            command = [*python.interpreter(), "-m", "bawn.scripts.worker"]
+            command += ["--socket-fd", str(listener.fileno()), "--about-fd", str(about_fd)]
             try:
                 fcntl.fcntl(log_w, _F_SETPIPE_SZ, PIPE_BYTES)
-                if seccomp.known():
-                    filter_fd = memory_file(seccomp.program())
                 self._cgroups.make(worker.group, limits)
-                with listener, self._cgroups.doors(worker.group) as groups:
-                    process = self._launched(worker, shown, groups, listener.fileno(), about_fd, filter_fd, log_w)
+                with self._cgroups.doors(worker.group) as groups:
+                    process = launched(box, command, [listener.fileno(), about_fd], groups, log_w)
             except BaseException:
                 os.close(log_r)
                 self._cgroups.remove(worker.group)
+                self._socket(worker).unlink(missing_ok=True)
                 raise
             finally:
-                for fd in (log_w, about_fd, *([] if filter_fd is None else [filter_fd])):
-                    os.close(fd)
+                os.close(log_w)
+                os.close(about_fd)
         return process, str(self._socket(worker)), log_r
-
-    def _launched(
-        self,
-        worker: _Worker,
-        shown: list[Shown],
-        groups: list[int],
-        listener: int,
-        about: int,
-        filter_fd: int | None,
-        log: int,
-    ) -> subprocess.Popen[bytes]:
-        sources = working.sources(shown, staged=not self._rootless)
-        options = working.options(
-            sources, hostname=f"exec-{worker.exec_id}"[:63], scratch_bytes=SCRATCH_BYTES, filter_fd=filter_fd
-        )
-        # By a descriptor: the first process of the box is bubblewrap, whose arguments scripts could read.
-        arguments = memory_file(b"".join(option.encode() + b"\0" for option in options))
-        program = [*python.interpreter(), "-m", "bawn.scripts.worker"]
-        command = [str(self._program), "--args", str(arguments), "--", *program]
-        command += ["--socket-fd", str(listener), "--about-fd", str(about)]
-        fds = [arguments, listener, about, *groups, *([] if filter_fd is None else [filter_fd])]
-        if self._rootless:
-            command = working.entering(groups, command)
-        else:
-            stage = Stage(
-                working.WORKER_UIDS + worker.slot,
-                trees={f"python{number}": path for number, path in enumerate(working.interpreted())},
-                owned={str(number): (each.descriptor, each.writable) for number, each in enumerate(shown)},
-                groups=groups,
-                become_agent=True,
-                open_files=OPEN_FILES,
-            )
-            command = stage.argv(command)
-            fds += [each.descriptor for each in shown]
-        try:
-            return subprocess.Popen(
-                command,
-                env=python.environment(),
-                cwd="/",
-                pass_fds=fds,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        finally:
-            os.close(arguments)
 
     @contextmanager
     def _folders(self, worker: _Worker) -> Iterator[list[Shown]]:

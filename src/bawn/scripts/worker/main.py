@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from bawn.scripts.worker.places import About
 from bawn.scripts.worker.server import Channel, Service
 
 FILE_LIMIT = 2 << 30
+STACK_BYTES = 1 << 20
+"""Of a thread: stacks count towards the limit of memory whole, used or not."""
 
 
 def limit(about: About) -> None:
@@ -65,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file.seek(0)
         about = About.read(json.loads(file.read()))
     limit(about)
+    threading.stack_size(STACK_BYTES)
     listener = socket.socket(fileno=asked.socket_fd)
     listener.setblocking(False)
     sys.stdout = sys.stderr = Output(1)

@@ -138,6 +138,7 @@ class Channel(asyncio.Protocol):
         self._head_bytes = 0
         self._pending = b""
         self._chunked = False
+        self._bodiless = False
         self._room: asyncio.Future[None] | None = None
         self._full = False
         self._sent = False
@@ -225,8 +226,12 @@ class Channel(asyncio.Protocol):
 
     def head(self, status: int, headers: Headers, length: int | None) -> None:
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        self._chunked = length is None
-        lines.append("transfer-encoding: chunked\r\n" if length is None else f"content-length: {length}\r\n")
+        self._bodiless = status in (204, 304)
+        self._chunked = length is None and not self._bodiless
+        if self._chunked:
+            lines.append("transfer-encoding: chunked\r\n")
+        elif not self._bodiless:
+            lines.append(f"content-length: {length}\r\n")
         self._sent = True
         # It goes with the first piece of the body, as one write.
         self._pending = b"".join(
@@ -234,7 +239,7 @@ class Channel(asyncio.Protocol):
         )
 
     def data(self, data: bytes) -> None:
-        if not data:
+        if not data or self._bodiless:
             return
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
