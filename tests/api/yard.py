@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from msgspec import structs
+from tests.api.scripting import closed, desk
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Found, Services
@@ -310,6 +311,9 @@ class Log:
         self.events.append(event)
         return str(len(self.events))
 
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+
     async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         for event in self.events[-lines:]:
             yield structs.asdict(event)
@@ -411,6 +415,7 @@ class Yard:
             self.log.record,
             lambda name: None,
         )
+        self.scripts, self.supervisor = desk(directory, self.registry, self.log, self.clock)
         self.services = Services(
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
@@ -421,6 +426,7 @@ class Yard:
             keys=self.vault,
             egress=self.egress,
             credentials=Purse(),
+            scripts=self.scripts,
             operators=self.operators,
             usage=facts,
             status=facts,
@@ -456,4 +462,5 @@ class Yard:
             yield self
         finally:
             await self.server.stop()
+            await closed(self.scripts, self.supervisor)
             self.store.close()

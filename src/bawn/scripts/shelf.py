@@ -159,7 +159,7 @@ class Shelf:
         files[path] = File(path, 0, 0, header, route_of(path))
         execs[project, name] = _made(project, name, files)
         trouble = _without_circles(execs)[project, name].files[path].trouble
-        if trouble:
+        if trouble.startswith(_CIRCLE):
             raise Fault("script.invalid", f"{quoted(path)} would close {trouble}.")
 
     def _place(self, project: str, name: str, path: str) -> Path:
