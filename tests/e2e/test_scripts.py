@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,23 @@ LOUD = """
 async def handle(req, res, ctx):
     req.json["messages"][-1]["content"] = req.json["messages"][-1]["content"].upper()
     return await ctx.upstream(req)
+"""
+ACTING = """
+from bawn.scripts.api import FetchFailed, Refused
+
+async def handle(req, res, ctx):
+    ran = await ctx.containers.exec("id -un; echo to stderr >&2; exit 3")
+    said = {"ran": [ran.exit, ran.stdout, ran.stderr], "read": (await ctx.files.read("found")).decode()}
+    try:
+        await ctx.files.read("nothing-here")
+    except Refused as refused:
+        said["refused"] = refused.code
+    try:
+        answer = await ctx.fetch("https://not-allowed.example/")
+        said["fetched"] = f"{answer.status}"
+    except FetchFailed as failed:
+        said["fetched"] = str(failed)
+    return said
 """
 GUARD = """
 async def handle(req, res, ctx):
@@ -87,9 +105,9 @@ def test_no_url_leads_round_a_required_script(scripts: Installation, dev: Contai
     try:
         scripts.config.write_text(f"{before}scripts:\n  required:\n    {dev.name}: [guard]\n")
         scripts.done("config", "reload")
-        for said in dev.found("use_scripts", AI, "http://ai.bawn.internal/v1", url("1"), url("7")):
-            status, message = said["refused"]
-            assert (status, "not in the morning" in message or status == 404) in ((403, True), (404, True))
+        found = dev.found("use_scripts", AI, "http://ai.bawn.internal/v1", url("1"), url("7"))
+        assert [said["refused"][0] for said in found] == [403, 403, 403, 404]
+        assert all("not in the morning" in said["refused"][1] for said in found[:3])
     finally:
         scripts.config.write_text(before)
         scripts.done("config", "reload")
@@ -101,6 +119,17 @@ def test_what_a_container_sends_reaches_no_script_of_management(scripts: Install
         for host in ("ai", "exec-2"):
             line = f"curl -s -o /dev/null -w '%{{http_code}}' -H 'authorization: Bearer {dev.token}' http://{host}.bawn.internal/api/v1/{path}"
             assert dev.sh(line).out == "404"
+
+
+def test_a_script_acts_in_the_calling_container_and_fetches_by_its_rules(scripts: Installation, dev: Container) -> None:
+    put(scripts, "6", ACTING, "api/v1/act.py")
+    ask = f"curl -s -H 'authorization: Bearer {dev.token}' http://exec-6.bawn.internal/api/v1/act"
+    assert dev.sh("echo by-the-agent > /tmp/found; cp /tmp/found found").code == 0
+    told = json.loads(dev.sh(ask).out)
+    assert told["ran"] == [3, "agent\n", "to stderr\n"]
+    assert told["read"] == "by-the-agent\n"
+    assert told["refused"] == "files.not_found"
+    assert "egress" in told["fetched"] or "not allowed" in told["fetched"], told
 
 
 def test_what_scripts_keep_is_read_and_written_from_outside(scripts: Installation, dev: Container) -> None:

@@ -25,7 +25,7 @@ from bawn.gateway.asking import Told, ask
 from bawn.gateway.call import new_call_id
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Origin
-from bawn.gateway.script_door import HostServices, ScriptDoor
+from bawn.gateway.script_door import HostServices, ScriptDoor, bound
 from bawn.gateway.script_workers import ScriptWorkers
 from bawn.gateway.server import Gateway
 from bawn.identity.reentry import Reentry
@@ -104,12 +104,31 @@ class ScriptDesk:
         self._egress = egress
         self._registry.watch(self._container_changed)
 
+    async def load(self) -> None:
+        """What lies on the shelf; before a door is open."""
+        await asyncio.to_thread(self.shelf.refresh)
+
+    def troubles(self) -> list[str]:
+        """What the operator should know of, a sentence each."""
+        stock, found = self.shelf.stock, []
+        for each, file in stock.troubles:
+            found.append(f"The script {each.project}/{each.id}/{file.path} is not run: {file.trouble}.")
+        for record in self._registry.list():
+            standing = self._registry.standing(record.uuid)
+            if standing is None or standing.state != "running":
+                continue
+            found += [
+                f"Every call of {record.name} is refused: its required exec {name} has no scripts."
+                for name in self._settings().required_of(standing.container)
+                if stock.exec(record.project, name) is None
+            ]
+        return found
+
     async def open(self) -> None:
         """From now on scripts can ask, and what is saved is seen."""
         assert self._door is not None
         folder = self._folder("door")
         await self._door.open(folder / "door.sock")
-        await asyncio.to_thread(self.shelf.refresh)
         self._looking = asyncio.create_task(self._look(), name="look at the scripts")
 
     async def shut(self) -> None:
@@ -219,10 +238,7 @@ class ScriptDesk:
             return
         path = self._folder(standing.container.project, "egress") / f"{standing.container.number}.sock"
         try:
-            path.unlink(missing_ok=True)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(path))
-            path.chmod(0o600)
+            listener = bound(path)
         except OSError as error:
             _log.warning("script.no_egress", container=standing.container.number, error=str(error))
             return

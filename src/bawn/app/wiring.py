@@ -255,6 +255,7 @@ class Yard:
         await self.owners.load()
         await self.vault.load()
         await self.grants.load()
+        await self.scripts.load()
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
@@ -379,6 +380,7 @@ class Yard:
             for record in self.registry.list()
             if record.runtime == ATTACHED and record.state == "running"
         ]
+        troubles += self.scripts.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
         return troubles

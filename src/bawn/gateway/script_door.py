@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -78,7 +79,7 @@ class ScriptDoor:
 
     async def open(self, path: Path) -> None:
         """Accept at a socket; one that an earlier process left there is taken away."""
-        listener = _listener(path)
+        listener = bound(path)
         self._server = await asyncio.get_running_loop().create_unix_server(self._connect, sock=listener, backlog=512)
         self._start(self._sweep())
 
@@ -211,10 +212,16 @@ class ScriptDoor:
                     connection.overdue()
 
 
-def _listener(path: Path) -> socket.socket:
+def bound(path: Path) -> socket.socket:
+    """A unix socket at a path, in the place of one that an earlier process left there."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # By way of the folder, since the address of a socket has 107 bytes and a home may be longer.
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
     # In the box of a worker the owner of what is mounted is seen as the worker; what counts is the ticket.
     path.chmod(0o600)
     listener.setblocking(False)

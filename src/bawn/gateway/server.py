@@ -198,6 +198,8 @@ class Gateway:
     def _after(self, works: Works, account: Account, asked: Asked) -> None:
         """What is to be known of a call once the client has its answer."""
         works.pipeline.over(asked, self._closing.ending(account))
+        if account.raw.way is not None:
+            return  # a conversation is what the agent was sent, not what its scripts were
         if account.status == 200 and account.outcome == "ok" and asked.exchange.endpoint in CONVERSATIONS:
             try:
                 works.pipeline.remember(asked, account.said, account.streamed)
