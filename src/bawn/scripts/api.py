@@ -14,11 +14,22 @@ is not changed goes on byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+import inspect
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
+
+from bawn.errors import Fault
+from bawn.scripts.talk import Passage, Talk, Words
+from bawn.terms.exchange import Usage
+from bawn.terms.frames import End, Frame, HeldCall, TextFrame
+from bawn.terms.toolcall import ToolCall
+from bawn.wire.document import RequestDocument, Spot
+from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Spoken
 
 
 class ScriptError(Exception):
@@ -46,6 +57,10 @@ class FetchFailed(ScriptError):
 
 class TooLarge(ScriptError):
     """More came than the limit of the call allows."""
+
+
+class StreamBroken(ScriptError):
+    """The answer of a model did not come to its end, or is none of its wire."""
 
 
 class _Unset:
@@ -97,6 +112,7 @@ class Request:
         self.headers: dict[str, str] = {name.lower(): value for name, value in (headers or {}).items()}
         """Names in lower case; never a credential."""
         self._json = _Json(body, json)
+        self._read: tuple[_Json, RequestDocument] | None = None
 
     @property
     def body(self) -> bytes:
@@ -156,6 +172,144 @@ class Request:
         if not isinstance(json, _Unset):
             made.json = json
         return made
+
+    # what is the same on every wire
+
+    @property
+    def talk(self) -> Talk | None:
+        """The request as one of a conversation (chat completions, responses, messages, generateContent); None for any other."""
+        return Talk.of(self.method, self.path, self.headers, self.body)
+
+    @property
+    def texts(self) -> Sequence[Spot]:
+        """Every text of a conversation and who `said` it: `system`, `user`, `assistant`, `tool`. Empty for any other."""
+        document = self._document()
+        return () if document is None else document.spots
+
+    @property
+    def results(self) -> list[ToolResult]:
+        """What the tools of the agent have answered so far, each with the call it answers."""
+        document = self._document()
+        if document is None:
+            return []
+        calls = {
+            key: call for message in document.messages for call in message.calls for key in (call.name, call.id) if key
+        }
+        return [ToolResult(spot, Call(calls[spot.call])) for spot in document.spots if spot.call in calls]
+
+    def set_text(self, spot: Spot, text: str) -> None:
+        """Another text in the place of one of `texts`; what stands beside it stays."""
+        if text != spot.text and (document := self._document()) is not None:
+            document.set_text(spot, text)
+            self._changed(document)
+
+    def add_system(self, text: str) -> None:
+        """One more text of the system, behind what is there."""
+        document = self._document()
+        if document is None:
+            raise ValueError("this request is no conversation")
+        document.add_system(text)
+        self._changed(document)
+
+    def counted(self) -> Request:
+        """The same request, such that a stream tells how many tokens it took. `res.relay` takes that out again for an
+        agent that did not ask for it."""
+        made, talk = self.copy(), self.talk
+        if talk is not None:
+            made.body = talk.counted()
+        return made
+
+    async def read(self, answer: Answer) -> Said:
+        """All of what an answer to this request says, plain or streamed. Raises Refused for an answer of failure, and
+        StreamBroken."""
+        talk = self.talk
+        if not answer.ok:
+            raise Refused(answer.status, "upstream", _message(await answer.body()))
+        body = await answer.body()
+        if talk is None:
+            return Said(answer.status, Words(body=body))
+        try:
+            return Said(answer.status, talk.words(talk.folded(body) if _events(answer) else body))
+        except (Fault, ValueError) as error:
+            raise StreamBroken(str(error)) from None
+
+    def answer(self, text: str) -> dict[str, Any]:
+        """An answer to this request in which the assistant says `text`, to be returned."""
+        talk = self.talk
+        if talk is None:
+            raise ValueError("this request is no conversation")
+        made: dict[str, Any] = msgspec.json.decode(talk.answer_of(text, uuid.uuid4().hex, int(time.time())))
+        return made
+
+    def _document(self) -> RequestDocument | None:
+        if self._read is not None and self._read[0] is self._json and not self._json.changed():
+            return self._read[1]
+        talk = self.talk
+        if talk is None:
+            return None
+        self._read = self._json, talk.document()
+        return self._read[1]
+
+    def _changed(self, document: RequestDocument) -> None:
+        self._json = _Json(document.body())
+        self._read = self._json, document
+
+
+class Call:
+    """A tool call, of a model that proposes it or in the history. What a script sets here goes out in its place."""
+
+    def __init__(self, call: ToolCall) -> None:
+        self.id = call.id
+        self.name = call.name
+        self.text = call.arguments_raw
+        """The arguments as the model wrote them."""
+        self.arguments: Any = _arguments(call)
+        """As Python values; the text itself for a tool that takes a text, None where they cannot be read."""
+        self._before = call
+        self._instead: Outcome | None = None
+
+    def say(self, text: str) -> None:
+        """The call does not go out; the assistant says this in its place."""
+        self._instead = Spoken(text)
+
+    def drop(self) -> None:
+        """The call does not go out."""
+        self._instead = Dropped()
+
+    @property
+    def outcome(self) -> Outcome:
+        before = self._before
+        if self._instead is not None:
+            return self._instead
+        same = self.arguments == _arguments(before)
+        if same and self.name == before.name:
+            return Kept()
+        if same:
+            return Changed(self.name, before.arguments_raw)
+        text = self.arguments if isinstance(self.arguments, str) else msgspec.json.encode(self.arguments).decode()
+        return Changed(self.name, text)
+
+
+def _arguments(call: ToolCall) -> Any:
+    if call.free:
+        return call.arguments_raw
+    try:
+        return msgspec.json.decode(call.arguments_raw or "{}")
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered, in the history that the agent sends."""
+
+    spot: Spot
+    """To be given to `req.set_text`."""
+    call: Call
+
+    @property
+    def text(self) -> str:
+        return self.spot.text
 
 
 class Event:
@@ -253,6 +407,67 @@ class Answered:
         yield
 
 
+class Said(Answered):
+    """What a model has answered, the same for every wire."""
+
+    __slots__ = ("_words", "status")
+
+    def __init__(self, status: int, words: Words) -> None:
+        self.status = status
+        self._words = words
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 400
+
+    @property
+    def text(self) -> str:
+        return self._words.text
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The tool calls, as they went out."""
+        return tuple(Call(call) for call in self._words.calls)
+
+    @property
+    def finished(self) -> str:
+        """`stop`, `length`, `calls`, `filter` or `other`."""
+        return self._words.finished
+
+    @property
+    def model(self) -> str:
+        """As the provider names it."""
+        return self._words.model
+
+    @property
+    def usage(self) -> Usage | None:
+        """None where the answer does not tell; see `Request.counted`."""
+        return self._words.usage
+
+    @property
+    def tokens(self) -> int:
+        """In and out together; 0 where the answer does not tell."""
+        used = self._words.usage
+        return used.input_tokens + used.output_tokens if used is not None else 0
+
+    @property
+    def body(self) -> bytes:
+        """The whole answer as JSON of its wire, also of one that was streamed; empty where it was too long to keep."""
+        return self._words.body
+
+    @property
+    def json(self) -> Any:
+        """The same as Python values, None for what is no JSON; returned by a script it is the answer again."""
+        try:
+            return msgspec.json.decode(self._words.body or b"null")
+        except ValueError:
+            return None
+
+
+OnCall = Callable[[Call], "Awaitable[None] | None"]
+Ending = Callable[[Said], "Awaitable[str] | str"]
+
+
 class Outlet(Protocol):
     """Where an answer goes; the worker's side of a Response."""
 
@@ -266,8 +481,10 @@ class Outlet(Protocol):
 class Response:
     """The answer to the agent."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, request: Request | None = None) -> None:
         self._outlet = outlet
+        # As the agent sent it, whatever the script makes of it.
+        self._asked = request.copy() if request is not None else None
         self._status = 200
         self._headers: dict[str, str] = {}
         self._streaming = False
@@ -310,6 +527,84 @@ class Response:
             await self._outlet.piece(data)
         return Answered()
 
+    async def relay(self, answer: Answer, *, call: OnCall | None = None, ending: Ending | None = None) -> Said:
+        """Passes an answer of the model on, plain or streamed, and says afterwards what it said.
+
+        `call` is shown each tool call, whole, before the agent gets it, and may change, replace or drop it. `ending` is shown
+        what was said, and what it returns is said behind it. Text flows on meanwhile. An answer of failure, and one that is
+        no conversation, is passed on as it is. Raises StreamBroken when a stream does not come to its end.
+        """
+        talk = self._asked.talk if self._asked is not None else None
+        if talk is None or not answer.ok:
+            if _events(answer):
+                await self.send(answer)
+                return Said(answer.status, Words())
+            body = await answer.body()
+            self._status = answer.status
+            self._headers |= {name: text for name, text in answer.headers.items() if name != "content-length"}
+            self.body(body, answer.headers.get("content-type", "application/json"))
+            return Said(answer.status, Words(body=body))
+        if _events(answer):
+            return await self._relay_stream(answer, talk.passage(), call, ending)
+        return await self._relay_plain(answer, talk, call, ending)
+
+    async def _relay_plain(self, answer: Answer, talk: Talk, call: OnCall | None, ending: Ending | None) -> Said:
+        body = await answer.body()
+        try:
+            words = talk.words(body)
+            if call is not None and words.calls:
+                body = talk.edited(body, await _outcomes(words.calls, call))
+                words = talk.words(body)
+            if ending is not None and (more := await _now(ending(Said(answer.status, words)))):
+                passage, said = talk.passage(), bytearray()
+                passage.edit()
+                for frame in [*passage.feed(talk.streamed(body)), *passage.close()]:
+                    if isinstance(frame, End):
+                        said += passage.say(more) + passage.end(frame.data)
+                    elif isinstance(frame, HeldCall):
+                        said += passage.calls(frame.data, [Kept() for _ in frame.calls])
+                    else:
+                        said += passage.passing(frame.data)
+                body = talk.folded(bytes(said))
+                words = talk.words(body)
+        except (Fault, ValueError) as error:
+            raise StreamBroken(str(error)) from None
+        self._status = answer.status
+        self.body(body, "application/json")
+        return Said(answer.status, words)
+
+    async def _relay_stream(self, answer: Answer, passage: Passage, call: OnCall | None, ending: Ending | None) -> Said:
+        headers = {name: text for name, text in answer.headers.items() if name != "content-length"}
+        self._outlet.begin(answer.status, self._headers | headers)
+        self._streaming = True
+        if ending is not None:
+            passage.edit()  # from the start: the frame that tells why it ended must not be gone already
+        async for data in answer.chunks():
+            for frame in passage.feed(data):
+                await self._relay_frame(answer.status, passage, frame, call, ending)
+        for frame in passage.close():
+            await self._relay_frame(answer.status, passage, frame, call, ending)
+        return Said(answer.status, passage.words())
+
+    async def _relay_frame(
+        self, status: int, passage: Passage, frame: Frame, call: OnCall | None, ending: Ending | None
+    ) -> None:
+        match frame:
+            case TextFrame():
+                out = passage.passing(frame.data)
+            case HeldCall():
+                outcomes: Sequence[Outcome] = [Kept() for _ in frame.calls]
+                out = passage.calls(frame.data, outcomes if call is None else await _outcomes(frame.calls, call))
+            case End():
+                out = b""
+                if ending is not None and (more := await _now(ending(Said(status, passage.words(frame.data))))):
+                    out = passage.say(more)
+                out += passage.end(frame.data)
+            case _:
+                await self._outlet.piece(frame.data)
+                raise StreamBroken(frame.sentence)
+        await self._outlet.piece(out)
+
     async def write(self, event: Event | Mapping[str, Any] | str | bytes) -> None:
         """One event of a streamed answer; a dict is the data of one, bytes and texts are written as they are. Waits while
         the agent does not read. The stream ends when `handle` does."""
@@ -323,6 +618,34 @@ class Response:
         else:
             data = event.encode() if isinstance(event, str) else event
         await self._outlet.piece(data)
+
+
+async def _outcomes(calls: Sequence[ToolCall], on_call: OnCall) -> list[Outcome]:
+    found: list[Outcome] = []
+    for each in calls:
+        shown = Call(each)
+        if not each.hosted:  # a tool of the provider has run already
+            await _now(on_call(shown))
+        found.append(Kept() if each.hosted else shown.outcome)
+    return found
+
+
+async def _now(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+def _events(answer: Answer) -> bool:
+    return answer.headers.get("content-type", "").startswith("text/event-stream")
+
+
+def _message(body: bytes) -> str:
+    """Of an error in whichever form."""
+    try:
+        said = msgspec.json.decode(body)
+        error = said["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, LookupError, TypeError):
+        return f"{len(body)} bytes that are no error of a wire"
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ async def handled(scripts: Scripts, script: Script, req: Request, ctx: Ctx, wire
     """Runs the script and answers. Raises ScriptFault while nothing has gone out; CancelledError when the client left."""
     out = Out(wire)
     begun = time.monotonic()
-    task = asyncio.ensure_future(_ran(script, req, Response(out), ctx))
+    task = asyncio.ensure_future(_ran(script, req, Response(out, req), ctx))
     try:
         try:
             done, _ = await asyncio.wait({task}, timeout=script.header.timeout_s)
