@@ -167,7 +167,7 @@ def streams(draw: st.DrawFn, response_id: str = "resp_1") -> tuple[list[Item], b
 
 
 def calls_of(output: Sequence[Item]) -> list[ToolCall]:
-    return [ToolCall(*call_of(item)) for item in output if is_call(item)]
+    return [ToolCall(*call_of(item), free=item["type"] == "custom_tool_call") for item in output if is_call(item)]
 
 
 @st.composite
