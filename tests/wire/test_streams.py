@@ -187,7 +187,7 @@ def test_an_escaped_key_hides_no_tool_call() -> None:
 
 def test_a_custom_tool_call_is_held_with_its_input() -> None:
     piece = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}]}
-    assert calls(chat(chunk(piece), chunk({}, finish="tool_calls"), DONE)) == [ToolCall("c", "sh", "ls")]
+    assert calls(chat(chunk(piece), chunk({}, finish="tool_calls"), DONE)) == [ToolCall("c", "sh", "ls", free=True)]
 
 
 UNSOUND_CHAT = {
@@ -203,6 +203,8 @@ UNSOUND_CHAT = {
     "a call of two kinds": chunk({"tool_calls": [{"index": 0, "function": {"name": "a"}, "custom": {"name": "b"}}]}),
     "a call that goes on after its end": chunk(call(0, "{}", name="a", call_id="1"))
     + chunk(call(1, "{}", name="b", call_id="2")) + chunk(call(0, "x")),
+    "a call that changes its kind": chunk(call(0, "", name="a", call_id="1"))
+    + chunk({"tool_calls": [{"index": 0, "custom": {"input": "x"}}]}),
     "a call that changes its id": chunk(call(0, "", name="a", call_id="1")) + chunk(call(0, "", call_id="2")),
     "a call after the end of its choice": chunk({}, finish="stop") + chunk(call(0, "{}", name="a", call_id="1")),
     "a call without a number": chunk({"tool_calls": [{"id": "1", "function": {"name": "a", "arguments": "{}"}}]}),

@@ -63,8 +63,8 @@ class ContentEditor:
 
     def swallow(self, data: bytes) -> None:
         for frame in object_frames(data):
-            if frame.value is not None and isinstance(frame.value.get("usageMetadata"), dict):
-                self._told = frame.value["usageMetadata"]
+            if frame.value is not None:
+                self._count(frame.value)
 
     def begin_again(self) -> None:
         self._used, self._told = together(self._used, self._told), None

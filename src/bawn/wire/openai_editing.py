@@ -105,9 +105,11 @@ class ChatEditor:
 
     def swallow(self, data: bytes) -> None:
         for frame in object_frames(data):
-            if frame.value is not None and isinstance(frame.value.get("usage"), dict):
-                self._told = frame.value["usage"]
-                self._owed = self._owed or not frame.value.get("choices")
+            if frame.value is not None:
+                self._count(frame.value)
+                self._owed = self._owed or (
+                    isinstance(frame.value.get("usage"), dict) and not frame.value.get("choices")
+                )
 
     def begin_again(self) -> None:
         self._used, self._told = summed(self._used, self._told), None
