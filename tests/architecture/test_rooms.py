@@ -22,7 +22,7 @@ MADE_IN = {
     "bawn.gateway.toolgate.Judged": {"bawn.gateway.toolgate"},
 }
 PRINCIPALS = {f"bawn.terms.principal.{name}" for name in ("Container", "ApiKey", "Operator", "Internal")}
-BEFORE_ITS_MAKER = {"Rewritten", "ApiKey"}
+BEFORE_ITS_MAKER = {"ApiKey"}
 """Words of the plan that nothing makes yet."""
 
 

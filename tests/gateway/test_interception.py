@@ -178,20 +178,22 @@ async def test_a_call_that_is_changed_goes_out_changed_in_all_its_copies(
     assert dict(changed.detail)["became"] == "shell"
 
 
-@EACH_WIRE
-@STREAMED
 @pytest.mark.parametrize(
-    "arguments", ['{"command": "ls", "command": "rm"}', '{"command": "\\ud800"}', '{"command": NaN}', '["ls"]', "{"]
+    "arguments",
+    ['{"command": "ls", "command": "rm"}', '{"command": "\\ud800"}', '{"command": NaN}', '{"command": "ls]}'],
 )
+@pytest.mark.parametrize(("wire", "stream"), [(0, False), (0, True), (1, False), (1, True), (2, True)])
 async def test_arguments_that_can_be_read_in_two_ways_never_go_out(
-    yard: Yard, speaks: Speaks, stream: bool, arguments: str
+    yard: Yard, wire: int, stream: bool, arguments: str
 ) -> None:
-    if speaks.wire is WireName.GEMINI:
-        pytest.skip("this wire has no place for arguments that are no object")
-    text = "call bash with {" if arguments == "{" else f"call bash with {{{arguments}}}"
-    raw = arguments if arguments.startswith("{") and arguments.endswith("}") else None
-    words = await asked(yard, speaks, stream, f"call bash with {raw}" if raw else text)
-    assert not words.calls or raw is None
+    """Where a wire tells them as a text; where it tells an object, the answer itself has one reading or is broken."""
+    speaks = WIRES[wire]
+    async with yard.client() as client:
+        answer = await client.post(**speaks.asking(f"call bash with {arguments}", stream))
+    words = read(speaks, stream, answer)
+    assert not words.calls
+    assert "its arguments" in words.text, "the model was told"
+    assert not yard.record.of("tool.released")
 
 
 @EACH_WIRE
@@ -242,10 +244,8 @@ async def test_a_stream_says_that_it_is_alive_while_a_person_thinks(start: Start
     yard = await start(
         judges=(ASKS,), approvers=Slow(Granted("operator:ada")), interception=Interception(keep_alive_seconds=0.05)
     )
-    parts: list[bytes] = []
     async with yard.client() as client, client.stream("POST", **speaks.asking(CALLED, stream=True)) as answer:
-        async for part in answer.aiter_raw():
-            parts.append(part)
+        parts = [part async for part in answer.aiter_raw()]
     assert len(parts) >= 4
     forms = answers(speaks.wire)
     assert only(forms.said(speaks.endpoint, forms.folded(b"".join(parts))))[0] == "bash"
