@@ -243,7 +243,8 @@ def test_arguments_that_are_no_object_are_not_written(arguments: str) -> None:
 def test_an_answer_of_which_all_is_kept_goes_out_byte_for_byte() -> None:
     body = json.dumps({"candidates": [candidate(called("rm"), finish="STOP")]}, indent=1).encode()
     assert FORMS.edited(TALK, body, [Kept()]) is body
-    for outcomes in ([], [Dropped(), Kept()]):
+    wrong: list[list[Outcome]] = [[], [Dropped(), Kept()]]
+    for outcomes in wrong:
         with pytest.raises(Unsound):
             FORMS.editor(b"").calls(frame(candidate(called("rm"), finish="STOP")), outcomes)
     with pytest.raises(Unsound):
@@ -280,7 +281,7 @@ REQUEST = b'{"generationConfig":{"seed":1.50}, "contents":[ {"role":"user","part
 
 
 def test_a_request_goes_on_with_the_models_turn_and_a_result_for_each_call() -> None:
-    said = [
+    said: list[dict[str, Any]] = [
         {"text": "hm", "thought": True, **SIGNED}, {"text": "So."}, {**called("rm", "1", n=10**30), **SIGNED}, called("read"),
     ]  # fmt: skip
     answer = FORMS.folded(frame(candidate(*said, finish="STOP")))
