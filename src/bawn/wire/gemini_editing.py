@@ -96,7 +96,10 @@ class ContentEditor:
             return b""
         new = dict(answer)
         if candidates:
-            new["candidates"] = [_with_something(each) for each in edited] if not same else answer["candidates"]
+            new["candidates"] = [
+                each if each is before else _with_something(each)
+                for each, before in zip(edited, candidates, strict=True)
+            ]
         if isinstance(answer.get("usageMetadata"), dict) and self._used is not None:
             new["usageMetadata"] = together(self._used, answer["usageMetadata"])
         if self._again:
