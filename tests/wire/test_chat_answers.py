@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 from tests.wire.editing import Decide, Edited, by_bytes, calls_of, edited
 from tests.wire.streams import CHAT, DONE, USAGE, call, chunk
 
+from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import Route, wire
 from bawn.wire.answers import answers
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Said, Spoken
-from bawn.wire.holding import Unsound
 
 OPENAI = WireName.OPENAI
 FORMS = answers(OPENAI)
@@ -333,10 +333,10 @@ def test_whatever_is_no_call_is_left_alone() -> None:
 def test_an_answer_of_which_all_is_kept_goes_out_byte_for_byte() -> None:
     body = b'{ "choices": [ {"index":0, "message": {"tool_calls": [{"id":"1","function":{"name":"f","arguments":"{}"}}]}}]}'
     assert FORMS.edited(TALK, body, [Kept()]) is body
-    with pytest.raises(Unsound):
+    with pytest.raises(Fault):
         FORMS.edited(TALK, body, [Dropped(), Kept()])
     for outcomes in ([], [Kept(), Kept()]):
-        with pytest.raises(Unsound):
+        with pytest.raises(Fault):
             FORMS.editor(b"").calls(chunk(call(0, "{}", name="rm", call_id="a"), finish="tool_calls"), outcomes)
 
 
@@ -412,7 +412,7 @@ def test_a_request_goes_on_for_an_older_client() -> None:
 def test_a_request_goes_on_only_when_every_call_has_its_refusal(
     message: dict[str, Any], refusals: list[Refused]
 ) -> None:
-    with pytest.raises(Unsound):
+    with pytest.raises(Fault):
         FORMS.continued(REQUEST, answered(message), refusals)
 
 

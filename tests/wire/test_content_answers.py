@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.wire.editing import Decide, Edited, by_bytes, calls_of, edited
 
+from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.toolcall import ToolCall
 from bawn.wire import Route, wire
 from bawn.wire.answers import answers
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Said, Spoken
-from bawn.wire.holding import Unsound
 
 GEMINI = WireName.GEMINI
 FORMS = answers(GEMINI)
@@ -235,7 +235,7 @@ def test_code_that_does_not_go_out_takes_its_result_with_it() -> None:
 
 @pytest.mark.parametrize("arguments", ["[]", "x", '{"a":1,"a":2}'])
 def test_arguments_that_are_no_object_are_not_written(arguments: str) -> None:
-    with pytest.raises(Unsound):
+    with pytest.raises(Fault):
         FORMS.edited(TALK, FORMS.folded(frame(candidate(called("rm"), finish="STOP"))), [Changed("rm", arguments)])
 
 
@@ -244,9 +244,9 @@ def test_an_answer_of_which_all_is_kept_goes_out_byte_for_byte() -> None:
     assert FORMS.edited(TALK, body, [Kept()]) is body
     wrong: list[list[Outcome]] = [[], [Dropped(), Kept()]]
     for outcomes in wrong:
-        with pytest.raises(Unsound):
+        with pytest.raises(Fault):
             FORMS.editor(b"").calls(frame(candidate(called("rm"), finish="STOP")), outcomes)
-    with pytest.raises(Unsound):
+    with pytest.raises(Fault):
         FORMS.edited(TALK, body, [Dropped(), Dropped()])
 
 
@@ -301,7 +301,7 @@ def test_a_request_goes_on_with_the_models_turn_and_a_result_for_each_call() -> 
     ("said", "refusals"), [({"text": "hi"}, []), (called("rm", "1"), []), (called("rm", "1"), [Refused("2", "no")])]
 )
 def test_a_request_goes_on_only_when_every_call_has_its_refusal(said: dict[str, Any], refusals: list[Refused]) -> None:
-    with pytest.raises(Unsound):
+    with pytest.raises(Fault):
         FORMS.continued(REQUEST, FORMS.folded(frame(candidate(said, finish="STOP"))), refusals)
 
 
