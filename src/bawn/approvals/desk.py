@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
@@ -197,6 +198,15 @@ class Desk:
                 "api.not_found", f"There is no approval {quoted(ref)}.", remedy="Look at `bawn approvals list`."
             )
         return found
+
+    async def seen(self, ticket_id: str, see: str) -> Ticket | None:
+        """What a link shows; None when it is no good link."""
+        found = self._held.get(ticket_id) or await self._book.get(ticket_id)
+        # Compared also where there is nothing, so that the time says nothing about which ids exist.
+        same = hmac.compare_digest(
+            found.see.encode() if found is not None else bytes(32), see.encode("utf-8", "replace")
+        )
+        return found if found is not None and same and see else None
 
     async def list(self, state: str | None, container_uuid: str | None, limit: int) -> Sequence[Ticket]:
         """The newest first."""

@@ -39,8 +39,6 @@ class Recorder(Protocol):
 
 
 class Notices:
-    """`host_url` is where the management API is on this machine, for links while there is no public address."""
-
     def __init__(
         self,
         settings: Notify,
@@ -48,13 +46,13 @@ class Notices:
         recorder: Recorder,
         redact: Callable[[str], str],
         clock: Clock,
-        host_url: str = "",
     ) -> None:
         self._make = sinks
         self._recorder = recorder
         self._redact = redact
         self._clock = clock
-        self._host_url = host_url
+        self.host_url = ""
+        """Where the management API is on this machine, for links while there is no public address."""
         self._lanes: dict[str, _Lane] = {}
         self._rates: dict[str, Rate] = {}
         self.pause_s = PAUSE_S
@@ -96,6 +94,10 @@ class Notices:
                 await self._failed(name, id_, "too many wait for it")
         return id_
 
+    @property
+    def sinks(self) -> int:
+        return len(self._lanes)
+
     def troubles(self) -> list[str]:
         """What is wrong with the sinks now, in sentences for `bawn status`."""
         return [trouble for lane in self._lanes.values() if (trouble := lane.trouble())]
@@ -113,7 +115,7 @@ class Notices:
     def _action(self, action: Action) -> dict[str, str]:
         url = action.url
         if url.startswith("/"):
-            url = (self._settings.public_url or self._host_url) + url
+            url = (self._settings.public_url or self.host_url) + url
         return {"label": action.label, "method": action.method, "url": url}
 
     def _count(self, container: Container | None) -> None:
