@@ -338,8 +338,7 @@ async def test_watchers_see_what_is_open_and_then_every_change(office: Office) -
     seen = []
 
     async def watch() -> None:
-        async for each in office.desk.watch():
-            seen.append((each.id, each.state))
+        seen.extend([(each.id, each.state) async for each in office.desk.watch()])
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0.01)

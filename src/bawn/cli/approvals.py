@@ -6,6 +6,7 @@ the digest of what was shown; what was not shown cannot be approved.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +128,7 @@ def _table(waiting: dict[str, shapes.Approval], over: list[shapes.Approval]) -> 
 
 def _line(each: shapes.Approval, form: Format) -> None:
     if form is Format.JSON:
-        output.show_one(each, form)
+        output.say(json.dumps(output.plain(each), default=str))
         return
     asks = each.title or each.tool
     by = f" by {each.by}" if each.by else ""
