@@ -12,29 +12,20 @@ from bawn.approvals.question import Kind
 from bawn.approvals.settings import Approvals, Mode
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Approvers, Denied, Granted, Proposed
-from bawn.terms.exchange import Exchange
+from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.toolcall import ToolCall
-from bawn.wire import wire
-from bawn.wire.document import RequestDocument
-
-TOOL = {"type": "function", "function": {"name": "bash", "description": "Runs it.", "parameters": {"type": "object"}}}
+from bawn.wire.documents import document
 
 
-def proposed(*, stream: bool = False, tool: object = TOOL, arguments: str = '{"command":"ls"}') -> Proposed:
-    body = json.dumps({"model": "m", "stream": stream, "messages": [], "tools": [tool]}).encode()
-    exchange = wire_exchange(body)
+def proposed(*, stream: bool = False, description: str = "Runs it.") -> Proposed:
+    tool = {
+        "type": "function",
+        "function": {"name": "bash", "description": description, "parameters": {"type": "object"}},
+    }
+    body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": "go"}], "tools": [tool]}
+    exchange = Exchange(WireName.OPENAI, Endpoint.CHAT_COMPLETIONS, "m", stream, json.dumps(body).encode())
     asked = Asked("call_1", DEV, exchange, (), lambda _: "s1", document)
-    return Proposed(asked, ToolCall("c1", "bash", arguments))
-
-
-def wire_exchange(body: bytes) -> Exchange:
-    from bawn.terms.exchange import Endpoint, WireName
-
-    return wire(WireName.OPENAI).read(Endpoint.CHAT_COMPLETIONS, body)
-
-
-def document(exchange: Exchange) -> RequestDocument | None:
-    return None
+    return Proposed(asked, ToolCall("c1", "bash", '{"command":"ls"}'))
 
 
 def people(office: Office, policy: str = "1") -> People:
@@ -67,6 +58,13 @@ async def test_another_policy_makes_another_question(office: Office) -> None:
     await people(office, "1").ask(proposed(), "a rule")
     await people(office, "2").ask(proposed(), "a rule")
     assert len(office.desk.open()) == 2
+
+
+async def test_a_tool_that_is_offered_in_other_words_makes_another_question(office: Office) -> None:
+    office.desk.settings = Approvals(mode=Mode.PENDING)
+    await people(office).ask(proposed(), "a rule")
+    await people(office).ask(proposed(description="Does something else."), "a rule")
+    assert len({ticket.question.schema for ticket in office.desk.open()} - {""}) == 2
 
 
 async def test_a_script_s_answer_is_for_the_thing_it_asked_about(office: Office) -> None:

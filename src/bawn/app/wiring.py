@@ -285,7 +285,7 @@ class Yard:
             limits=configuration.limits,
             permissions=permissions,
             pipeline=Pipeline((), permissions, self.sessions, self.stage_times, self.clock.monotonic),
-            gate=ToolGate((), self.recorder),
+            gate=ToolGate((), self.recorder, self.people),
             interception=configuration.interception,
             upstream=Upstream(
                 addresses,
