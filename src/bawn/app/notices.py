@@ -29,7 +29,8 @@ def sinks(home: Path, vault: Vault, post: Post) -> Callable[[Notify], Mapping[st
 def _sink(home: Path, vault: Vault, post: Post, timeout_s: float, name: str, said: Said) -> Sink:
     match said.kind:
         case SinkKind.FILE:
-            return FileSink(Path(said.path) if said.path is not None else home / "state" / "notices.jsonl")
+            # The gateway process may write nowhere else.
+            return FileSink(home / "state" / f"notices-{name}.jsonl")
         case SinkKind.WEBHOOK:
             return WebhookSink(partial(_address, vault, name, said), post, timeout_s)
 

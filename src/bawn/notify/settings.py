@@ -21,8 +21,9 @@ class SinkKind(StrEnum):
 class Sink(Section):
     """One place that notices go to."""
 
-    kind: SinkKind = Field(description="`file`: one JSON object a line; `webhook`: the same object, posted.")
-    path: str | None = Field(default=None, description="Of a file: where; empty: `state/notices.jsonl` of Bawn's home.")
+    kind: SinkKind = Field(
+        description="`file`: one JSON object a line, in `state/notices-NAME.jsonl`; `webhook`: the same object, posted."
+    )
     url: str | None = Field(
         default=None,
         description="Of a webhook: where. Empty: the address is a secret, kept with `bawn keys add notify-NAME`.",
@@ -31,17 +32,8 @@ class Sink(Section):
     @model_validator(mode="after")
     def _of_its_kind(self) -> Sink:
         if self.kind is SinkKind.FILE and self.url is not None:
-            raise ValueError("a file has a `path` and no `url`")
-        if self.kind is not SinkKind.FILE and self.path is not None:
-            raise ValueError("only a file has a `path`")
+            raise ValueError("a file has no `url`")
         return self
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("/"):
-            raise ValueError("expected an absolute path")
-        return value
 
     @field_validator("url")
     @classmethod
