@@ -7,12 +7,14 @@ a call's; nothing of the answer is read but its status, and a redirect is an ans
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Origin
+from bawn.notify.sinks import Post
 
 
 class _Status:
@@ -46,6 +48,18 @@ class Posting:
         tls = parts.scheme == "https"
         origin = Origin(parts.hostname or "", parts.port or (443 if tls else 80), tls)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return await self._post(origin, target, body, timeout_s)
+
+    def by_socket(self, path: Path) -> Post:
+        """The same, to whoever listens on a unix socket of ours; the address is not looked at."""
+        origin = Origin("notifier", 80, tls=False, unix=str(path))
+
+        async def post(_url: str, body: bytes, timeout_s: float) -> int:
+            return await self._post(origin, "/", body, timeout_s)
+
+        return post
+
+    async def _post(self, origin: Origin, target: str, body: bytes, timeout_s: float) -> int:
         head = (
             f"POST {target} HTTP/1.1\r\nhost: {origin.authority}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\naccept-encoding: identity\r\nuser-agent: bawn/{__version__}\r\n"

@@ -139,7 +139,7 @@ class Yard:
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
         self.notices = Notices(
             configuration.notify,
-            sinks(handed.home, self.vault, Posting(self.pool).post),
+            sinks(handed.home, self.vault, Posting(self.pool)),
             self.recorder,
             self.redactor.text,
             self.clock,

@@ -16,31 +16,30 @@ SinkName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 class SinkKind(StrEnum):
     FILE = "file"
     WEBHOOK = "webhook"
+    APPRISE = "apprise"
 
 
 class Sink(Section):
     """One place that notices go to."""
 
     kind: SinkKind = Field(
-        description="`file`: one JSON object a line, in `state/notices-NAME.jsonl`; `webhook`: the same object, posted."
+        description="`file`: one JSON object a line, in `state/notices-NAME.jsonl`; `webhook`: the same object, posted; "
+        "`apprise`: in words, to one of the services that apprise knows."
     )
     url: str | None = Field(
         default=None,
-        description="Of a webhook: where. Empty: the address is a secret, kept with `bawn keys add notify-NAME`.",
+        description=(
+            "Of a webhook or apprise: where. Empty: the address is a secret, kept with `bawn keys add notify-NAME`."
+        ),
     )
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Sink:
         if self.kind is SinkKind.FILE and self.url is not None:
             raise ValueError("a file has no `url`")
+        if self.url is not None and not fits(self.kind, self.url):
+            raise ValueError("expected an https address, http on this machine, or for apprise one of its addresses")
         return self
-
-    @field_validator("url")
-    @classmethod
-    def _a_web_address(cls, value: str | None) -> str | None:
-        if value is not None and not web_address(value):
-            raise ValueError("expected an https address, or http on this machine")
-        return value
 
 
 class Notify(Section):
@@ -81,3 +80,10 @@ def web_address(url: str) -> bool:
     plain = url.isascii() and url.isprintable() and " " not in url and "@" not in parts.netloc and "\\" not in url
     here = host in ("localhost", "::1") or host.startswith("127.")
     return plain and bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and here))
+
+
+def fits(kind: SinkKind, url: str) -> bool:
+    """Whether notices of a sink of this kind can go to this address."""
+    if kind is SinkKind.APPRISE:
+        return "://" in url and url.isascii() and url.isprintable() and " " not in url
+    return web_address(url)

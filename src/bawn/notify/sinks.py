@@ -1,4 +1,4 @@
-"""Where notices go: a file, or a web address.
+"""Where notices go: a file, a web address, or a service that apprise knows.
 
 A sink delivers one notice or says why not. It keeps nothing and tries nothing twice; that is its caller's. An address may
 be a secret in itself, so no sentence here tells it.
@@ -72,13 +72,44 @@ class WebhookSink:
         self._timeout_s = timeout_s
 
     async def deliver(self, notice: dict[str, Any]) -> None:
-        address = self._address()
-        if address is None:
-            raise Undelivered("it has no address that can be used", again=False)
-        try:
-            status = await self._post(address, json.dumps(notice).encode("ascii"), self._timeout_s)
-        except Fault as fault:
-            raise Undelivered(fault.code, again=True) from fault
+        status = await _posted(self._post, _usable(self._address()), notice, self._timeout_s)
         if not 200 <= status < 300:
             # A redirect is not followed: where notices go is the operator's to say, and nobody else's.
             raise Undelivered(f"it answered {status}", again=status in (408, 425, 429) or status >= 500)
+
+
+class AppriseSink:
+    """By the notifier, a process of its own (`notifier.py`); `post` reaches it, whatever address it is given."""
+
+    def __init__(self, address: Callable[[], str | None], post: Post, timeout_s: float) -> None:
+        self._address = address
+        self._post = post
+        self._timeout_s = timeout_s
+
+    async def deliver(self, notice: dict[str, Any]) -> None:
+        lines = [notice["message"], *(f"{action['label']}: {action['url']}" for action in notice["actions"])]
+        told = {
+            "url": _usable(self._address()),
+            "title": notice["title"],
+            "body": "\n".join(line for line in lines if line) or notice["title"],
+            "type": "warning" if notice["priority"] in ("high", "urgent") else "info",
+        }
+        status = await _posted(self._post, "", told, self._timeout_s)
+        if status != 204:
+            because = (
+                "its address is of no service that can be used" if status == 422 else "the service did not take it"
+            )
+            raise Undelivered(because, again=status != 422)
+
+
+def _usable(address: str | None) -> str:
+    if address is None:
+        raise Undelivered("it has no address that can be used", again=False)
+    return address
+
+
+async def _posted(post: Post, address: str, told: dict[str, Any], timeout_s: float) -> int:
+    try:
+        return await post(address, json.dumps(told).encode("ascii"), timeout_s)
+    except Fault as fault:
+        raise Undelivered(fault.code, again=True) from fault
