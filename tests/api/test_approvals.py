@@ -146,9 +146,11 @@ async def test_the_short_paths_are_the_same_calls_behind_the_same_guard(
     assert (await client.post("/api/approve?id=../../keys", json={"digest": ticket.digest})).status_code == 404
     answer = await client.post(f"/api/approve?id={ticket.id}", json={"digest": ticket.digest})
     assert answer.json()["data"]["approval"]["state"] == "approved"
-    other = await asked(yard, '{"command":"w"}')
-    answer = await client.post(f"/api/reject?id={other.id}", json={"digest": other.digest})
-    assert answer.json()["data"]["approval"]["state"] == "rejected"
+    for number, path in enumerate(("/api/reject?id=", "/api/reject/")):
+        other = await asked(yard, f'{{"command":"w {number}"}}')
+        answer = await client.post(path + other.id, json={"digest": other.digest})
+        assert answer.json()["data"]["approval"]["state"] == "rejected"
+        assert (await browser.get(f"/api/reject/{other.id}?see={other.see}")).status_code == 200
 
 
 async def test_a_container_s_token_answers_nothing(yard: Yard, client: httpx.AsyncClient) -> None:
