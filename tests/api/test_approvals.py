@@ -83,7 +83,7 @@ async def test_an_answer_names_the_person_and_is_used_once(yard: Yard, client: h
     assert answer.status_code == 200
     by = answer.json()["data"]["approval"]["by"]
     assert by
-    assert await used(yard, ticket) == Granted(by, None, ticket.id)
+    assert await used(yard, ticket) == Granted(f"operator:{by}", None, ticket.id)
     assert isinstance(await used(yard, ticket), Denied)
 
 
@@ -186,7 +186,7 @@ async def test_a_person_answers_on_the_page_with_a_token_of_theirs(yard: Yard, b
     assert page.status_code == 200
     assert "approved by ada" in page.text
     assert token not in page.text
-    assert await used(yard, ticket) == Granted("ada", None, ticket.id)
+    assert await used(yard, ticket) == Granted("operator:ada", None, ticket.id)
     again = await press(browser, ticket, token)
     assert again.status_code == 409
     assert "approved by ada" in again.text

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
+from msgspec import structs
 
 from bawn.approvals.book import Book
 from bawn.approvals.edits import MAX_CHARACTERS, sound
@@ -109,13 +110,13 @@ class Desk:
         if len(question.arguments) > MAX_CHARACTERS:
             return Denied("approval.too_large", f"The question has more than {MAX_CHARACTERS} characters.")
         try:
-            digest = digest_of(question)
+            digest_of(question)
         except ValueError:
             return Denied("approval.rejected", "What is asked about is no text that a person could read.")
         loop = asyncio.get_running_loop()
         until = None if wait_s is None else loop.time() + wait_s
         while True:
-            found = await self._turn.take(lambda: self._join(question, digest, container))
+            found = await self._turn.take(lambda: self._join(question, container))
             if not isinstance(found, Ticket):
                 return found
             ticket = self._held.get(found.id, found)
@@ -212,8 +213,10 @@ class Desk:
 
     # each of these in its turn
 
-    async def _join(self, question: Question, digest: str, container: Container) -> Ticket | Granted | Denied:
+    async def _join(self, question: Question, container: Container) -> Ticket | Granted | Denied:
         """A good answer, used; a rejection that stands; or the open ticket, new or joined."""
+        question = self._in_its_conversation(question)
+        digest = digest_of(question)
         ticket = self._held.get(self._newest.get(digest, ""))
         now = self._clock.now()
         if ticket is not None and ticket.expires <= now:
@@ -229,7 +232,7 @@ class Desk:
             await self._recorded("used", used, label(container))
             if not await self._through(ticket, used):
                 return Denied("approval.withdrawn", "It was withdrawn meanwhile.", ticket.id)
-            return Granted(used.by, used.edited, used.id)
+            return Granted(f"operator:{used.by}", used.edited, used.id)
         return ticket if ticket.state is State.OPEN else said_no(ticket)
 
     async def _open(self, question: Question, digest: str, container: Container, now: datetime) -> Ticket | Denied:
@@ -304,6 +307,14 @@ class Desk:
         await self._book.put(gone)
 
     # inside
+
+    def _in_its_conversation(self, question: Question) -> Question:
+        """A request that is made again is in the conversation of the first, also after a restart."""
+        for ticket in self._held.values():
+            before = ticket.question
+            if question.request == before.request and question.container_uuid == before.container_uuid:
+                return structs.replace(question, session=before.session) if question.request else question
+        return question
 
     def _hold(self, ticket: Ticket) -> None:
         self._held[ticket.id] = ticket
