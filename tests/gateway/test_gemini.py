@@ -11,13 +11,11 @@ import pytest
 from google import genai
 from google.genai import errors, types
 from tests.gateway.conftest import UUID, Start, Yard
+from tests.gateway.judges import NEVER
 
-from bawn.gateway.admission import Admitted
-from bawn.gateway.pipeline import Given
 from bawn.gateway.settings import Allow, ProviderKind
-from bawn.terms.decision import Decision, Effect
-from bawn.terms.exchange import Exchange
-from bawn.terms.toolcall import ToolCall
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending, Given
 
 BASH = types.Tool(
     function_declarations=[
@@ -140,25 +138,19 @@ async def test_a_tool_call_is_judged_and_answered(yard: Yard, through: Any) -> N
     assert dict(released[0].detail)["tool"] == "bash"
 
 
-class Never:
-    def decide(self, call: ToolCall) -> Decision:
-        return Decision(Effect.DENY, "tool.never", "it is never allowed")
-
-
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_tool_call_that_is_not_allowed_does_not_come(start: Start, streamed: bool) -> None:
-    yard = await start(judge=Never())
+    yard = await start(judges=(NEVER,))
     async with client_of(yard.url).aio as client:
-        with pytest.raises(errors.APIError) as refused:
-            if streamed:
-                stream = await client.models.generate_content_stream(
-                    model="scripted/agent", contents=CALLED, config=config()
-                )
-                async for chunk in stream:
-                    assert not chunk.function_calls
-            else:
-                await client.models.generate_content(model="scripted/agent", contents=CALLED, config=config())
-    assert "it is never allowed" in str(refused.value)
+        if streamed:
+            stream = await client.models.generate_content_stream(
+                model="scripted/agent", contents=CALLED, config=config()
+            )
+            chunks = [chunk async for chunk in stream]
+        else:
+            chunks = [await client.models.generate_content(model="scripted/agent", contents=CALLED, config=config())]
+    assert not any(chunk.function_calls for chunk in chunks)
+    assert "it is never allowed" in "".join(chunk.text or "" for chunk in chunks), "the model was told"
     assert yard.record.of("tool.withheld")
 
 
@@ -255,8 +247,11 @@ class Answers:
     def __init__(self, candidate: dict[str, Any]) -> None:
         self._candidate = candidate
 
-    async def request(self, admitted: Admitted, exchange: Exchange) -> Given:
+    async def request(self, asked: Asked) -> Given:
         return Given(json.dumps({"candidates": [{**self._candidate, "finishReason": "STOP"}]}).encode())
 
-    def frames(self, exchange: Exchange) -> None:
+    def view(self, asked: Asked) -> None:
         return None
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        """Nothing is kept."""
