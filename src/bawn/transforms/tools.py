@@ -38,6 +38,8 @@ _DEFAULTS = {
 class Unfit(ValueError):
     """A change that was ordered cannot be made; the message says why."""
 
+    rule = ""
+
 
 class Call:
     """A tool call while rules look at it and change it."""
@@ -211,17 +213,28 @@ class ToolRules:
             return Judgement(Decision(Effect.DENY, "tool.unreadable", because))
         about = [rule for rule in self._rules if rule.decides and rule.fits(container, call)]
         decisions = [rule.decision() for rule in about]
+        try:
+            changes = self._changed(container, call)
+        except Unfit as unfit:
+            facts = (("rule", unfit.rule),)
+            because = f"the rule {unfit.rule} cannot be followed: {unfit}"
+            return Judgement(Decision(Effect.DENY, "tool.rule_unfit", because, facts))
+        if changes:
+            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(container, call)]
+        return self._judgement(proposed, call, raw, decisions, changes, touched=bool(about))
+
+    def _changed(self, container: str, call: Call) -> list[str]:
+        """Make the changes that are ordered for the call; the names of the rules by which it is another now."""
         changes: list[str] = []
+        rule = None
         try:
             for rule in self._rules:
                 if not rule.decides and rule.fits(container, call) and rule.change(call):
                     changes.append(rule.name)
         except Unfit as unfit:
-            because = f"the rule {rule.name} cannot be followed: {unfit}"
-            return Judgement(Decision(Effect.DENY, "tool.rule_unfit", because, (("rule", rule.name),)))
-        if changes:
-            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(container, call)]
-        return self._judgement(proposed, call, raw, decisions, changes, touched=bool(about))
+            unfit.rule = rule.name if rule is not None else ""
+            raise
+        return changes
 
     def _judgement(
         self,
