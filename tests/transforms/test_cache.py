@@ -92,7 +92,6 @@ async def test_another_question_is_asked_of_the_model(other: dict[str, Any]) -> 
         ("prompt_cache_key", "k"),
         ("prompt_cache_retention", "24h"),
         ("safety_identifier", "s"),
-        ("labels", {"x": "y"}),
     ],
 )
 async def test_what_cannot_change_the_answer_makes_no_other_question(name: str, value: Any) -> None:
