@@ -21,7 +21,7 @@ from bawn.config.section import Section
 from bawn.egress.settings import Egress
 from bawn.errors import Fault, quoted
 from bawn.gateway.providers import address_of
-from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
+from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
 from bawn.packages.settings import Packages
 
@@ -92,6 +92,7 @@ class Configuration(Section):
     )
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
@@ -137,6 +138,7 @@ def _with_profile(own: Configuration) -> Configuration:
         containers={**base.containers, **own.containers},
         limits=own.limits,
         timeouts=own.timeouts,
+        interception=own.interception,
         guardrails=own.guardrails,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,
