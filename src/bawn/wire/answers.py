@@ -7,10 +7,11 @@ from bawn.wire.anthropic_answers import AnthropicAnswers
 from bawn.wire.editing import Answers
 from bawn.wire.gemini_answers import ContentAnswers
 from bawn.wire.openai_answers import ChatAnswers
+from bawn.wire.responses_answers import ResponsesAnswers
 
 _ANSWERS: dict[WireName, Answers] = {
     WireName.OPENAI: ChatAnswers(),
-    # Here stands the row of responses: WireName.RESPONSES: ResponsesAnswers().
+    WireName.RESPONSES: ResponsesAnswers(),
     WireName.ANTHROPIC: AnthropicAnswers(),
     WireName.GEMINI: ContentAnswers(),
 }
