@@ -71,6 +71,17 @@ KINDS: dict[str, Kind] = {
         Kind("stage.refused", _C, 403, "The call was refused by a stage of the gateway."),
         Kind("resource.not_found", _C, 404, "Use the id of an object that this container made."),
         Kind("call.revoked", _C, 401, "The right to call models was withdrawn; the operator sees why with `bawn why`."),
+        # questions to people. A pending one is 425: official SDKs try 408, 409, 429 and 5xx again by themselves and not this,
+        # and 202 would be a good answer that is none of the wire.
+        Kind("approval.pending", _C, 425, "Wait until somebody has answered, then make the same call again."),
+        Kind("approval.rejected", _C, 403, "Do something else; a person said no."),
+        Kind("approval.expired", _C, 408, "Ask again when somebody is there to answer."),
+        Kind("approval.withdrawn", _C, 403, "Do something else; the question was taken back."),
+        Kind("approval.too_many", _C, 429, "Wait until the open questions of this container are answered."),
+        Kind("approval.too_large", _C, 413, "Ask for less at once: nobody can read so much before answering."),
+        Kind("approval.answered", _C, 409, "Look at it with `bawn approvals show`; it is no longer open."),
+        Kind("approval.changed", _C, 409, "Look again at what is asked, then answer with its digest."),
+        Kind("notify.too_many", _C, 429, "Send fewer notices, or ask the operator to raise `notify.per_minute`."),
         # the provider
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from bawn import __version__
 from bawn.api import (
+    approvals,
     audit,
     config,
     containers,
@@ -23,6 +24,7 @@ from bawn.api import (
     images,
     keys,
     models,
+    notify,
     operators,
     ports,
     status,
@@ -70,6 +72,8 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        approvals.router(services.approvals, services.lifecycle),
+        notify.router(services.notices),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,11 @@ from typing import Any, Literal, Protocol
 
 from msgspec import UNSET, Struct, UnsetType
 
+from bawn.approvals.desk import Desk
 from bawn.identity.operators import Operators
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.shares import Shares
+from bawn.notify.notices import Notices
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command, Data
 from bawn.terms.event import Event
@@ -296,3 +298,7 @@ class Services:
     config: Configuration
     audit: AuditLog
     recorder: Recorder
+    approvals: Desk
+    notices: Notices
+    public_url: Callable[[], str | None]
+    """The address of the operator's own tunnel to the loopback port, for links of notices."""

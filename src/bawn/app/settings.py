@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from bawn.api.settings import Api
 from bawn.app.egress_rules import sound
+from bawn.approvals.settings import Approvals
 from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
@@ -23,6 +24,7 @@ from bawn.errors import Fault, quoted
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
+from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -99,6 +101,8 @@ class Configuration(Section):
     audit: Audit = Field(default_factory=Audit)
     api: Api = Field(default_factory=Api)
     boxes: Boxes = Field(default_factory=Boxes)
+    approvals: Approvals = Field(default_factory=Approvals)
+    notify: Notify = Field(default_factory=Notify)
 
 
 def configured(text: str, name: str) -> Configuration:
@@ -145,4 +149,6 @@ def _with_profile(own: Configuration) -> Configuration:
         audit=own.audit,
         api=own.api,
         boxes=own.boxes,
+        approvals=own.approvals,
+        notify=own.notify,
     )

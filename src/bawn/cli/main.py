@@ -14,6 +14,7 @@ import typer
 
 from bawn import __version__
 from bawn.cli import (
+    approvals,
     attach,
     audit,
     config,
@@ -100,6 +101,7 @@ app.add_typer(operators.app, name="operators")
 app.add_typer(images.app, name="images")
 app.command("models")(usage.models)
 app.add_typer(providers.app, name="providers")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -326,6 +326,51 @@ def revoke_token(person: str, token_id: str) -> Call[None]:
     return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
 
 
+# approvals and notices
+
+
+def list_approvals(
+    *, state: str = "open", container: str | None = None, limit: int = 100
+) -> Call[list[shapes.Approval]]:
+    """Newest first; `state` may be `all`."""
+    params = given(container=container) | {"state": state, "limit": str(limit)}
+    return Call("GET", at("approvals"), many("approvals", shapes.Approval), params=params)
+
+
+def get_approval(approval_id: str) -> Call[shapes.Approval]:
+    """With exactly what is asked about, and its digest."""
+    return Call("GET", at("approvals", approval_id), one("approval", shapes.Approval))
+
+
+def approve(approval_id: str, digest: str, *, reason: str = "", arguments: str | None = None) -> Call[shapes.Approval]:
+    """`digest`: of what was shown; `arguments`: others, in place of those."""
+    body = given(digest=digest, reason=reason, arguments=arguments)
+    return Call("POST", at("approvals", approval_id, "approve"), one("approval", shapes.Approval), body=body)
+
+
+def reject(approval_id: str, digest: str, *, reason: str = "") -> Call[shapes.Approval]:
+    body = given(digest=digest, reason=reason)
+    return Call("POST", at("approvals", approval_id, "reject"), one("approval", shapes.Approval), body=body)
+
+
+def watch_approvals() -> Stream[shapes.Approval]:
+    """Those that are open, then each that changes."""
+    return Stream("GET", at("approvals", "watch"), line(shapes.Approval))
+
+
+def notify(
+    title: str,
+    message: str = "",
+    *,
+    priority: str = "normal",
+    icon: str = "",
+    actions: Sequence[Mapping[str, str]] = (),
+) -> Call[shapes.NoticeSent]:
+    """Each action has a `label`, a `url` and perhaps a `method`."""
+    body = given(title=title, message=message, priority=priority, icon=icon, actions=[dict(each) for each in actions])
+    return Call("POST", at("notify"), one("notice", shapes.NoticeSent), body=body)
+
+
 # everything else
 
 

@@ -355,3 +355,51 @@ class ConfigVerdict:
 
     fits: bool
     problems: tuple[ConfigProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to a person. Texts of it come from agents; show them only with everything invisible written out."""
+
+    id: str
+    state: str
+    """open, approved, edited, rejected, expired or withdrawn."""
+    kind: str
+    """tool: a tool call; question: of a script."""
+    container: str
+    container_id: str
+    session: str
+    tool: str
+    title: str
+    because: str
+    """Why a person is asked."""
+    digest: str
+    """Stands for everything that the answer rests on; an answer carries it."""
+    asked: datetime
+    expires: datetime
+    size: int
+    """Characters of what is asked about."""
+    answered: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    used: datetime | None = None
+    """When the approval was used; it is used once."""
+    arguments: str | None = None
+    """Exactly what is approved; None in lists."""
+    canonical: str | None = None
+    """The same JSON written in one way, for reading."""
+    edited: str | None = None
+    """What the person put in their place."""
+    server: str = ""
+    schema: str = ""
+    payload: str = ""
+    script: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSent:
+    """A notice that waits for its sinks."""
+
+    id: str
+    sinks: int
