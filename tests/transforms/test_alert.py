@@ -12,8 +12,10 @@ from tests.transforms.driving import OK, drive
 
 from bawn.config.load import load
 from bawn.errors import Fault
+from bawn.notify.notice import Notice
 from bawn.terms.exchange import Usage
-from bawn.transforms.alert import Alert, AlertStage, Notice
+from bawn.terms.principal import Container
+from bawn.transforms.alert import Alert, AlertStage
 from bawn.transforms.counts import Counts
 
 CODE = f"```\n{'x' * 600}\n```"
@@ -25,7 +27,12 @@ class Yard:
         self.clock = Clock()
         self.counts = Counts()
         made = Alert.model_validate({"rules": rules})
-        self.stage = AlertStage(made, self.told.append, chat_answers, self.clock, self.counts)
+        self.about: list[Container] = []
+        self.stage = AlertStage(made, self._notify, chat_answers, self.clock, self.counts)
+
+    def _notify(self, notice: Notice, container: Container) -> None:
+        self.told.append(notice)
+        self.about.append(container)
 
     async def call(self, answer: bytes = plain("hi"), body: dict[str, Any] | None = None, **change: Any) -> None:
         container = change.pop("container", DEV)
@@ -77,7 +84,7 @@ async def test_a_loop_is_one_notice_and_its_number_is_told_with_the_next() -> No
     for _ in range(100):
         await yard.call()
     await yard.call(container=TEST)
-    assert [notice.container for notice in yard.told] == [DEV, TEST]
+    assert yard.about == [DEV, TEST]
     yard.clock.forward(seconds=61)
     await yard.call()
     assert "99 more since the last notice" in yard.told[-1].message

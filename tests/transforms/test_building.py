@@ -68,7 +68,7 @@ class Yard:
             cost=self._cost,
             ask=self._ask,
             embed=self._embed,
-            notify=lambda notice: None,
+            notify=lambda notice, container: None,
         )
 
     def _cost(self, model: str, usage: Usage) -> Decimal | None:

@@ -28,6 +28,7 @@ from bawn.api import (
     operators,
     ports,
     status,
+    transforms,
     usage,
     workspaces,
 )
@@ -72,6 +73,7 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        transforms.router(services.transforms),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
     ]

@@ -53,6 +53,8 @@ ROLES: dict[tuple[str, str], Role] = {
     ("DELETE", "/containers/{ref}/egress/{grant_id}"): _A,
     ("GET", "/containers/{ref}/egress/suggestions"): _V,
     ("GET", "/egress/log"): _V,
+    ("GET", "/transforms"): _V,
+    ("POST", "/transforms/cache/forget"): _A,
     ("GET", "/approvals"): _V,
     ("GET", "/approvals/watch"): _V,
     ("GET", "/approvals/{approval_id}"): _P,

@@ -152,6 +152,11 @@ class Configuration(SyncNoun):
     reload = Blocking(endpoints.reload_config)
 
 
+class Transforms(SyncNoun):
+    list = Blocking(endpoints.list_transforms)
+    forget = Blocking(endpoints.forget_answers)
+
+
 class Approvals(SyncNoun):
     list = Blocking(endpoints.list_approvals)
     get = Blocking(endpoints.get_approval)
@@ -192,6 +197,7 @@ class Client:
         self.config = Configuration(self)
         self.audit = Audit(self)
         self.approvals = Approvals(self)
+        self.transforms = Transforms(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -326,6 +326,21 @@ def revoke_token(person: str, token_id: str) -> Call[None]:
     return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
 
 
+# transforms
+
+
+def list_transforms() -> Call[list[shapes.Transform]]:
+    return Call("GET", at("transforms"), many("transforms", shapes.Transform))
+
+
+def forget_answers(
+    *, container: str | None = None, project: str | None = None, model: str | None = None
+) -> Call[shapes.Forgotten]:
+    """What a container or a project brought, what a model said, or all; it is asked of the model again."""
+    body = given(container=container, project=project, model=model)
+    return Call("POST", at("transforms", "cache", "forget"), one("forgotten", shapes.Forgotten), body=body)
+
+
 # approvals and notices
 
 

@@ -304,6 +304,22 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Transform:
+    """A ready-made step between agents and models that is configured."""
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict)
+    """What it has done since the start, e.g. `hits`, `saved_tokens`, `rule.NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Kept answers that are not given again."""
+
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a long act."""
 

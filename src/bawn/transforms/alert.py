@@ -8,17 +8,16 @@ hold figures and names, never prompts, answers or secrets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from bawn.config.section import Section
+from bawn.notify.notice import Notice, Priority
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, View
 from bawn.terms.clock import Clock
 from bawn.terms.exchange import WireName
 from bawn.terms.principal import Container
-from bawn.terms.value import Value
 from bawn.transforms.collecting import Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.enhance import code_length
@@ -31,18 +30,6 @@ ERRORS = frozenset({"upstream_error", "cut", "revoked"})
 """Outcomes that are errors; a refusal is the wall at work, and a client that left has its reasons."""
 _REMEMBERED = 10_000
 _CODE_BYTES = 2 * 2**20
-
-Priority = Literal["low", "normal", "high", "urgent"]
-
-
-class Notice(Value, frozen=True):
-    """What a person is told."""
-
-    title: str
-    message: str
-    priority: Priority
-    icon: str
-    container: Container
 
 
 class AlertRule(Section):
@@ -58,7 +45,7 @@ class AlertRule(Section):
     )
     errors: bool = Field(default=False, description="Calls that end in an error of the provider, or cut.")
     refusals: bool = Field(default=False, description="Calls that are refused.")
-    priority: Priority = Field(default="normal", description="`low`, `normal`, `high` or `urgent`.")
+    priority: Priority = Field(default=Priority.NORMAL, description="`low`, `normal`, `high` or `urgent`.")
     rest_seconds: float = Field(default=300, ge=0, le=7 * 86400, description="Time between two notices of a container.")
 
     @model_validator(mode="after")
@@ -83,7 +70,7 @@ class AlertStage:
     def __init__(
         self,
         settings: Alert,
-        notify: Callable[[Notice], None],
+        notify: Callable[[Notice, Container], None],
         answers: Callable[[WireName], Answers],
         clock: Clock,
         counts: Counts,
@@ -144,7 +131,7 @@ class AlertStage:
         sentences.append(f"Model {ending.model or asked.exchange.model or 'unknown'}, call {asked.call}.")
         if kept_back:
             sentences.append(f"{kept_back} more since the last notice.")
-        self._notify(Notice(title[:100], " ".join(sentences), rule.priority, icon, container))
+        self._notify(Notice(title, " ".join(sentences), rule.priority, icon), container)
 
 
 def _passed(rule: AlertRule, ending: Ending, code: int) -> list[tuple[str, str]]:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from bawn.audit.redact import Redactor
 from bawn.errors import Fault, quoted
+from bawn.notify.notice import Notice
 from bawn.stages.judging import Judge
 from bawn.stages.stage import Stage
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.exchange import Exchange, Usage, WireName
 from bawn.terms.principal import Container
-from bawn.transforms.alert import AlertStage, Notice
+from bawn.transforms.alert import AlertStage
 from bawn.transforms.cache import CacheStage, forget
 from bawn.transforms.compress import Compression
 from bawn.transforms.counts import Counts
@@ -128,7 +129,7 @@ class Means:
     """What a model says to a text, on behalf of a container, by a call of its own. Fault when it says nothing."""
     embed: Callable[[Container, str, str], Awaitable[Sequence[float]]]
     """A text as numbers by an embedding model, on behalf of a container. Fault when there is none."""
-    notify: Callable[[Notice], None]
+    notify: Callable[[Notice, Container], None]
     """Tell people; neither waits nor raises."""
 
 
@@ -172,14 +173,35 @@ def judges(settings: Transforms, kept: Kept) -> tuple[Judge, ...]:
     return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools")),)
 
 
-def ordered(made: Mapping[str, Stage], order: Sequence[str] | None, known: Iterable[str] = ORDER) -> tuple[Stage, ...]:
-    """The stages in the order of the configuration's `stages`, or in that in which they were made.
+def configured(settings: Transforms) -> tuple[str, ...]:
+    """The names of the stages that are configured, in the default order."""
+    return tuple(name for name in ORDER if getattr(settings, name, None) is not None)
+
+
+def models(settings: Transforms) -> dict[str, str]:
+    """Every model that transforms call or put in, by its place in the section."""
+    found: dict[str, str] = {}
+    if settings.quota is not None:
+        for name, customer in settings.quota.customers.items():
+            if customer.default_model:
+                found[f"quota.customers.{name}.default_model"] = customer.default_model
+    if settings.route is not None:
+        found |= {f"route.{place}": model for place, model in settings.route.targets().items()}
+    if settings.semantic is not None:
+        found["semantic.model"] = settings.semantic.model
+    if settings.enhance is not None:
+        found["enhance.model"] = settings.enhance.model
+    return found
+
+
+def order_of(made: Sequence[str], order: Sequence[str] | None, known: Iterable[str] = ORDER) -> tuple[str, ...]:
+    """The names of what is configured (`made`) in the order of the configuration's `stages`, or as they are without one.
 
     `known`: names that could stand there if they were configured. Fault `config.invalid` for a name that is none or stands
     twice, and for a stage that is configured and not named: it would not run.
     """
     if order is None:
-        return tuple(made.values())
+        return tuple(made)
     names = sorted({*known, *made})
     for at, name in enumerate(order):
         if name not in names:
@@ -197,4 +219,9 @@ def ordered(made: Mapping[str, Stage], order: Sequence[str] | None, known: Itera
             f"stages: {quoted(forgotten[0])} is configured and is not named here, so it would not run.",
             remedy="Put it in its place, or take its section out.",
         )
-    return tuple(made[name] for name in order)
+    return tuple(order)
+
+
+def ordered(made: Mapping[str, Stage], order: Sequence[str] | None, known: Iterable[str] = ORDER) -> tuple[Stage, ...]:
+    """The stages themselves, as `order_of` says."""
+    return tuple(made[name] for name in order_of(tuple(made), order, known))

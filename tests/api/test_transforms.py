@@ -1,0 +1,54 @@
+"""What transforms have done is shown, and kept answers are forgotten on record, over the API and the client."""
+
+from __future__ import annotations
+
+import pytest
+from tests.api.yard import Yard
+from tests.transforms.calls import asked, chat
+from tests.transforms.driving import drive
+
+from bawn import sdk
+from bawn.errors import Fault
+from bawn.identity.record import NewContainer
+from bawn.terms.exchange import Endpoint
+from bawn.transforms.cache import Cache
+from bawn.transforms.settings import Transforms
+
+
+async def kept(yard: Yard, uuid: str) -> None:
+    stage = yard.transforms.stages(Transforms(cache=Cache()), str)["cache"]
+    one = asked({"model": "a/b", "input": uuid}, endpoint=Endpoint.EMBEDDINGS)
+    await drive(stage, one, b"{}")
+
+
+async def test_configured_transforms_are_listed_with_what_they_have_done(yard: Yard) -> None:
+    async with sdk.AsyncClient(socket=str(yard.path)) as client:
+        assert [each.name for each in await client.transforms.list()] == ["dedupe", "cache"]
+        await kept(yard, "x")
+        (cache,) = await client.transforms.list()
+    assert cache.counts["kept"] == 1
+    assert cache.counts["misses"] == 1
+    assert cache.counts["entries"] == 1
+
+
+async def test_kept_answers_are_forgotten_and_that_is_on_record(yard: Yard) -> None:
+    await kept(yard, "x")
+    await kept(yard, "y")
+    async with sdk.AsyncClient(socket=str(yard.path)) as client:
+        assert (await client.transforms.forget(model="other/model")).answers == 0
+        assert (await client.transforms.forget(model="a/b")).answers == 2
+        assert (await client.transforms.forget()).answers == 0
+        with pytest.raises(Fault) as caught:
+            await client.transforms.forget(container="nobody")
+    assert caught.value.code == "api.not_found"
+    forgotten = [event for event in yard.log.events if event.event == "cache.forgotten"]
+    assert [dict(event.detail)["answers"] for event in forgotten] == ["0", "2", "0"]
+    assert all(event.principal.startswith("operator:") for event in forgotten)
+
+
+async def test_a_container_is_named_as_everywhere(yard: Yard) -> None:
+    record = await yard.registry.create(NewContainer(name="dev", image="x", runtime="bubblewrap"))
+    async with sdk.AsyncClient(socket=str(yard.path)) as client:
+        assert (await client.transforms.forget(container="dev")).answers == 0
+    assert yard.log.events[-1].container == record.uuid
+    assert chat()["model"] == "scripted/demo"
