@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.api.yard import Yard
-from tests.transforms.calls import asked, chat
+from tests.transforms.calls import asked
 from tests.transforms.driving import drive
 
 from bawn import sdk
@@ -51,4 +51,3 @@ async def test_a_container_is_named_as_everywhere(yard: Yard) -> None:
     async with sdk.AsyncClient(socket=str(yard.path)) as client:
         assert (await client.transforms.forget(container="dev")).answers == 0
     assert yard.log.events[-1].container == record.uuid
-    assert chat()["model"] == "scripted/demo"
