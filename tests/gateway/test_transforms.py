@@ -16,10 +16,10 @@ from tests.gateway.test_interception import EACH_WIRE, STREAMED, WIRES, Speaks, 
 from bawn.audit.redact import Redactor
 from bawn.config.load import load
 from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
 from bawn.terms.principal import Container
 from bawn.transforms.building import Kept, Means, judges, ordered, stages
 from bawn.transforms.settings import Transforms
+from bawn.transforms.tables import quota_uses
 from bawn.wire.answers import answers
 from bawn.wire.documents import document
 
@@ -27,7 +27,7 @@ from bawn.wire.documents import document
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
+    opened.run_blocking(quota_uses.create)
     yield opened
     opened.close()
 

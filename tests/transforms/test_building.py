@@ -18,11 +18,11 @@ from bawn.config.load import load
 from bawn.errors import Fault
 from bawn.stages.asked import Asked
 from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
 from bawn.terms.exchange import Endpoint, Usage, WireName
 from bawn.terms.principal import Container
 from bawn.transforms.building import ORDER, Kept, Means, judges, ordered, stages
 from bawn.transforms.settings import Transforms
+from bawn.transforms.tables import quota_uses
 from bawn.wire import wire
 from bawn.wire.answers import answers
 from bawn.wire.documents import document
@@ -44,7 +44,7 @@ tools: {rules: [{tools: [rm], action: deny}]}
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
+    opened.run_blocking(quota_uses.create)
     yield opened
     opened.close()
 

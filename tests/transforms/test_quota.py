@@ -21,19 +21,19 @@ from bawn.errors import Fault
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending
 from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
 from bawn.terms.exchange import Endpoint, Usage
 from bawn.terms.principal import Container
 from bawn.transforms.cache import NOTE
 from bawn.transforms.counts import Counts
 from bawn.transforms.quota import Quota, QuotaStage
 from bawn.transforms.quota_book import Limit, QuotaBook
+from bawn.transforms.tables import quota_uses
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
+    opened.run_blocking(quota_uses.create)
     yield opened
     opened.close()
 
