@@ -14,8 +14,8 @@ from bawn.terms.exchange import Endpoint, WireName
 from bawn.transforms.compress import Compress, Compression, compressed
 from bawn.wire.documents import document
 
-ON = Compress(enabled=True)
-ALL = Compress(enabled=True, articles=True)
+ON = Compress()
+ALL = Compress(articles=True)
 VERBOSE = """\
 Hello there! I hope you are doing well today. I was wondering if you could please take a look at the function that  reads \
 our settings, due to the fact that it seems to be very slow at this point in time.   It would be great if you could make \

@@ -14,7 +14,7 @@ from bawn.terms.exchange import Endpoint, WireName
 from bawn.transforms.dedupe import Dedupe, Deduplication, deduplicate
 from bawn.wire.documents import document
 
-ON = Dedupe(enabled=True)
+ON = Dedupe()
 PARSER = "".join(
     f"def rule_{n}(tokens: list[Token]) -> Node:\n    return Node({n}, [*map(rule_{n + 1}, tokens)])\n\n"
     for n in range(40)
@@ -133,10 +133,10 @@ async def test_other_texts_are_left_alone(messages: list[dict[str, Any]]) -> Non
 
 async def test_either_kind_can_be_left_out() -> None:
     twice = [*history([("a", PARSER), ("a", PARSER)]), {"role": "user", "content": f"```\n{TESTS}```"}]
-    no_tools = json.loads((await sent(twice, Deduplication(Dedupe(enabled=True, tools=False))))[1])
+    no_tools = json.loads((await sent(twice, Deduplication(Dedupe(tools=False))))[1])
     assert sum(message.get("content") == PARSER for message in no_tools["messages"]) == 2
     assert TESTS not in no_tools["messages"][1]["content"]
-    no_fences = json.loads((await sent(twice, Deduplication(Dedupe(enabled=True, fenced=False))))[1])
+    no_fences = json.loads((await sent(twice, Deduplication(Dedupe(fenced=False))))[1])
     assert sum(message.get("content") == PARSER for message in no_fences["messages"]) == 1
     assert TESTS in no_fences["messages"][1]["content"]
 

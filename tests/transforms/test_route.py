@@ -24,7 +24,7 @@ def routed(section: dict[str, Any], text: str = "hello", *, container: Container
 
 
 def through(section: dict[str, Any], ask: Asked) -> Asked:
-    coroutine = Routing(Route.model_validate({"enabled": True, **section})).request(ask)
+    coroutine = Routing(Route.model_validate(section)).request(ask)
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     assert ended.value.value is None

@@ -22,7 +22,6 @@ from bawn.wire.document import RequestDocument, Said
 class Compress(Section):
     """Prose of the user is said in fewer words."""
 
-    enabled: bool = Field(default=False, description="Whether it is done.")
     pleasantries: bool = Field(default=True, description="Whether greetings, thanks and `please` are left out.")
     wordy: bool = Field(default=True, description="Whether long-winded phrases become short ones of the same meaning.")
     articles: bool = Field(default=False, description="Whether `the`, `a` and `an` are left out.")

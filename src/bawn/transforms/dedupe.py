@@ -29,7 +29,6 @@ _SHOWN = 60
 class Dedupe(Section):
     """Repeated contents in a conversation are replaced by references to the latest copy."""
 
-    enabled: bool = Field(default=False, description="Whether it is done.")
     bytes: int = Field(default=512, ge=256, le=2**24, description="Size from which on a content counts.")
     tools: bool = Field(default=True, description="Whether results of tools are looked at.")
     fenced: bool = Field(default=True, description="Whether fenced blocks in what the user says are looked at.")

@@ -102,7 +102,6 @@ class RouteRule(Section):
 class Route(Section):
     """The model by what is asked."""
 
-    enabled: bool = Field(default=False, description="Whether it is done.")
     rules: tuple[RouteRule, ...] = Field(default=(), description="In their order; the first that fits decides.")
     default: Target | None = Field(default=None, description="Where no rule fits; none: the model that was asked for.")
     environments: dict[str, tuple[PatternText, ...]] = Field(
