@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.api.yard import Yard
 from tests.transforms.calls import asked
@@ -51,3 +53,21 @@ async def test_a_container_is_named_as_everywhere(yard: Yard) -> None:
     async with sdk.AsyncClient(socket=str(yard.path)) as client:
         assert (await client.transforms.forget(container="dev")).answers == 0
     assert yard.log.events[-1].container == record.uuid
+
+
+async def test_folders_are_taken_into_a_base_listed_and_removed_on_record(yard: Yard, tmp_path: Path) -> None:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    (folder / "deploy.md").write_text("Deployments happen on Tuesdays.\n")
+    async with sdk.AsyncClient(socket=str(yard.path)) as client:
+        added = await client.knowledge.add("handbook", str(folder))
+        assert (added.base, added.files, added.changed) == ("handbook", 1, 1)
+        (base,) = await client.knowledge.list()
+        assert (base.name, base.folders, base.files) == ("handbook", (str(folder),), 1)
+        await client.knowledge.remove("handbook")
+        assert await client.knowledge.list() == []
+        for wrong in (client.knowledge.remove("handbook"), client.knowledge.add("x", "/no/such/folder")):
+            with pytest.raises(Fault):
+                await wrong
+    kept = [event.event for event in yard.log.events if event.event.startswith("knowledge.")]
+    assert kept == ["knowledge.added", "knowledge.removed"]

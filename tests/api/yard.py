@@ -460,6 +460,7 @@ class Yard:
             recorder=self.log,
             approvals=self.desk,
             transforms=self.transforms,
+            knowledge=self.transforms,
             notices=self.notices,
             public_url=lambda: self.public_url,
         )

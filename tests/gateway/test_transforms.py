@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ class House:
         self.explained += 1
         return "It prints."
 
-    async def _embed(self, container: Container, model: str, text: str) -> list[float]:
-        return [float(len(text)), 1.0]
+    async def _embed(self, container: Container, model: str, texts: Sequence[str]) -> list[list[float]]:
+        return [[float(len(text)), 1.0] for text in texts]
 
     async def start(self, start: Start) -> Yard:
         return await start(stages=self.stages, judges=self.judges)

@@ -181,6 +181,13 @@ async def test_a_line_that_cannot_be_made_ends_nothing(tmp_path: Path) -> None:
 
 async def test_the_loop_does_none_of_the_work(tmp_path: Path) -> None:
     yard = Yard(tmp_path, body_bytes=2**24)
+    gate = threading.Event()
+
+    def waits() -> bytes:
+        gate.wait(10)
+        return b"{}\n"
+
+    yard.files.add("first", 1, waits)
     body = chat("word " * 200_000)
     one = asked(body)
     await yard.stage.request(one)
@@ -189,4 +196,5 @@ async def test_the_loop_does_none_of_the_work(tmp_path: Path) -> None:
     took = (time.perf_counter() - began) * 1000
     print(f"a request of {len(one.exchange.body)} bytes is handed over in {took:.2f} ms")
     assert took < 20
+    gate.set()
     assert len(yard.lines()[0]["request"]["messages"][0]["content"]) == 1_000_000

@@ -37,7 +37,8 @@ class Yard:
             made, self.similar, chat_answers, chat_document, str, self._embed, self.clock, self.counts
         )
 
-    async def _embed(self, container: Container, model: str, text: str) -> Sequence[float]:
+    async def _embed(self, container: Container, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        (text,) = texts
         self.asked.append((container, model, text))
         await asyncio.sleep(self.delay)
         if self.failing is not None:
@@ -45,7 +46,7 @@ class Yard:
         numbers = [0.0] * 64
         for word in text.lower().replace("?", "").split():
             numbers[sum(word.encode()) % 64] += 1.0
-        return numbers
+        return [numbers]
 
     async def call(self, body: dict[str, Any], answer: bytes = plain("hi"), **more: Any) -> Given | None:
         ending = more.pop("ending", OK)

@@ -23,6 +23,7 @@ from bawn.api import (
     files,
     images,
     keys,
+    knowledge,
     models,
     notify,
     operators,
@@ -74,6 +75,7 @@ def build(services: Services) -> FastAPI:
         config.router(services.config),
         audit.router(services.audit),
         transforms.router(services.transforms),
+        knowledge.router(services.knowledge),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
     ]

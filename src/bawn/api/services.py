@@ -277,6 +277,17 @@ class Transforms(Protocol):
         """Forget kept answers, on record. Fault `api.not_found` for a container that there is not."""
 
 
+class Knowledge(Protocol):
+    async def bases(self) -> Sequence[shapes.KnowledgeBase]:
+        """By name."""
+
+    async def add_folder(self, base: str, folder: str, by: Operator) -> shapes.KnowledgeAdded:
+        """Take the texts of a folder of the host into a base. Fault `api.invalid` where there is no such folder."""
+
+    async def remove_base(self, base: str, by: Operator) -> None:
+        """Take a base away. Fault `api.not_found`."""
+
+
 class AuditLog(Protocol):
     def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """The last records, oldest first, then new ones when `follow`."""
@@ -310,6 +321,7 @@ class Services:
     recorder: Recorder
     approvals: Desk
     transforms: Transforms
+    knowledge: Knowledge
     notices: Notices
     public_url: Callable[[], str | None]
     """The address of the operator's own tunnel to the loopback port, for links of notices."""

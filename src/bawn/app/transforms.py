@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bawn.audit.redact import Redactor
-from bawn.errors import Fault
+from bawn.errors import Fault, quoted
 from bawn.guardrails.prices import Prices
 from bawn.identity.registry import Registry
 from bawn.notify.notice import Notice
@@ -51,7 +51,8 @@ class TransformDesk:
         self.kept = Kept(state, store, clock)
         self.ask: Callable[[Container, str, str], Awaitable[str]] = _nobody_asks
         """Asks a model by a call of its own; put in by whoever makes such calls."""
-        self.embed: Callable[[Container, str, str], Awaitable[Sequence[float]]] = _nobody_embeds
+        self.embed: Callable[[Container, str, Sequence[str]], Awaitable[Sequence[Sequence[float]]]] = _nobody_embeds
+        """Texts as vectors by an embedding model, in the same way."""
         self._clock = clock
         self._redactor = redactor
         self._prices = prices
@@ -108,6 +109,23 @@ class TransformDesk:
         await self._recorder.record(Event("cache.forgotten", principal=label(by), container=uuid or "", detail=detail))
         return shapes.Forgotten(gone)
 
+    async def bases(self) -> Sequence[shapes.KnowledgeBase]:
+        found = await asyncio.to_thread(self.kept.knowledge.all)
+        return [shapes.KnowledgeBase(each.name, each.folders, each.files, each.passages) for each in found]
+
+    async def add_folder(self, base: str, folder: str, by: Operator) -> shapes.KnowledgeAdded:
+        added = await asyncio.to_thread(self.kept.knowledge.add, base, Path(folder))
+        facts = (("base", base), ("folder", folder), ("files", str(added.files)), ("changed", str(added.changed)))
+        await self._recorder.record(Event("knowledge.added", principal=label(by), detail=facts))
+        return shapes.KnowledgeAdded(base, added.files, added.changed, added.gone, added.skipped)
+
+    async def remove_base(self, base: str, by: Operator) -> None:
+        gone = await asyncio.to_thread(self.kept.knowledge.remove, base)
+        if not gone:
+            raise Fault("api.not_found", f"There is no knowledge base {quoted(base)}.")
+        facts = (("base", base), ("files", str(gone)))
+        await self._recorder.record(Event("knowledge.removed", principal=label(by), detail=facts))
+
     def _cost(self, target: str, usage: Usage) -> Decimal | None:
         provider, _, model = target.partition("/")
         return self._prices.cost(provider, model, usage, self._clock.now())
@@ -115,8 +133,8 @@ class TransformDesk:
     async def _asked(self, container: Container, model: str, text: str) -> str:
         return await self.ask(container, model, text)
 
-    async def _embedded(self, container: Container, model: str, text: str) -> Sequence[float]:
-        return await self.embed(container, model, text)
+    async def _embedded(self, container: Container, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        return await self.embed(container, model, texts)
 
     def _notify(self, notice: Notice, container: Container) -> None:
         task = asyncio.get_running_loop().create_task(self._send(notice, container))
@@ -133,5 +151,5 @@ async def _nobody_asks(container: Container, model: str, text: str) -> str:
     raise Fault("upstream.unreachable", "Nobody here asks models.")
 
 
-async def _nobody_embeds(container: Container, model: str, text: str) -> Sequence[float]:
+async def _nobody_embeds(container: Container, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
     raise Fault("upstream.unreachable", "Nobody here asks models.")

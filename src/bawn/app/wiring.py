@@ -257,6 +257,7 @@ class Yard:
             recorder=self.recorder,
             approvals=self.desk,
             transforms=self.transforms,
+            knowledge=self.transforms,
             notices=self.notices,
             public_url=lambda: self.configuration.notify.public_url,
         )

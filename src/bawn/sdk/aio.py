@@ -156,6 +156,12 @@ class AsyncTransforms(AsyncNoun):
     forget = Awaited(endpoints.forget_answers)
 
 
+class AsyncKnowledge(AsyncNoun):
+    list = Awaited(endpoints.list_knowledge)
+    add = Awaited(endpoints.add_knowledge)
+    remove = Awaited(endpoints.remove_knowledge)
+
+
 class AsyncApprovals(AsyncNoun):
     list = Awaited(endpoints.list_approvals)
     get = Awaited(endpoints.get_approval)
@@ -197,6 +203,7 @@ class AsyncClient:
         self.audit = AsyncAudit(self)
         self.approvals = AsyncApprovals(self)
         self.transforms = AsyncTransforms(self)
+        self.knowledge = AsyncKnowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -157,6 +157,12 @@ class Transforms(SyncNoun):
     forget = Blocking(endpoints.forget_answers)
 
 
+class Knowledge(SyncNoun):
+    list = Blocking(endpoints.list_knowledge)
+    add = Blocking(endpoints.add_knowledge)
+    remove = Blocking(endpoints.remove_knowledge)
+
+
 class Approvals(SyncNoun):
     list = Blocking(endpoints.list_approvals)
     get = Blocking(endpoints.get_approval)
@@ -198,6 +204,7 @@ class Client:
         self.audit = Audit(self)
         self.approvals = Approvals(self)
         self.transforms = Transforms(self)
+        self.knowledge = Knowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -341,6 +341,20 @@ def forget_answers(
     return Call("POST", at("transforms", "cache", "forget"), one("forgotten", shapes.Forgotten), body=body)
 
 
+def list_knowledge() -> Call[list[shapes.KnowledgeBase]]:
+    return Call("GET", at("knowledge"), many("bases", shapes.KnowledgeBase))
+
+
+def add_knowledge(base: str, folder: str) -> Call[shapes.KnowledgeAdded]:
+    """`folder`: of the machine that Bawn runs on, from the root on."""
+    body = {"base": base, "folder": folder}
+    return Call("POST", at("knowledge"), one("added", shapes.KnowledgeAdded), body=body)
+
+
+def remove_knowledge(base: str) -> Call[None]:
+    return Call("DELETE", at("knowledge", base), nothing)
+
+
 # approvals and notices
 
 

@@ -320,6 +320,29 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """Texts that are put beside what agents ask."""
+
+    name: str
+    folders: tuple[str, ...]
+    files: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeAdded:
+    """What adding a folder to a base has done."""
+
+    base: str
+    files: int
+    """Of the folder that are in the base now."""
+    changed: int
+    gone: int
+    skipped: tuple[str, ...] = ()
+    """Files that were not taken although their names look like text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a long act."""
 

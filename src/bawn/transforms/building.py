@@ -24,11 +24,13 @@ from bawn.terms.principal import Container
 from bawn.transforms.alert import AlertStage
 from bawn.transforms.cache import CacheStage, forget
 from bawn.transforms.compress import Compression
+from bawn.transforms.context import Context, ContextInjection
 from bawn.transforms.counts import Counts
 from bawn.transforms.dedupe import Deduplication
 from bawn.transforms.enhance import EnhanceStage
 from bawn.transforms.entries import Entries, Entry
 from bawn.transforms.entry_file import EntryFile
+from bawn.transforms.kb import KnowledgeBases
 from bawn.transforms.log import LogStage
 from bawn.transforms.log_files import LogFiles
 from bawn.transforms.quota import QuotaStage
@@ -54,6 +56,7 @@ class Kept:
         self.entries = Entries()
         self.similar = Similar()
         self.lines = LogFiles(state / "requests", clock.now)
+        self.knowledge = KnowledgeBases(state / "knowledge.db")
         self.told: dict[tuple[str, str], tuple[float, int]] = {}
         self._counts: dict[str, Counts] = {}
         self._state = state
@@ -64,8 +67,8 @@ class Kept:
         return self._counts.setdefault(name, Counts())
 
     async def load(self, settings: Transforms) -> None:
-        """What was kept before this process, and from now on what is kept goes to the disk. Call it once, before the first
-        call and before `stages`, in the event loop that will serve."""
+        """What was kept before this process, and from now on what is kept goes to the disk. Once, before the first
+        call, in the event loop that will serve."""
         now = self._clock.now()
         await self.quotas.load(now)
         self.quotas.start()
@@ -127,8 +130,8 @@ class Means:
     """US dollars of a `provider/model`; None when its price is not known."""
     ask: Callable[[Container, str, str], Awaitable[str]]
     """What a model says to a text, on behalf of a container, by a call of its own. Fault when it says nothing."""
-    embed: Callable[[Container, str, str], Awaitable[Sequence[float]]]
-    """A text as numbers by an embedding model, on behalf of a container. Fault when there is none."""
+    embed: Callable[[Container, str, Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
+    """Texts as vectors by an embedding model, on behalf of a container. Fault when there are none."""
     notify: Callable[[Notice, Container], None]
     """Tell people; neither waits nor raises."""
 
@@ -146,6 +149,8 @@ def stages(settings: Transforms, means: Means) -> dict[str, Stage]:
         made["alert"] = AlertStage(settings.alert, means.notify, answers, clock, kept.counts("alert"), told=kept.told)
     if settings.route is not None:
         made["route"] = Routing(settings.route, kept.counts("route"))
+    if settings.context is not None:
+        made["context"] = _context(settings.context, means)
     if settings.dedupe is not None:
         made["dedupe"] = Deduplication(settings.dedupe, kept.counts("dedupe"))
     if settings.compress is not None:
@@ -168,6 +173,13 @@ def stages(settings: Transforms, means: Means) -> dict[str, Stage]:
     return {name: made[name] for name in ORDER if name in made}
 
 
+def _context(settings: Context, means: Means) -> ContextInjection:
+    async def vectors(container: Container, texts: list[str]) -> Sequence[Sequence[float]]:
+        return await means.embed(container, settings.embeddings or "", texts)
+
+    return ContextInjection(settings, means.kept.knowledge, vectors, means.kept.counts("context"))
+
+
 def judges(settings: Transforms, kept: Kept) -> tuple[Judge, ...]:
     """Who decides over tool calls, as far as this configuration says."""
     return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools")),)
@@ -187,6 +199,8 @@ def models(settings: Transforms) -> dict[str, str]:
                 found[f"quota.customers.{name}.default_model"] = customer.default_model
     if settings.route is not None:
         found |= {f"route.{place}": model for place, model in settings.route.targets().items()}
+    if settings.context is not None and settings.context.embeddings:
+        found["context.embeddings"] = settings.context.embeddings
     if settings.semantic is not None:
         found["semantic.model"] = settings.semantic.model
     if settings.enhance is not None:

@@ -29,8 +29,8 @@ from bawn.transforms.similar import Similar, direction
 from bawn.wire.document import RequestDocument, Said, Spot
 from bawn.wire.editing import Answers
 
-Embed = Callable[[Container, str, str], Awaitable[Sequence[float]]]
-"""An embedding of a text by a model, on behalf of a container. Fault when there is none."""
+Embed = Callable[[Container, str, Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
+"""Texts as vectors by a model, on behalf of a container. Fault when there are none."""
 Read = Callable[[Exchange], RequestDocument | None]
 
 
@@ -136,14 +136,14 @@ class SemanticStage:
             return None
         group, text, target = found
         try:
-            numbers = await asyncio.wait_for(
-                self._embed(asked.container, self._settings.model, text), self._settings.seconds
+            vectors = await asyncio.wait_for(
+                self._embed(asked.container, self._settings.model, [text]), self._settings.seconds
             )
         except (Fault, TimeoutError) as error:
             asked.notes.append(("semantic", error.code if isinstance(error, Fault) else "timeout"))
             self.counts.add("failed")
             return None
-        pointing = direction(numbers)
+        pointing = direction(vectors[0]) if len(vectors) == 1 else None
         if pointing is None:
             self.counts.add("failed")
             return None

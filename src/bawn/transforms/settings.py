@@ -8,6 +8,7 @@ from bawn.config.section import Section
 from bawn.transforms.alert import Alert
 from bawn.transforms.cache import Cache
 from bawn.transforms.compress import Compress
+from bawn.transforms.context import Context
 from bawn.transforms.dedupe import Dedupe
 from bawn.transforms.enhance import Enhance
 from bawn.transforms.log import Log
@@ -24,6 +25,7 @@ class Transforms(Section):
     log: Log | None = Field(default=None, description="Requests and answers in files, without secrets.")
     alert: Alert | None = Field(default=None, description="Notices when a call passes a threshold.")
     route: Route | None = Field(default=None, description="Which model answers.")
+    context: Context | None = Field(default=None, description="Passages of knowledge bases beside what is asked.")
     dedupe: Dedupe | None = Field(default=None, description="Repeated contents as references to the latest copy.")
     compress: Compress | None = Field(default=None, description="Prose of the user in fewer words.")
     cache: Cache | None = Field(default=None, description="Equal questions answered from memory.")
