@@ -12,6 +12,7 @@ the call is not what the operator allows.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +22,13 @@ from bawn.terms.decision import Decision, Effect, combine
 from bawn.transforms.argument_paths import ArgumentPath, argument_path, texts, values, with_value, with_values
 from bawn.transforms.counts import Counts
 from bawn.transforms.folders import Leaves, within
-from bawn.transforms.patterns import Pattern
+from bawn.transforms.patterns import Pattern, Readings, read
 from bawn.transforms.tool_settings import Action, Default, ToolRule, Tools
 from bawn.wire.json_text import NotPlain, read_plain, written
 
 _EVERYTHING = argument_path("**")
+_LARGE = 256 * 2**10
+"""Characters of arguments from which on they are not judged on the event loop."""
 _HOLE = re.compile(r"\{(\$?[^{}\s]{1,100})\}")
 _EFFECTS = {Action.ALLOW: Effect.ALLOW, Action.DENY: Effect.DENY, Action.CONFIRM: Effect.ASK_PERSON}
 _DEFAULTS = {
@@ -38,17 +41,33 @@ _DEFAULTS = {
 class Unfit(ValueError):
     """A change that was ordered cannot be made; the message says why."""
 
+    rule = ""
+
 
 class Call:
     """A tool call while rules look at it and change it."""
 
-    __slots__ = ("arguments", "name", "text")
+    __slots__ = ("_read", "_read_of", "arguments", "name", "text")
 
     def __init__(self, name: str, arguments: dict[str, Any] | None, text: str | None) -> None:
         self.name = name
         self.arguments = arguments
         """None for a tool that takes a text."""
         self.text = text
+        self._read: dict[str, list[Readings]] = {}
+        self._read_of: object = None
+
+    def readings(self, path: ArgumentPath) -> list[Readings]:
+        """Of the texts that stand there; of everything for a tool that takes a text. Found once, until a rule changes
+        something."""
+        state = self.text if self.arguments is None else self.arguments
+        if state is not self._read_of:
+            self._read, self._read_of = {}, state
+        found = self._read.get(path.source)
+        if found is None:
+            said = [self.text or ""] if self.arguments is None else texts(path, self.arguments)
+            found = self._read[path.source] = [read(text) for text in said]
+        return found
 
 
 class Rule:
@@ -194,7 +213,9 @@ class ToolRules:
         self.counts = counts
 
     async def judge(self, proposed: Proposed) -> Judgement:
-        judgement = self.judged(proposed)
+        # The matching of what is large gives the interpreter up; streams of others go on meanwhile.
+        large = len(proposed.call.arguments_raw) > _LARGE
+        judgement = await asyncio.to_thread(self.judged, proposed) if large else self.judged(proposed)
         self.counts.add(judgement.decision.effect.name.lower())
         if judgement.name or judgement.arguments is not None:
             self.counts.add("changed")
@@ -211,17 +232,28 @@ class ToolRules:
             return Judgement(Decision(Effect.DENY, "tool.unreadable", because))
         about = [rule for rule in self._rules if rule.decides and rule.fits(container, call)]
         decisions = [rule.decision() for rule in about]
+        try:
+            changes = self._changed(container, call)
+        except Unfit as unfit:
+            facts = (("rule", unfit.rule),)
+            because = f"the rule {unfit.rule} cannot be followed: {unfit}"
+            return Judgement(Decision(Effect.DENY, "tool.rule_unfit", because, facts))
+        if changes:
+            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(container, call)]
+        return self._judgement(proposed, call, raw, decisions, changes, touched=bool(about))
+
+    def _changed(self, container: str, call: Call) -> list[str]:
+        """Make the changes that are ordered for the call; the names of the rules by which it is another now."""
         changes: list[str] = []
+        rule = None
         try:
             for rule in self._rules:
                 if not rule.decides and rule.fits(container, call) and rule.change(call):
                     changes.append(rule.name)
         except Unfit as unfit:
-            because = f"the rule {rule.name} cannot be followed: {unfit}"
-            return Judgement(Decision(Effect.DENY, "tool.rule_unfit", because, (("rule", rule.name),)))
-        if changes:
-            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(container, call)]
-        return self._judgement(proposed, call, raw, decisions, changes, touched=bool(about))
+            unfit.rule = rule.name if rule is not None else ""
+            raise
+        return changes
 
     def _judgement(
         self,
@@ -257,14 +289,10 @@ def _read(proposed: Proposed) -> Call:
     return Call(proposed.call.name, arguments, None)
 
 
-def _said(path: ArgumentPath, call: Call, *, lets: bool) -> list[str]:
+def _said(path: ArgumentPath, call: Call, *, lets: bool) -> list[Readings]:
     """What a pattern is held against. A tool that takes a text has no arguments: what stops is held against all of it, and
     nothing that lets through fits."""
-    if call.arguments is not None:
-        return texts(path, call.arguments)
-    if path.everything or not lets:
-        return [call.text or ""]
-    return []
+    return [] if call.arguments is None and lets and not path.everything else call.readings(path)
 
 
 def _every_text(value: Any, change: Any) -> Any:
