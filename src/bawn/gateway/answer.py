@@ -130,7 +130,7 @@ class Answer:
     def hand_to(self, sink: Sink) -> None:
         """Let everything, including what has come already, go to `sink`."""
         self._sink = sink
-        held, self._held = self._held, []
+        held, self._held, self._held_bytes = self._held, [], 0
         for data in held:
             sink.on_data(data)
         if self._ended:

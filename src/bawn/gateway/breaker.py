@@ -117,9 +117,22 @@ class Breakers:
         """The keys of a provider that are not to be used now."""
         now = self._clock()
         return frozenset(
-            key for (name, key), breaker in self._breakers.items() if key and name == provider and not breaker.admits(now)
+            key
+            for (name, key), breaker in self._breakers.items()
+            if key and name == provider and not breaker.admits(now)
         )
 
-    def forget(self, provider: str, key: str) -> None:
-        """The key is no more."""
-        self._breakers.pop((provider, key), None)
+    def keys(self, provider: str) -> tuple[frozenset[str], dict[str, Try]]:
+        """The keys of a provider that are not to be used now, and a try for each that one call may try: this one. What it
+        did not use, it gives back by saying nothing about it."""
+        now = self._clock()
+        barred, probes = set(), {}
+        for (name, key), breaker in self._breakers.items():
+            if not key or name != provider or breaker.state(now) is State.CLOSED:
+                continue
+            probe = breaker.begin(now)
+            if probe is None:
+                barred.add(key)
+            else:
+                probes[key] = probe
+        return frozenset(barred), probes

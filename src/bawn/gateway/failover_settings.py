@@ -82,5 +82,7 @@ class Failover(Section):
     def _plain_targets(self) -> Failover:
         for name, targets in self.chains.items():
             if "*" in name[:-1] or any("*" in target for target in targets):
-                raise ValueError(f"the chain of {name!r}: `*` stands at the end of a name on the left, and nowhere else")
+                raise ValueError(
+                    f"the chain of {name!r}: `*` stands at the end of a name on the left, and nowhere else"
+                )
         return self

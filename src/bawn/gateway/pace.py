@@ -17,7 +17,9 @@ _MARGIN = 0.95
 
 def asked_wait(headers: Headers, now: datetime) -> float | None:
     """Seconds of `retry-after-ms` or `retry-after`, which is seconds or a date (RFC 9110 §10.2.3); None without one."""
-    found = {name: value.decode("latin-1").strip() for name, value in reversed(headers) if name.startswith(b"retry-after")}
+    found = {
+        name: value.decode("latin-1").strip() for name, value in reversed(headers) if name.startswith(b"retry-after")
+    }
     millis = found.get(b"retry-after-ms", "")
     if millis.isascii() and millis.isdecimal() and len(millis) < 12:
         return int(millis) / 1000

@@ -68,14 +68,20 @@ _FAULTS = {
     "upstream.no_key": Trouble.KEY,
     "vault.unreadable": Trouble.KEY,
 }
-_TOO_LONG_CODES = frozenset(("context_length_exceeded", "exceed_context_size_error", "request_too_large", "string_above_max_length"))
+_TOO_LONG_CODES = frozenset(
+    ("context_length_exceeded", "exceed_context_size_error", "request_too_large", "string_above_max_length")
+)
 _TOO_LONG = re.compile(
     r"prompt is too long|maximum context length|context length exceeded|exceeds? (the )?(available |maximum )?context"
     r"|exceeds the maximum number of tokens|input is too long|too many (input )?tokens|context window",
     re.IGNORECASE,
 )
-_FILTERED_CODES = frozenset(("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"))
-_FILTERED = re.compile(r"content (management|filtering|safety) (policy|system)|blocked by .{0,40}(filter|guardrail)", re.IGNORECASE)
+_FILTERED_CODES = frozenset(
+    ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+)
+_FILTERED = re.compile(
+    r"content (management|filtering|safety) (policy|system)|blocked by .{0,40}(filter|guardrail)", re.IGNORECASE
+)
 
 
 def of_status(status: int, body: bytes) -> Trouble:

@@ -101,7 +101,9 @@ def _responses_show(event: dict[str, Any]) -> bool:
         return False
     if kind == "response.output_item.added":
         item = event.get("item")
-        return not isinstance(item, dict) or item.get("type") not in ("message", "reasoning") or bool(item.get("content"))
+        return (
+            not isinstance(item, dict) or item.get("type") not in ("message", "reasoning") or bool(item.get("content"))
+        )
     if isinstance(kind, str) and kind.endswith(".delta"):
         return bool(event.get("delta"))
     return True
