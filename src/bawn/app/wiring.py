@@ -41,11 +41,13 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.breaker import Breakers
 from bawn.gateway.catalogue import Catalogue, Target
 from bawn.gateway.checking import Checked, check
 from bawn.gateway.closing import Closing
 from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
+from bawn.gateway.failover import Failover
 from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
@@ -123,6 +125,7 @@ class Yard:
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
         self._thoughts = KeptThoughts()
+        self._breakers = Breakers(self.clock.monotonic)
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
         self.prices = Prices()
@@ -250,21 +253,29 @@ class Yard:
         addresses = {name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()}
         catalogue = Catalogue(configuration.providers, configuration.models)
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
+        upstream = Upstream(
+            addresses,
+            self.keyring,
+            self.pool,
+            self.ledger,
+            configuration.timeouts,
+            self.clock.monotonic,
+            self._running,
+            self._thoughts,
+        )
         return Works(
             limits=configuration.limits,
             permissions=permissions,
             pipeline=Pipeline((), permissions),
-            upstream=Upstream(
-                addresses,
-                self.keyring,
-                self.pool,
-                self.ledger,
-                configuration.timeouts,
-                self.clock.monotonic,
-                self._running,
-                self._thoughts,
-            ),
+            upstream=upstream,
+            failover=self._failover(configuration, permissions, upstream),
         )
+
+    def _failover(self, configuration: Configuration, permissions: Permissions, upstream: Upstream) -> Failover | None:
+        said = configuration.failover
+        if not said.chains:
+            return None
+        return Failover(said, permissions, upstream, configuration.limits, self.recorder, self._breakers, self.clock)
 
     def _price(self, configuration: Configuration) -> None:
         providers = configuration.providers.items()

@@ -169,10 +169,7 @@ class Attempt:
 
     async def _stream(self, answer: Answer) -> Begun | Missed:
         exchange = self._exchange
-        reader: StreamReader = wire(exchange.wire).stream_reader(hide_usage=answer.usage_added)
-        if self._way.carriage is not None:
-            raw = self._opened.prepared.admitted.raw
-            reader = self._way.carriage.stream(reader, raw.id, int(self._clock.now().timestamp()))
+        reader = stream_reader(self._opened, answer, self._way, int(self._clock.now().timestamp()))
         first = self._first = _FirstPart(answer, reader, lambda data: shows(exchange.wire, data))
         answer.hand_to(first)
         await first.there
@@ -268,6 +265,14 @@ class _FirstPart:
             # What comes from now on waits for whoever takes the answer.
             self._answer.keep()
             self.there.set_result(None)
+
+
+def stream_reader(opened: Opened, answer: Answer, way: Passage, now: int) -> StreamReader:
+    """What reads the provider's stream as one of the client's wire; `now` is in Unix seconds."""
+    reader: StreamReader = wire(opened.prepared.exchange.wire).stream_reader(hide_usage=answer.usage_added)
+    if way.carriage is None:
+        return reader
+    return way.carriage.stream(reader, opened.prepared.admitted.raw.id, now)
 
 
 def is_event_stream(answer: Answer, way: Passage) -> bool:

@@ -98,7 +98,16 @@ class Relay:
             return
         if not self.first_byte:
             self.first_byte = self._clock()
-        for frame in self._reader.feed(data):
+        self._take(self._reader.feed(data))
+
+    def begin(self, frames: Sequence[Frame]) -> None:
+        """What was read of the answer before it was handed over."""
+        if frames and not self.first_byte:
+            self.first_byte = self._clock()
+        self._take(frames)
+
+    def _take(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
             if isinstance(frame, TextFrame) and not self._queue and not self._stages:
                 self._write(frame)
             else:

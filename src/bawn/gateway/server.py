@@ -23,16 +23,18 @@ import structlog
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
 from bawn.gateway.answer import Answer
+from bawn.gateway.attempt import Begun, is_event_stream, stream_reader
 from bawn.gateway.call import RawCall, new_call_id
 from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account, Closing
+from bawn.gateway.failover import Failover
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
 from bawn.gateway.object_calls import ObjectCalls
 from bawn.gateway.opening import Opened, Recorder, open_record
 from bawn.gateway.other_calls import OtherCalls
 from bawn.gateway.owners import OWED
-from bawn.gateway.passage import Passage, accepted
+from bawn.gateway.passage import Passage
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.relay import Relay
@@ -75,6 +77,8 @@ class Works(Value, frozen=True):
     permissions: Permissions
     pipeline: Pipeline
     upstream: Upstream
+    failover: Failover | None = None
+    """None: every call has one try."""
 
 
 class Gateway:
@@ -197,6 +201,11 @@ class Gateway:
             await asyncio.sleep(0)
         prepared = await works.pipeline.prepare(admitted, exchange)
         account.exchange, account.target = prepared.exchange, prepared.target
+        if works.failover is not None and (chain := works.failover.chain(prepared)) is not None:
+            still = partial(self._still, admitted)
+            begun = await works.failover.answered(prepared, chain, account, still)
+            await self._carry(begun, call, connection, reply, account, works)
+            return
         way = works.upstream.passage(prepared) if prepared.given is None else None
         opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
         account.opened = opened
@@ -207,15 +216,22 @@ class Gateway:
             given = prepared.given.data if prepared.given is not None else b""
             await self._carry_given(opened, given, call, connection, reply, account)
             return
-        answer = await works.upstream.send(opened, way)
+        begun = Begun(opened, way, await works.upstream.send(opened, way))
+        await self._carry(begun, call, connection, reply, account, works)
+
+    async def _carry(
+        self, begun: Begun, call: RunningCall, connection: DoorConnection, reply: Reply, account: Account, works: Works
+    ) -> None:
+        """An answer, as far as it has come, to the client."""
+        opened, way, answer = begun.opened, begun.way, begun.answer
         account.key_label = answer.key_label
         try:
             if answer.status != 200:
                 await self._carry_refusal(answer, way, reply, account, works.limits)
-            elif exchange.stream and _is_event_stream(answer, way.serving.wire):
-                await self._carry_stream(opened, answer, way, call, connection, reply, account)
+            elif opened.prepared.exchange.stream and is_event_stream(answer, way):
+                await self._carry_stream(begun, call, connection, reply, account)
             else:
-                await self._carry_whole(opened, answer, way, reply, account, works.limits)
+                await self._carry_whole(begun, reply, account, works.limits)
         finally:
             answer.leave()
             works.upstream.settle(answer, account.usage)
@@ -224,15 +240,17 @@ class Gateway:
         """Writing the record took time; the right to call must hold now, not only when it was asked."""
         self._admission.admit(admitted.raw)
 
-    async def _carry_whole(
-        self, opened: Opened, answer: Answer, way: Passage, reply: Reply, account: Account, limits: Limits
-    ) -> None:
-        body = await answer.body(limits.answer_bytes)
+    async def _carry_whole(self, begun: Begun, reply: Reply, account: Account, limits: Limits) -> None:
+        opened, way, answer, body = begun.opened, begun.way, begun.answer, begun.body
+        carried = body is not None
+        if body is None:
+            body = await answer.body(limits.answer_bytes)
         account.first_byte = self.clock.monotonic()
         if opened.prepared.exchange.stream:
             raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
         if way.carriage is not None:
-            body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
+            if not carried:
+                body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
             try:
                 headers = [*answer.headers, *way.headers]
                 await self._release(opened, _without(answer.secret, body), headers, reply, account)
@@ -272,19 +290,16 @@ class Gateway:
 
     async def _carry_stream(
         self,
-        opened: Opened,
-        answer: Answer,
-        way: Passage,
+        begun: Begun,
         call: RunningCall,
         connection: DoorConnection,
         reply: Reply,
         account: Account,
     ) -> None:
-        speaks = wire(opened.prepared.exchange.wire)
-        reader = speaks.stream_reader(hide_usage=answer.usage_added)
-        if way.carriage is not None:
-            raw = opened.prepared.admitted.raw
-            reader = way.carriage.stream(reader, raw.id, int(self.clock.now().timestamp()))
+        opened, way, answer = begun.opened, begun.way, begun.answer
+        reader = begun.reader
+        if reader is None:
+            reader = stream_reader(opened, answer, way, int(self.clock.now().timestamp()))
         before_end = None
         if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
             before_end = partial(self._claim_read, opened, reader, account)
@@ -295,6 +310,7 @@ class Gateway:
         kept = [*(pair for pair in answer.headers if pair[0] != b"content-type"), *way.headers]
         reply.open_stream(200, [(b"content-type", b"text/event-stream"), *kept])
         try:
+            relay.begin(begun.frames)
             answer.hand_to(relay)
             await relay.run()
         finally:
@@ -415,13 +431,6 @@ def _asked(raw: RawCall, route: Route) -> Exchange:
 
 def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
     return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
-
-
-def _is_event_stream(answer: Answer, speaks: WireName) -> bool:
-    wanted = accepted(speaks, stream=True)
-    return any(
-        name == b"content-type" and value.split(b";")[0].strip().lower() == wanted for name, value in answer.headers
-    )
 
 
 def _content_type(answer: Answer) -> bytes:
