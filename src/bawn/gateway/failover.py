@@ -232,7 +232,7 @@ class _Dance:
         provider = missed.opened.prepared.target.provider
         wait = backoff(settings.backoff, tries, works.jitter)
         asked = asked_wait(headers, self._clock.now())
-        if missed.trouble is Trouble.BUSY and works.upstream.usable(provider, works.breakers.barred(provider)):
+        if missed.trouble is Trouble.BUSY and works.upstream.spare_key(provider, works.breakers.barred(provider)):
             # Another key has not had too many calls.
             return 0.0
         if asked is not None:

@@ -103,6 +103,11 @@ class Upstream:
         """Whether one of its keys neither rests nor is barred. Faults `upstream.no_key`, `vault.unreadable`."""
         return self._keys.usable(self.addresses[provider], barred)
 
+    def spare_key(self, provider: str, barred: frozenset[str]) -> bool:
+        """Whether there is such a key beside one that has just been told to rest."""
+        address = self.addresses[provider]
+        return address.needs_key and self._keys.usable(address, barred)
+
     async def send(self, opened: Opened, way: Passage, barred: frozenset[str] = NONE_BARRED) -> Answer:
         """The provider's answer once its head is there, rather not with a key whose id is barred. Faults of `upstream.*`;
         cancelling leaves the provider."""
