@@ -95,6 +95,7 @@ class Attempt:
         self._told = False
         """Whether the provider has counted."""
         self._model = ""
+        self._unsent = False
 
     @property
     def _exchange(self) -> Exchange:
@@ -137,7 +138,12 @@ class Attempt:
             raise Fault("upstream.timeout", "The provider took too long to begin its answer.") from error
 
     async def _begun(self, barred: frozenset[str]) -> Begun | Missed:
-        answer = self.answer = await self._upstream.send(self._opened, self._way, barred)
+        try:
+            answer = self.answer = await self._upstream.send(self._opened, self._way, barred)
+        except Fault as late:
+            # A time that ran out before there was a connection; the provider never had the request.
+            self._unsent = late.code == "upstream.timeout" and late.__cause__ is not None
+            raise
         if answer.status != 200:
             body = await answer.body(min(self._limits.answer_bytes, _ERROR_BYTES))
             fault = Fault("upstream.broken", f"The provider answered {answer.status}.")
@@ -199,7 +205,7 @@ class Attempt:
         if self._first is not None:
             self._count(self._first.reader.usage)
             self._model = self._first.reader.model
-        if self._usage is None and trouble is Trouble.SILENT:
+        if self._usage is None and trouble is Trouble.SILENT and not self._unsent:
             # It has the request, and may well have worked on it all the time.
             self._usage = self._guessed()
         estimated = self._usage is not None and not self._told

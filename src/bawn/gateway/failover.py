@@ -106,6 +106,8 @@ class _Dance:
         self._links = Links(prepared, chain, works.permissions, works.upstream.passage, self._skipped)
         seconds = patience(prepared.admitted.raw.headers, works.settings.deadline_seconds)
         self._ends = self._clock.monotonic() + seconds
+        self._hurried = seconds < works.settings.deadline_seconds
+        """Whether the client has less patience than is configured: a silence is then no fault of the provider's."""
         self._once = any(tool.type == "background" for tool in prepared.exchange.hosted_tools)
         self._count = 0
         self._missed: list[Missed] = []
@@ -291,7 +293,8 @@ class _Dance:
         if isinstance(outcome, Begun):
             well: bool | None = True
         else:
-            well = False if outcome.trouble in ABOUT_PROVIDER else None
+            hurried = self._hurried and outcome.trouble is Trouble.SILENT
+            well = False if outcome.trouble in ABOUT_PROVIDER and not hurried else None
         trial.over(now, well=well)
         key = attempt.answer.key_id if attempt.answer is not None else ""
         if key:

@@ -111,8 +111,8 @@ def of_error(body: bytes) -> Trouble | None:
     if error is None:
         return None
     inner = error.get("innererror")
-    codes = {each.get(name) for each in (error, inner) if isinstance(each, dict) for name in ("code", "type")}
-    codes = {code for code in codes if isinstance(code, str)}
+    told = [each.get(name) for each in (error, inner) if isinstance(each, dict) for name in ("code", "type")]
+    codes = {code for code in told if isinstance(code, str)}
     message = error.get("message", error.get("Message"))
     said = message[:2000] if isinstance(message, str) else ""
     if codes & _FILTERED_CODES or _FILTERED.search(said):
