@@ -19,10 +19,10 @@ MADE_IN = {
     "bawn.gateway.opening.Opened": {"bawn.gateway.opening"},
     "bawn.gateway.toolgate.Cleared": {"bawn.gateway.toolgate"},
     "bawn.gateway.toolgate.Rewritten": {"bawn.gateway.toolgate"},
-    "bawn.gateway.toolgate.Withheld": {"bawn.gateway.toolgate"},
+    "bawn.gateway.toolgate.Judged": {"bawn.gateway.toolgate"},
 }
 PRINCIPALS = {f"bawn.terms.principal.{name}" for name in ("Container", "ApiKey", "Operator", "Internal")}
-BEFORE_ITS_MAKER = {"Rewritten", "ApiKey"}
+BEFORE_ITS_MAKER = {"ApiKey"}
 """Words of the plan that nothing makes yet."""
 
 

@@ -30,17 +30,20 @@ from bawn.gateway.doors import Doors
 from bawn.gateway.failover import Failover
 from bawn.gateway.failover_settings import Failover as FailoverSettings
 from bawn.gateway.permissions import Permissions
-from bawn.gateway.pipeline import Pipeline, Stage
+from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of
-from bawn.gateway.server import Gateway, Works
-from bawn.gateway.settings import Allow, Limits, Models, Provider, ProviderKind, Timeouts
-from bawn.gateway.toolgate import AllowAll, Judge, ToolGate
+from bawn.gateway.server import Gateway
+from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, ProviderKind, Timeouts
+from bawn.gateway.toolgate import ToolGate
 from bawn.gateway.upstream import Upstream
+from bawn.gateway.works import Works
 from bawn.guardrails.ledger import ConcurrencyLedger
 from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Refusal, Settlement
 from bawn.identity.registry import Standing
+from bawn.stages.judging import Approvers, Judge
+from bawn.stages.stage import Stage
 from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
 from bawn.terms.principal import Container
@@ -254,7 +257,9 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         stages: tuple[Stage, ...] = (),
-        judge: Judge | None = None,
+        judges: tuple[Judge, ...] = (),
+        approvers: Approvers | None = None,
+        interception: Interception | None = None,
         concurrent: int = 1000,
         more: Mapping[str, Provider] | None = None,
         aliases: Mapping[str, str] | None = None,
@@ -291,13 +296,20 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         going_on = None
         if failover is not None:
             going_on = Failover(failover, permissions, upstream, limits, record, breakers, clock, lambda: 0.5)
-        works = Works(limits, permissions, Pipeline(stages, permissions), upstream, going_on)
+        works = Works(
+            limits,
+            permissions,
+            Pipeline(stages, permissions, clock=clock.monotonic),
+            upstream,
+            ToolGate(judges, record, approvers),
+            interception or Interception(),
+            going_on,
+        )
         lost: list[str] = []
         gateway = Gateway(
             works,
             registry,
             record,
-            ToolGate(judge or AllowAll(), record),
             Closing(record, books, Prices(), clock, lambda call, error: lost.append(f"{call}: {error}")),
             clock,
         )

@@ -10,13 +10,12 @@ import anthropic
 import openai
 import pytest
 from tests.gateway.conftest import OTHER, UUID, Start, Yard
+from tests.gateway.judges import NEVER
 from tests.gateway.stand_in import stand_in
 
 from bawn.gateway import batches
 from bawn.gateway.settings import Allow
-from bawn.terms.decision import Decision, Effect
 from bawn.terms.exchange import Endpoint
-from bawn.terms.toolcall import ToolCall
 
 ALL = Allow(models=("scripted/echo", "scripted/agent"), objects=("files", "batches"))
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -146,16 +145,11 @@ async def test_what_the_lines_of_a_batch_make_the_provider_do_is_recorded_before
     assert [dict(event.detail)["type"] for event in yard.record.of("hosted.allowed")] == ["web_search"]
 
 
-class Never:
-    def decide(self, call: ToolCall) -> Decision:
-        return Decision(Effect.DENY, "tool.no", "no tool is allowed")
-
-
 TOOL = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}}
 
 
 async def test_a_tool_call_in_the_results_passes_the_gate(start: Start) -> None:
-    yard = await start(allow=ALL, judge=Never())
+    yard = await start(allow=ALL, judges=(NEVER,))
     asked = [{"role": "user", "content": 'call bash with {"command": "ls"}'}]
     async with client_of(yard) as client:
         batch = await made(client, jsonl(line(1), line(2, model="agent", messages=asked, tools=[TOOL])))

@@ -11,13 +11,11 @@ import pytest
 from google import genai
 from google.genai import errors, types
 from tests.gateway.conftest import UUID, Start, Yard
+from tests.gateway.judges import NEVER
 
-from bawn.gateway.admission import Admitted
-from bawn.gateway.pipeline import Given
 from bawn.gateway.settings import Allow, ProviderKind
-from bawn.terms.decision import Decision, Effect
-from bawn.terms.exchange import Exchange
-from bawn.terms.toolcall import ToolCall
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending, Given
 
 BASH = types.Tool(
     function_declarations=[
@@ -140,14 +138,9 @@ async def test_a_tool_call_is_judged_and_answered(yard: Yard, through: Any) -> N
     assert dict(released[0].detail)["tool"] == "bash"
 
 
-class Never:
-    def decide(self, call: ToolCall) -> Decision:
-        return Decision(Effect.DENY, "tool.never", "it is never allowed")
-
-
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_tool_call_that_is_not_allowed_does_not_come(start: Start, streamed: bool) -> None:
-    yard = await start(judge=Never())
+    yard = await start(judges=(NEVER,))
     async with client_of(yard.url).aio as client:
         with pytest.raises(errors.APIError) as refused:
             if streamed:
@@ -255,8 +248,11 @@ class Answers:
     def __init__(self, candidate: dict[str, Any]) -> None:
         self._candidate = candidate
 
-    async def request(self, admitted: Admitted, exchange: Exchange) -> Given:
+    async def request(self, asked: Asked) -> Given:
         return Given(json.dumps({"candidates": [{**self._candidate, "finishReason": "STOP"}]}).encode())
 
-    def frames(self, exchange: Exchange) -> None:
+    def view(self, asked: Asked) -> None:
         return None
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        """Nothing is kept."""

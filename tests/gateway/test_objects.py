@@ -13,14 +13,13 @@ import httpx
 import openai
 import pytest
 from tests.gateway.conftest import OTHER, SECRET, UUID, Start, Yard, until
+from tests.gateway.judges import NEVER
 from tests.gateway.stand_in import stand_in
 
 from bawn.errors import Fault
 from bawn.gateway.settings import Allow, Limits
-from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, Usage
-from bawn.terms.toolcall import ToolCall
 
 ALL = Allow(
     models=("*",),
@@ -289,17 +288,12 @@ async def test_a_tool_call_that_is_read_again_is_judged_again(two: Two) -> None:
     assert len(two.yard.record.of("tool.released")) == 1
 
 
-class Never:
-    def decide(self, call: ToolCall) -> Decision:
-        return Decision(Effect.DENY, "tool.no", "no tool is allowed")
-
-
 async def test_a_tool_call_that_is_not_allowed_is_not_read_by_id_either(start: Start) -> None:
     call = {"id": "fc_1", "type": "function_call", "name": "bash", "call_id": "c", "arguments": "{}"}
     answer = {"id": "resp_1", "object": "response", "status": "completed", "model": "m", "output": [call]}
     items = {"object": "list", "data": [call], "has_more": False}
     async with stand_in(lambda method, path, _: (200, items if path.endswith("items") else answer)) as provider:
-        yard = await start(provider=provider.address, allow=ALL, judge=Never())
+        yard = await start(provider=provider.address, allow=ALL, judges=(NEVER,))
         yard.makers.made["scripted", "resp_1"] = yard.makers.made["scripted", "conv_1"] = UUID
         async with yard.client() as client:
             for path in ("responses/resp_1", "responses/resp_1/input_items", "conversations/conv_1/items"):

@@ -13,7 +13,6 @@ from bawn.gateway.closing import Closing
 from bawn.gateway.doors import Doors
 from bawn.gateway.pool import Pool
 from bawn.gateway.server import Gateway
-from bawn.gateway.toolgate import AllowAll, ToolGate
 from bawn.guardrails.prices import Prices
 from bawn.identity.record import NewContainer
 from bawn.identity.registry import Registry
@@ -40,7 +39,7 @@ async def race(start: Start, folder: Path, lives: int) -> None:
     pool = Pool(clock.monotonic, 10)
     lost: list[str] = []
     closing = Closing(record, books, Prices(), clock, lambda call, error: lost.append(f"{call}: {error}"))
-    gateway = Gateway(yard.gateway.works, registry, record, ToolGate(AllowAll(), record), closing, clock)
+    gateway = Gateway(yard.gateway.works, registry, record, closing, clock)
     registry.watch(gateway.running.changed)
     doors = Doors(gateway, pool, clock)
     mine: dict[str, str] = {}

@@ -23,7 +23,7 @@ from bawn.errors import Fault, quoted
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.failover_settings import Failover
 from bawn.gateway.providers import address_of
-from bawn.gateway.settings import Allow, Limits, Models, Provider, Timeouts
+from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
 from bawn.packages.settings import Packages
 
@@ -95,6 +95,7 @@ class Configuration(Section):
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     failover: Failover = Field(default_factory=Failover)
+    interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
@@ -155,6 +156,7 @@ def _with_profile(own: Configuration) -> Configuration:
         limits=own.limits,
         timeouts=own.timeouts,
         failover=own.failover,
+        interception=own.interception,
         guardrails=own.guardrails,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,

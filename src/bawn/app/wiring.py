@@ -54,10 +54,13 @@ from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of, seller
-from bawn.gateway.server import Gateway, Works
+from bawn.gateway.server import Gateway
+from bawn.gateway.sessions import Sessions
 from bawn.gateway.settings import Provider, ProviderKind
-from bawn.gateway.toolgate import AllowAll, ToolGate
+from bawn.gateway.stage_times import StageTimes
+from bawn.gateway.toolgate import ToolGate
 from bawn.gateway.upstream import Upstream
+from bawn.gateway.works import Works
 from bawn.guardrails.books import Books
 from bawn.guardrails.ledger import ConcurrencyLedger
 from bawn.guardrails.prices import Prices
@@ -126,6 +129,8 @@ class Yard:
         self._running: set[Answer] = set()
         self._thoughts = KeptThoughts()
         self._breakers = Breakers(self.clock.monotonic)
+        self.sessions = Sessions()
+        self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
         self.prices = Prices()
@@ -135,7 +140,6 @@ class Yard:
             self._works(configuration),
             self.registry,
             self.recorder,
-            ToolGate(AllowAll(), self.recorder),
             Closing(self.recorder, self.books, self.prices, self.clock, self._record_lost),
             self.clock,
         )
@@ -266,7 +270,9 @@ class Yard:
         return Works(
             limits=configuration.limits,
             permissions=permissions,
-            pipeline=Pipeline((), permissions),
+            pipeline=Pipeline((), permissions, self.sessions, self.stage_times, self.clock.monotonic),
+            gate=ToolGate((), self.recorder),
+            interception=configuration.interception,
             upstream=upstream,
             failover=self._failover(configuration, permissions, upstream),
         )

@@ -36,6 +36,8 @@ class Admitted(Value, frozen=True):
 
     raw: RawCall
     container: Container
+    depth: int = 0
+    """How deep the call nests: 0 for one of the agent itself, more for one that Bawn makes on its behalf."""
 
 
 class Admission:

@@ -38,6 +38,8 @@ class Begun(Value, frozen=True):
     answer: Answer
     body: bytes | None = None
     """A whole answer, in the client's wire and read once; None for a stream, and for an error that is passed on."""
+    kind: bytes = JSON
+    """The type of a whole answer."""
     reader: StreamReader | None = None
     """Of a stream: it has read `frames` already."""
     frames: tuple[Frame, ...] = ()
@@ -171,7 +173,7 @@ class Attempt:
         self._model = read.model
         if kind == JSON and Trouble.FILTERED not in self._final and filtered(exchange.wire, _plain(body)):
             return self._missed(Trouble.FILTERED, _filtered())
-        return Begun(self._opened, self._way, answer, body, number=self._number, usage=self._usage)
+        return Begun(self._opened, self._way, answer, body, kind, number=self._number, usage=self._usage)
 
     async def _stream(self, answer: Answer) -> Begun | Missed:
         exchange = self._exchange
@@ -183,7 +185,7 @@ class Attempt:
         if first.fault is not None:
             raise first.fault
         usage = reader.usage or self._usage
-        begun = Begun(self._opened, self._way, answer, None, reader, tuple(first.frames), self._number, usage)
+        begun = Begun(self._opened, self._way, answer, None, JSON, reader, tuple(first.frames), self._number, usage)
         if first.visible:
             return begun
         last = first.frames[-1]

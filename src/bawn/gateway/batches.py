@@ -50,7 +50,7 @@ class Permitted:
     async def _permit(self, exchange: Exchange) -> None:
         # The provider reads its own name of the model, since nobody changes it on the way.
         named = structs.replace(exchange, model=f"{self._provider}/{exchange.model}")
-        prepared = await self._pipeline.prepare(self._admitted, named)
+        prepared = await self._pipeline.prepare(self._admitted, self._pipeline.asked(self._admitted, named))
         if prepared.exchange is not named or prepared.given is not None:
             raise Fault("stage.refused", "A stage would change or answer this, which in a batch nobody can.")
         if (prepared.target.provider, prepared.target.model) != (self._provider, exchange.model):

@@ -17,6 +17,8 @@ from bawn.gateway.catalogue import Target
 from bawn.gateway.opening import Opened
 from bawn.guardrails.prices import Prices
 from bawn.guardrails.settlement import Outcome, Refusal, Settlement
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, Exchange, Usage
@@ -59,8 +61,28 @@ class Tried(Value, frozen=True):
 class Account:
     """What is known of one call while it runs; becomes its settlement."""
 
-    __slots__ = ("answered_model", "container", "exchange", "fault", "first_byte", "free", "key_label", "opened", "outcome",
-                 "raw", "results", "status", "story", "target", "tried", "usage", "usage_estimated")  # fmt: skip
+    __slots__ = (
+        "answered_model",
+        "asked",
+        "container",
+        "exchange",
+        "fault",
+        "first_byte",
+        "free",
+        "key_label",
+        "opened",
+        "outcome",
+        "raw",
+        "results",
+        "said",
+        "status",
+        "story",
+        "streamed",
+        "target",
+        "tried",
+        "usage",
+        "usage_estimated",
+    )  # fmt: skip
 
     def __init__(self, raw: RawCall, container: Container | None) -> None:
         self.raw = raw
@@ -68,7 +90,12 @@ class Account:
         """The container of the door, known before the call is admitted; None when the door has none."""
         self.exchange: Exchange | None = None
         self.target: Target | None = None
+        self.asked: Asked | None = None
         self.opened: Opened | None = None
+        self.said = b""
+        """The whole answer as the client got it; empty for a stream."""
+        self.streamed: list[bytes] = []
+        """The frames that the client got."""
         self.usage: Usage | None = None
         self.usage_estimated = False
         """Whether the provider's count was lost with a cut stream and is estimated from what went out."""
@@ -203,6 +230,19 @@ class Closing:
                     code=tried.code,
                 )
             )
+
+    def ending(self, account: Account) -> Ending:
+        """How it ended, for the stages that saw it begin."""
+        target = account.target
+        cost = self._cost(account, target, self._clock.now()) if target is not None else None
+        return Ending(
+            account.status,
+            account.outcome,
+            account.usage,
+            target.name if target is not None else "",
+            None if cost is None else float(cost),
+            max(0, round((self._clock.monotonic() - account.raw.received) * 1000)),
+        )
 
     def _settle_results(self, account: Account, opened: Opened | None, container: Container, now: datetime) -> None:
         """A row for each model that worked on a batch; both providers of batches take half the price for them."""

@@ -8,10 +8,10 @@ provider said so. Answers that bring tool calls along (a response that is read a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
@@ -29,12 +29,10 @@ from bawn.gateway.opening import Opened, Recorder, open_record, record_ways_out
 from bawn.gateway.owners import OWED
 from bawn.gateway.parts import Parts
 from bawn.gateway.passing import Passing, without
-from bawn.gateway.permissions import Permissions
-from bawn.gateway.pipeline import Pipeline
+from bawn.gateway.provider_refusal import carry_refusal
 from bawn.gateway.reply import Reply
-from bawn.gateway.settings import Limits
-from bawn.gateway.toolgate import ToolGate, Withheld
-from bawn.gateway.upstream import Upstream
+from bawn.gateway.toolgate import Judged, refused
+from bawn.gateway.works import Works
 from bawn.terms.clock import Clock
 from bawn.terms.exchange import Endpoint, Usage
 from bawn.terms.frames import HeldCall
@@ -62,29 +60,11 @@ _GOOD = (200, 201, 202)
 _JSON = [(b"content-type", b"application/json")]
 
 
-class Works(Protocol):
-    """What follows from the configuration; of `server`, which stands above."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def permissions(self) -> Permissions: ...
-    @property
-    def pipeline(self) -> Pipeline: ...
-    @property
-    def upstream(self) -> Upstream: ...
-
-
-SaidNo = Callable[[Answer, None, Reply, Account, Limits], Awaitable[None]]
-
-
 class ObjectCalls:
-    def __init__(self, admission: Admission, recorder: Recorder, gate: ToolGate, clock: Clock, said_no: SaidNo) -> None:
+    def __init__(self, admission: Admission, recorder: Recorder, clock: Clock) -> None:
         self.admission = admission
         self.recorder = recorder
-        self.gate = gate
         self.clock = clock
-        self.said_no = said_no
 
     async def walk(
         self,
@@ -102,12 +82,14 @@ class ObjectCalls:
         account.exchange, account.free, account.usage = exchange, True, Usage()
         reading = Reading(asked.row, raw.header(b"content-type")) if asked.row.body is Body.UPLOAD else None
         keepers = works.upstream.keepers(asked.row.wire)
-        prepared = await works.pipeline.prepare_object(admitted, exchange, asked, keepers)
+        account.asked = seen = works.pipeline.asked(admitted, exchange)
+        prepared = await works.pipeline.prepare_object(admitted, seen, asked, keepers)
         if asked.row.path == "messages/batches" and asked.row.effect is Effect.MAKES:
             permitted = Permitted(works.pipeline, admitted, prepared.target.provider)
             await permit_requests(permitted, raw.body)
             account.exchange = permitted.ways(exchange)
-            prepared = await works.pipeline.prepare_object(admitted, account.exchange, asked, keepers)
+            account.asked = seen = works.pipeline.asked(admitted, account.exchange)
+            prepared = await works.pipeline.prepare_object(admitted, seen, asked, keepers)
         account.target = prepared.target
         detail = (("object.call", f"{asked.row.method} {asked.row.path}"), *(("object", name) for name in asked.ids))
         account.opened = await open_record(prepared, self.recorder, detail)
@@ -154,9 +136,9 @@ class _Asked:
         body = self._opened.prepared.exchange.body
         async with self._sent(row.method, self._asked.path, self._content(), self._body(body)) as answer:
             if answer.status not in _GOOD:
-                await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
+                await carry_refusal(answer, None, self._reply, self._account, self._works.limits)
             elif results is not None:
-                await self._passing(answer).results(results, self._calls.gate, self._works.limits.answer_bytes)
+                await self._passing(answer).results(results, self._works.gate, self._works.limits.answer_bytes)
             elif row.lines:
                 await self._passing(answer).content()
             else:
@@ -178,15 +160,15 @@ class _Asked:
 
     async def _judged(self, body: bytes, read: dict[str, Any]) -> bytes:
         """The answer, once what it would have the client do may be done."""
+        for view in self._opened.prepared.views:
+            if await view.whole(body) != body:
+                raise Fault("stage.refused", "A stage would change the answer to a call about a kept object.")
         held = HeldCall(calls_within(self._asked, read), body)
-        for stage in self._opened.prepared.frame_stages:
-            for frame in await stage.frame(held):
-                held = HeldCall(held.calls, frame.data)
         if not held.calls:
             return held.data
-        verdict = await self._calls.gate.judge(self._opened, held)
-        if isinstance(verdict, Withheld):
-            raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
+        verdict = await self._works.gate.judge(self._opened, held)
+        if isinstance(verdict, Judged):
+            raise refused(verdict)
         return verdict.data
 
     # who owns it
@@ -308,7 +290,7 @@ class _Asked:
         async with self._sent("GET", path, query="") as answer:
             if answer.status != 200:
                 if told:
-                    await self._calls.said_no(answer, None, self._reply, self._account, self._works.limits)
+                    await carry_refusal(answer, None, self._reply, self._account, self._works.limits)
                 return False
             results = await used(Parts(answer).lines(self._works.limits.answer_bytes), asked)
         if await self._owners.settle(provider, name):

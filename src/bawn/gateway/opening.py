@@ -43,7 +43,7 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             principal=label(container),
             container=container.uuid,
             call=raw.id,
-            detail=(*((f"stage.{trace.stage}", trace.action) for trace in prepared.traces), *more),
+            detail=(*((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces), *prepared.asked.notes, *more),
         )
     )
     exchange = prepared.exchange

@@ -3,48 +3,24 @@ are, judged by what can be seen of it, and answered whole."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
-
 from bawn.errors import Fault, quoted
 from bawn.gateway.admission import Admission, Admitted
-from bawn.gateway.answer import Answer
 from bawn.gateway.closing import Account
 from bawn.gateway.opening import Recorder, open_record
 from bawn.gateway.passing import without
-from bawn.gateway.permissions import Permissions
-from bawn.gateway.pipeline import Pipeline
+from bawn.gateway.provider_refusal import carry_refusal
 from bawn.gateway.reply import Reply
-from bawn.gateway.settings import Limits
-from bawn.gateway.upstream import Upstream
-from bawn.terms.frames import HeldCall
+from bawn.gateway.works import Works
 from bawn.wire import fields
 from bawn.wire.other_calls import read_other_path, read_other_path_answer
 
 _GOOD = (200, 201, 202)
 
 
-class Works(Protocol):
-    """What follows from the configuration; of `server`, which stands above."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def permissions(self) -> Permissions: ...
-    @property
-    def pipeline(self) -> Pipeline: ...
-    @property
-    def upstream(self) -> Upstream: ...
-
-
-SaidNo = Callable[[Answer, None, Reply, Account, Limits], Awaitable[None]]
-
-
 class OtherCalls:
-    def __init__(self, admission: Admission, recorder: Recorder, said_no: SaidNo) -> None:
+    def __init__(self, admission: Admission, recorder: Recorder) -> None:
         self._admission = admission
         self._recorder = recorder
-        self._said_no = said_no
 
     async def walk(self, works: Works, admitted: Admitted, reply: Reply, account: Account) -> None:
         raw = admitted.raw
@@ -52,7 +28,8 @@ class OtherCalls:
         works.permissions.permit_path(admitted.container, path)
         exchange = read_other_path(raw.route, raw.body)
         account.exchange = exchange
-        prepared = await works.pipeline.prepare(admitted, exchange)
+        account.asked = asked = works.pipeline.asked(admitted, exchange)
+        prepared = await works.pipeline.prepare(admitted, asked)
         exchange, target = prepared.exchange, prepared.target
         account.exchange, account.target = exchange, target
         if prepared.given is not None:
@@ -76,12 +53,11 @@ class OtherCalls:
         answer = await works.upstream.forward(opened, method, rest, content, body)
         try:
             if answer.status not in _GOOD:
-                await self._said_no(answer, None, reply, account, works.limits)
+                await carry_refusal(answer, None, reply, account, works.limits)
                 return
             said = without(answer.secret, await answer.body(works.limits.answer_bytes))
-            for stage in prepared.frame_stages:
-                for frame in await stage.frame(HeldCall((), said)):
-                    said = frame.data
+            for view in prepared.views:
+                said = await view.whole(said)
             account.usage = read_other_path_answer(said)
             account.status = 200
             kept = [pair for pair in answer.headers if pair[0] != b"content-type"]

@@ -10,7 +10,7 @@ from bawn.gateway.http1 import DoorConnection
 from bawn.gateway.opening import Opened
 from bawn.gateway.parts import Parts
 from bawn.gateway.reply import Reply
-from bawn.gateway.toolgate import ToolGate, Withheld
+from bawn.gateway.toolgate import Judged, ToolGate, refused
 from bawn.terms.exchange import Endpoint
 from bawn.terms.frames import HeldCall, TextFrame
 from bawn.wire.batch_lines import read_result
@@ -24,7 +24,7 @@ class Passing:
 
     def __init__(self, opened: Opened, answer: Answer, connection: DoorConnection, reply: Reply) -> None:
         self._opened, self._answer, self._reply = opened, answer, reply
-        if opened.prepared.frame_stages:
+        if opened.prepared.views:
             raise Fault("stage.refused", "A stage wants to see all answers, and this one comes in no frames.")
         self._free = asyncio.Event()
         self._free.set()
@@ -54,8 +54,8 @@ class Passing:
             data = without(self._answer.secret, line) + b"\n"
             if calls := read_result(data, asked).calls:
                 verdict = await gate.judge(self._opened, HeldCall(calls, data))
-                if isinstance(verdict, Withheld):
-                    raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
+                if isinstance(verdict, Judged):
+                    raise refused(verdict)
                 self._reply.write(verdict)
             else:
                 self._reply.write(TextFrame(data))

@@ -1,33 +1,29 @@
-"""The stages a request passes before it is sent, in the configured order.
+"""The stages a request passes before it is sent, in the configured order, and who judges what they made of it.
 
-A stage may read (return the exchange it got), change (return another), answer (return `Given`), stall
-(await) or refuse (raise a Fault). Whatever a stage did, `permissions` judges the outcome last, so that no
-stage can put in what the container may not ask for; an error in a stage is an error of the call, never
-skipped. Each stage leaves a trace; the traces are part of the record.
-
-A stage that wants to see the answer returns a `FrameStage` from `frames`; it gets every frame of a
-stream, or the whole plain answer as one frame, before the tool gate, which is always last.
+Whatever a stage did (`stages/stage.py`), its document is read anew by the wire and `permissions` judges the outcome last.
+Each stage leaves a trace with its time; the traces are part of the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
 
 from bawn.errors import Fault
 from bawn.gateway.admission import Admitted
 from bawn.gateway.catalogue import Target
 from bawn.gateway.permissions import Permissions
+from bawn.gateway.sessions import Sessions
+from bawn.gateway.stage_times import StageTimes
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending, Given, Stage, View
 from bawn.terms.exchange import Exchange
-from bawn.terms.frames import Frame
 from bawn.terms.value import Value
+from bawn.wire import Route, wire
+from bawn.wire.answers import answers
+from bawn.wire.documents import document
 from bawn.wire.objects import ObjectCall
-
-
-class Given(Value, frozen=True):
-    """An answer that a stage gives instead of the provider, in the client's wire: JSON, or SSE for a stream."""
-
-    data: bytes
 
 
 class Trace(Value, frozen=True):
@@ -36,23 +32,10 @@ class Trace(Value, frozen=True):
     stage: str
     action: str
     """`read`, `changed` or `answered`."""
+    microseconds: int
 
-
-class FrameStage(Protocol):
-    """A stage's view of one answer."""
-
-    async def frame(self, frame: Frame) -> Sequence[Frame]:
-        """The frames that go on instead of this one; raise a Fault to end the answer."""
-
-
-class Stage(Protocol):
-    name: str
-
-    async def request(self, admitted: Admitted, exchange: Exchange) -> Exchange | Given:
-        """The exchange that goes on; raise a Fault to refuse."""
-
-    def frames(self, exchange: Exchange) -> FrameStage | None:
-        """A view of the answer, or None when this stage does not look at answers of this exchange."""
+    def __str__(self) -> str:
+        return f"{self.action} {self.microseconds} us"
 
 
 class Prepared(Value, frozen=True):
@@ -62,41 +45,114 @@ class Prepared(Value, frozen=True):
     exchange: Exchange
     target: Target
     given: Given | None
-    frame_stages: tuple[FrameStage, ...]
+    views: tuple[View, ...]
     traces: tuple[Trace, ...]
+    asked: Asked
 
 
 class Pipeline:
     """The stages of one configuration; replaced as a whole on reload."""
 
-    def __init__(self, stages: tuple[Stage, ...], permissions: Permissions) -> None:
+    def __init__(
+        self,
+        stages: tuple[Stage, ...],
+        permissions: Permissions,
+        sessions: Sessions | None = None,
+        times: StageTimes | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._stages = stages
         self._permissions = permissions
+        self._sessions = sessions or Sessions()
+        self._times = times or StageTimes()
+        self._clock = clock or (lambda: 0.0)
 
-    async def prepare(self, admitted: Admitted, exchange: Exchange) -> Prepared:
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(stage.name for stage in self._stages)
+
+    def asked(self, admitted: Admitted, exchange: Exchange) -> Asked:
+        """What the stages see of a call."""
+        raw = admitted.raw
+        return Asked(raw.id, admitted.container, exchange, raw.headers, self._sessions.find, document, admitted.depth)
+
+    async def prepare(self, admitted: Admitted, asked: Asked) -> Prepared:
+        if not self._stages:
+            target = self._permissions.permit(admitted.container, asked.exchange)
+            return Prepared(admitted, asked.exchange, target, None, (), (), asked)
         traces: list[Trace] = []
         given: Given | None = None
         for stage in self._stages:
-            outcome = await stage.request(admitted, exchange)
-            if isinstance(outcome, Given):
-                given = outcome
-                traces.append(Trace(stage.name, "answered"))
+            asked.passed += 1
+            began = self._clock()
+            given = await stage.request(asked)
+            changed = asked.changed
+            if changed:
+                asked.settled(_read_anew(asked, admitted.raw.route))
+            self._trace(
+                traces, stage.name, "answered" if given is not None else "changed" if changed else "read", began
+            )
+            if given is not None:
                 break
-            traces.append(Trace(stage.name, "read" if outcome is exchange else "changed"))
-            exchange = outcome
-        target = self._permissions.permit(admitted.container, exchange)
-        views = tuple(view for stage in self._stages if (view := stage.frames(exchange)) is not None)
-        return Prepared(admitted, exchange, target, given, views, tuple(traces))
+        target = self._permissions.permit(admitted.container, asked.exchange)
+        return Prepared(admitted, asked.exchange, target, given, self._views(asked), tuple(traces), asked)
+
+    def again(self, prepared: Prepared, body: bytes) -> Prepared:
+        """The same call with another body, which Bawn made: judged as every other, seen by no stage a second time."""
+        raw = prepared.admitted.raw
+        exchange = wire(prepared.exchange.wire).read_request(_route(raw.route, prepared.exchange.model), body)
+        # Where it was answered the first time, which may be another target than the client's name stands for.
+        named = structs.replace(exchange, model=prepared.target.name)
+        target = self._permissions.permit(prepared.admitted.container, named)
+        return Prepared(prepared.admitted, exchange, target, None, prepared.views, (), prepared.asked)
 
     async def prepare_object(
-        self, admitted: Admitted, exchange: Exchange, call: ObjectCall, keepers: Sequence[str]
+        self, admitted: Admitted, asked: Asked, call: ObjectCall, keepers: Sequence[str]
     ) -> Prepared:
         """As `prepare`, for a call about an object that a provider keeps: stages may look at it and refuse."""
+        exchange = asked.exchange
         traces: list[Trace] = []
         for stage in self._stages:
-            if await stage.request(admitted, exchange) is not exchange:
+            asked.passed += 1
+            began = self._clock()
+            if await stage.request(asked) is not None or asked.changed:
                 raise Fault("stage.refused", f"The stage {stage.name!r} would change a call about a kept object.")
-            traces.append(Trace(stage.name, "read"))
+            self._trace(traces, stage.name, "read", began)
         target = self._permissions.permit_object(admitted.container, exchange, call, keepers)
-        views = tuple(view for stage in self._stages if (view := stage.frames(exchange)) is not None)
-        return Prepared(admitted, exchange, target, None, views, tuple(traces))
+        return Prepared(admitted, exchange, target, None, self._views(asked), tuple(traces), asked)
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        """The call has ended: every stage that it came to is told."""
+        for stage in self._stages[: asked.passed]:
+            stage.over(asked, ending)
+
+    def remember(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
+        """What was answered in the end, by which the conversation is known again."""
+        forms = answers(asked.exchange.wire)
+        if streamed:
+            said = forms.folded(b"".join(streamed))
+        if said:
+            read = forms.said(asked.exchange.endpoint, said)
+            self._sessions.sent(asked, read.text, read.calls)
+
+    def _views(self, asked: Asked) -> tuple[View, ...]:
+        """Of the stages that the request came to, the last one first: answers go back the way that requests came."""
+        seen = reversed(self._stages[: asked.passed])
+        return tuple(view for stage in seen if (view := stage.view(asked)) is not None)
+
+    def _trace(self, traces: list[Trace], stage: str, action: str, began: float) -> None:
+        took = round((self._clock() - began) * 1_000_000)
+        self._times.add(stage, took)
+        traces.append(Trace(stage, action, took))
+
+
+def _read_anew(asked: Asked, route: Route) -> Exchange:
+    """What the changed document says, as the wire's own reader reads it."""
+    changed = asked.document
+    assert changed is not None
+    return wire(asked.exchange.wire).read_request(_route(route, changed.model), changed.body())
+
+
+def _route(route: Route, model: str) -> Route:
+    """The route with the model in it, where the wire has it in the path."""
+    return Route(route.endpoint, route.wire, model, route.stream, route.object) if route.model else route

@@ -19,6 +19,11 @@ from bawn.wire import wire
 _PASSED_BACK = frozenset(
     (b"content-type", b"request-id", b"x-request-id", b"retry-after", b"openai-processing-ms", b"x-should-retry")
 )
+_KEEP_ALIVE = {
+    # Its package reads comments as parts of what follows.
+    WireName.GEMINI: b"\n",
+    WireName.ANTHROPIC: b'event: ping\ndata: {"type":"ping"}\n\n',
+}
 _PASSED_BACK_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-", b"x-bawn-")
 
 
@@ -52,6 +57,10 @@ class Reply:
 
     def end(self) -> None:
         self._connection.write_end()
+
+    def keep_alive(self) -> None:
+        """Between two frames of a stream: something that says nothing, so that nobody in between gives up."""
+        self._connection.write_chunk(_KEEP_ALIVE.get(self.wire, b": waiting\n\n"))
 
     def passed_on(self, data: bytes) -> None:
         """An error event of the provider itself, before `cut`; it carries no answer."""

@@ -6,7 +6,7 @@
     pipeline    Admitted, Exchange       → Prepared          stages, permissions
     opening     Prepared                 → Opened            on record before it happens
     upstream    Opened                   → Answer            the key is added here, nowhere else
-    relay       Answer                   → frames            text at once, tool calls whole and judged
+    carrying    Answer                   → frames            text at once, tool calls whole and judged
     closing     Account                  → settlement, record
 
 Each step takes what only the step before it can make, so a call that skipped one does not type-check.
@@ -22,41 +22,29 @@ import structlog
 
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
-from bawn.gateway.answer import Answer
-from bawn.gateway.attempt import Begun, is_event_stream, stream_reader
+from bawn.gateway.attempt import Begun
 from bawn.gateway.call import RawCall, new_call_id
-from bawn.gateway.claims import claim
+from bawn.gateway.carrying import CONVERSATIONS, Carrying
 from bawn.gateway.closing import Account, Closing
-from bawn.gateway.failover import Failover
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
 from bawn.gateway.object_calls import ObjectCalls
-from bawn.gateway.opening import Opened, Recorder, open_record
+from bawn.gateway.opening import Recorder, open_record
 from bawn.gateway.other_calls import OtherCalls
-from bawn.gateway.owners import OWED
-from bawn.gateway.passage import Passage
-from bawn.gateway.permissions import Permissions
-from bawn.gateway.pipeline import Pipeline
-from bawn.gateway.relay import Relay
 from bawn.gateway.reply import Reply
 from bawn.gateway.running import RunningCall, RunningCalls
-from bawn.gateway.settings import Limits
-from bawn.gateway.toolgate import ToolGate, Withheld
-from bawn.gateway.upstream import Upstream
+from bawn.gateway.works import Works
 from bawn.guardrails.settlement import Outcome
+from bawn.stages.asked import Asked
 from bawn.terms.clock import Clock
 from bawn.terms.door import Door
-from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
-from bawn.terms.frames import HeldCall
+from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.principal import Container
-from bawn.terms.value import Value
-from bawn.translation.errors import read_error, write_error
 from bawn.wire import Route, endpoint, wire
 from bawn.wire.endpoints import is_gemini
-from bawn.wire.interface import Answer as WholeAnswer
-from bawn.wire.interface import StreamReader
+from bawn.wire.holding import Unsound
 from bawn.wire.objects import Body
-from bawn.wire.openai_sound import JSON, SOUND, kind_of_answer, read_sound, read_transcription
+from bawn.wire.openai_sound import read_transcription
 from bawn.wire.other_calls import other_path, other_route
 
 _log = structlog.get_logger("bawn.gateway")
@@ -70,17 +58,6 @@ _NO_ROUTE = Route(Endpoint.PROBE, None)
 """Of what was no call; such a request is only ever refused."""
 
 
-class Works(Value, frozen=True):
-    """Everything a call needs that follows from the configuration; a call keeps the one it began with."""
-
-    limits: Limits
-    permissions: Permissions
-    pipeline: Pipeline
-    upstream: Upstream
-    failover: Failover | None = None
-    """None: every call has one try."""
-
-
 class Gateway:
     """Answers the calls of all AI doors."""
 
@@ -89,7 +66,6 @@ class Gateway:
         works: Works,
         standings: Standings,
         recorder: Recorder,
-        gate: ToolGate,
         closing: Closing,
         clock: Clock,
     ) -> None:
@@ -98,11 +74,10 @@ class Gateway:
         self._standings = standings
         self._admission = Admission(standings, clock)
         self._recorder = recorder
-        self._gate = gate
         self._closing = closing
         self.clock = clock
-        self._objects = ObjectCalls(self._admission, recorder, gate, clock, self._carry_refusal)
-        self._others = OtherCalls(self._admission, recorder, self._carry_refusal)
+        self._objects = ObjectCalls(self._admission, recorder, clock)
+        self._others = OtherCalls(self._admission, recorder)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
@@ -154,10 +129,11 @@ class Gateway:
 
     async def _run(self, raw: RawCall, call: RunningCall, connection: DoorConnection) -> None:
         """One call from its first line to its settlement. Nothing is raised out of here."""
+        works = self.works
         account = Account(raw, self._container(raw.door))
         reply = Reply(connection, raw.id, raw.route.wire or _wire_of_path(raw.path))
         try:
-            await self._walk(raw, call, connection, reply, account)
+            await self._walk(works, raw, call, connection, reply, account)
         except Fault as fault:
             _ended(account, fault, "upstream_error" if fault.kind.blame == "upstream" else "refused")
         except asyncio.CancelledError:
@@ -173,11 +149,27 @@ class Gateway:
             if account.fault is not None and not connection.lost:
                 reply.refuse(account.fault)
             self._closing.close(account)
+            if account.asked is not None:
+                self._after(works, account, account.asked)
+
+    def _after(self, works: Works, account: Account, asked: Asked) -> None:
+        """What is to be known of a call once the client has its answer."""
+        works.pipeline.over(asked, self._closing.ending(account))
+        if account.status == 200 and account.outcome == "ok" and asked.exchange.endpoint in CONVERSATIONS:
+            try:
+                works.pipeline.remember(asked, account.said, account.streamed)
+            except (Fault, Unsound) as error:
+                _log.warning("call.not_remembered", call=asked.call, error=str(error))
 
     async def _walk(
-        self, raw: RawCall, call: RunningCall, connection: DoorConnection, reply: Reply, account: Account
+        self,
+        works: Works,
+        raw: RawCall,
+        call: RunningCall,
+        connection: DoorConnection,
+        reply: Reply,
+        account: Account,
     ) -> None:
-        works = self.works
         route = raw.route
         if route.endpoint is Endpoint.PROBE:
             account.status = 200
@@ -189,22 +181,23 @@ class Gateway:
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
         if route.endpoint is Endpoint.OTHER:
-            await self._others.walk(self.works, admitted, reply, account)
+            await self._others.walk(works, admitted, reply, account)
             return
         if route.object is not None:
-            await self._objects.walk(self.works, admitted, route.object, connection, reply, account)
+            await self._objects.walk(works, admitted, route.object, connection, reply, account)
             return
         exchange = _asked(raw, route)
         account.exchange = exchange
         if len(raw.body) > _LARGE:
             # Reading it took a while; what waits, streams of others above all, goes before the rest.
             await asyncio.sleep(0)
-        prepared = await works.pipeline.prepare(admitted, exchange)
+        account.asked = asked = works.pipeline.asked(admitted, exchange)
+        prepared = await works.pipeline.prepare(admitted, asked)
         account.exchange, account.target = prepared.exchange, prepared.target
+        carrying = Carrying(works, self._recorder, self.clock, call, connection, reply, account)
         if works.failover is not None and (chain := works.failover.chain(prepared)) is not None:
             still = partial(self._still, admitted)
-            begun = await works.failover.answered(prepared, chain, account, still)
-            await self._carry(begun, call, connection, reply, account, works)
+            await carrying.answer(await works.failover.answered(prepared, chain, account, still))
             return
         way = works.upstream.passage(prepared) if prepared.given is None else None
         opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
@@ -212,180 +205,14 @@ class Gateway:
         if len(raw.body) > _LARGE:
             await asyncio.sleep(0)
         self._still(admitted)
-        if way is None:
-            given = prepared.given.data if prepared.given is not None else b""
-            await self._carry_given(opened, given, call, connection, reply, account)
-            return
-        begun = Begun(opened, way, await works.upstream.send(opened, way))
-        await self._carry(begun, call, connection, reply, account, works)
-
-    async def _carry(
-        self, begun: Begun, call: RunningCall, connection: DoorConnection, reply: Reply, account: Account, works: Works
-    ) -> None:
-        """An answer, as far as it has come, to the client."""
-        opened, way, answer = begun.opened, begun.way, begun.answer
-        account.key_label = answer.key_label
-        try:
-            if answer.status != 200:
-                await self._carry_refusal(answer, way, reply, account, works.limits)
-            elif opened.prepared.exchange.stream and is_event_stream(answer, way):
-                await self._carry_stream(begun, call, connection, reply, account)
-            else:
-                await self._carry_whole(begun, reply, account, works.limits)
-        finally:
-            answer.leave()
-            works.upstream.settle(answer, account.usage)
+        if prepared.given is not None:
+            await carrying.given(opened, prepared.given)
+        elif way is not None:
+            await carrying.answer(Begun(opened, way, await works.upstream.send(opened, way)))
 
     def _still(self, admitted: Admitted) -> None:
         """Writing the record took time; the right to call must hold now, not only when it was asked."""
         self._admission.admit(admitted.raw)
-
-    async def _carry_whole(self, begun: Begun, reply: Reply, account: Account, limits: Limits) -> None:
-        opened, way, answer, body = begun.opened, begun.way, begun.answer, begun.body
-        carried = body is not None
-        if body is None:
-            body = await answer.body(limits.answer_bytes)
-        account.first_byte = self.clock.monotonic()
-        if opened.prepared.exchange.stream:
-            raise Fault("upstream.broken", "The provider was asked for a stream and answered something else.")
-        if way.carriage is not None:
-            if not carried:
-                body = way.carriage.answer(body, opened.prepared.admitted.raw.id, int(self.clock.now().timestamp()))
-            try:
-                headers = [*answer.headers, *way.headers]
-                await self._release(opened, _without(answer.secret, body), headers, reply, account)
-            finally:
-                account.usage = way.carriage.usage
-            return
-        endpoint = opened.prepared.exchange.endpoint
-        kind = kind_of_answer(endpoint, _content_type(answer)) if endpoint in SOUND else JSON
-        await self._release(opened, _without(answer.secret, body), answer.headers, reply, account, kind)
-
-    async def _release(
-        self,
-        opened: Opened,
-        body: bytes,
-        headers: list[tuple[bytes, bytes]],
-        reply: Reply,
-        account: Account,
-        kind: bytes = JSON,
-    ) -> None:
-        """Let a whole answer out, its tool calls judged."""
-        exchange = opened.prepared.exchange
-        read = _answered(exchange, kind, body)
-        account.usage, account.answered_model = read.usage, read.model
-        for stage in opened.prepared.frame_stages:
-            for frame in await stage.frame(HeldCall(read.calls, body)):
-                body = frame.data
-            read = _answered(exchange, kind, body)
-        if read.calls:
-            verdict = await self._gate.judge(opened, HeldCall(read.calls, body))
-            if isinstance(verdict, Withheld):
-                raise Fault("tool.refused", f"A tool call was refused: {verdict.decision.because}.")
-            body = verdict.data
-        await self._claim(opened, read.made, account)
-        account.status = 200
-        kept = [pair for pair in headers if pair[0] != b"content-type"]
-        reply.whole(200, [(b"content-type", kind), *kept], body)
-
-    async def _carry_stream(
-        self,
-        begun: Begun,
-        call: RunningCall,
-        connection: DoorConnection,
-        reply: Reply,
-        account: Account,
-    ) -> None:
-        opened, way, answer = begun.opened, begun.way, begun.answer
-        reader = begun.reader
-        if reader is None:
-            reader = stream_reader(opened, answer, way, int(self.clock.now().timestamp()))
-        before_end = None
-        if any(tool.type in KEEPING for tool in opened.prepared.exchange.hosted_tools):
-            before_end = partial(self._claim_read, opened, reader, account)
-        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=answer, before_end=before_end)
-        relay.flow(connection)
-        call.on_cut = relay.stop
-        account.status = 200
-        kept = [*(pair for pair in answer.headers if pair[0] != b"content-type"), *way.headers]
-        reply.open_stream(200, [(b"content-type", b"text/event-stream"), *kept])
-        try:
-            relay.begin(begun.frames)
-            answer.hand_to(relay)
-            await relay.run()
-        finally:
-            relay.stop()
-            account.first_byte = relay.first_byte
-            _take_usage(account, reader, relay)
-
-    async def _claim(self, opened: Opened, made: str, account: Account) -> None:
-        """What the provider keeps of an answer, because it was asked to, belongs to the container. What goes on in the
-        background is paid for when its end is read."""
-        if not made:
-            return
-        prepared = opened.prepared
-        hosted = [tool.type for tool in prepared.exchange.hosted_tools]
-        if any(kind in KEEPING for kind in hosted):
-            owed = account.usage is None and "background" in hosted
-            kind = "response" + OWED if owed else "response"
-            await claim(opened, self.works.permissions, self._recorder, made, kind, self.clock.now())
-            if owed:
-                account.usage, account.free = Usage(), True
-
-    async def _claim_read(self, opened: Opened, reader: StreamReader, account: Account) -> None:
-        account.usage = reader.usage
-        await self._claim(opened, reader.made, account)
-
-    async def _carry_given(
-        self,
-        opened: Opened,
-        data: bytes,
-        call: RunningCall,
-        connection: DoorConnection,
-        reply: Reply,
-        account: Account,
-    ) -> None:
-        """An answer of a stage goes the same way as one of a provider: the gate stays last."""
-        exchange = opened.prepared.exchange
-        if not exchange.stream:
-            await self._release(opened, data, [], reply, account)
-            return
-        reader = wire(exchange.wire).stream_reader(hide_usage=False)
-        relay = Relay(opened, reader, self._gate, reply, self.clock.monotonic, answer=None)
-        call.on_cut = relay.stop
-        account.status = 200
-        reply.open_stream(200, ((b"content-type", b"text/event-stream"),))
-        relay.on_data(data)
-        relay.on_end()
-        await relay.run()
-
-    async def _carry_refusal(
-        self, answer: Answer, way: Passage | None, reply: Reply, account: Account, limits: Limits
-    ) -> None:
-        """The provider said no. Its words pass when they are of its wire; what concerns our key does not."""
-        body = _without(answer.secret, await answer.body(min(limits.answer_bytes, 2**20)))
-        account.status = answer.status
-        account.outcome = "upstream_error"
-        if answer.status in (401, 403):
-            raise Fault(
-                "upstream.key_refused",
-                "The provider did not accept the key that this installation has for it.",
-                cause=f"the provider answered {answer.status}"
-                + (f" to the key with the label {answer.key_label}" if answer.key_label else ""),
-            )
-        if way is not None and way.carriage is not None:
-            sentence = read_error(body)
-            written = write_error(reply.wire, answer.status, sentence) if sentence is not None else b""
-            # Once more: what was escaped in the provider's words may be plain in ours.
-            body = _without(answer.secret, written)
-        if not 400 <= answer.status < 600 or not wire(reply.wire).is_error(body):
-            raise Fault(
-                "upstream.broken",
-                "The provider answered with an error that is not of its wire.",
-                cause=f"status {answer.status}, {len(body)} bytes",
-            )
-        kept = [pair for pair in answer.headers if pair[0] != b"content-type"]
-        reply.whole(answer.status, [(b"content-type", b"application/json"), *kept], body)
 
     def _container(self, door: Door) -> Container | None:
         standing = self._standings.standing(door.container_uuid)
@@ -427,24 +254,3 @@ def _asked(raw: RawCall, route: Route) -> Exchange:
     if route.endpoint is Endpoint.TRANSCRIPTIONS:
         return read_transcription(raw.header(b"content-type"), raw.body)
     return wire(_wire(route)).read_request(route, raw.body)
-
-
-def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
-    return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
-
-
-def _content_type(answer: Answer) -> bytes:
-    return next((value for name, value in answer.headers if name == b"content-type"), b"")
-
-
-def _without(secret: bytes, body: bytes) -> bytes:
-    return body.replace(secret, b"[redacted]") if secret and secret in body else body
-
-
-def _take_usage(account: Account, reader: StreamReader, relay: Relay) -> None:
-    """What the stream used; when it was cut before the provider told, what went out, estimated."""
-    account.usage, account.answered_model = reader.usage, reader.model
-    if reader.usage is None and relay.frames:
-        body = account.exchange.body if account.exchange is not None else b""
-        account.usage = Usage(input_tokens=len(body) // _BYTES_PER_TOKEN, output_tokens=relay.frames)
-        account.usage_estimated = True

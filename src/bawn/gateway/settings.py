@@ -125,6 +125,31 @@ class Limits(Section):
     )
 
 
+class Withheld(StrEnum):
+    FEEDBACK = "feedback"
+    TEXT = "text"
+    RENAME = "rename"
+
+
+class Interception(Section):
+    """What becomes of tool calls that are not released."""
+
+    withheld: Withheld = Field(
+        default=Withheld.FEEDBACK,
+        description="`feedback`: the model is told and goes on, where all calls of its message are withheld, else `text`; "
+        "`text`: the assistant says so; `rename`: the agent gets a call of another tool, with the reason.",
+    )
+    rename_to: str = Field(
+        default="blocked_command", pattern="^[A-Za-z_][A-Za-z0-9_-]{0,63}$", description="Name of that other tool."
+    )
+    feedback_rounds: int = Field(
+        default=3, ge=0, le=16, description="How often in one call a model is told of a refusal before the agent is."
+    )
+    keep_alive_seconds: Seconds = Field(
+        default=10, description="How often a stream that waits for a decision says that it is alive."
+    )
+
+
 class Timeouts(Section):
     """How long a provider is waited for."""
 

@@ -1,8 +1,11 @@
 """The one place that releases a tool call to a container.
 
-Every whole tool call of every answer, plain or streamed, from a provider, a stage or a cache, comes here
-last. Today the decision is to allow; the decision is an object and each released call has its own durable
-record, so that policy, approvals and rewriting later need no second call site.
+Every whole tool call of every answer, plain or streamed, from a provider, a script, a stage or a cache, comes here last.
+The judges of the configuration are asked in their order (`stages/judging.py`); the strictest decision holds, a person is
+asked where one of them wants that, and what a person wrote instead is judged once more. Each decision has a durable record
+before anything goes out.
+
+What is judged is what is released: arguments that could be read in two ways, or are no arguments, are never released.
 
 What this gate does not do: code that already runs inside the container acts without asking a model; there
 the wall holds, not this gate.
@@ -10,17 +13,27 @@ the wall holds, not this gate.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
 
 from bawn.errors import Fault
 from bawn.gateway.opening import Opened, Recorder
-from bawn.terms.decision import Decision, Effect
+from bawn.stages.judging import Approvers, Denied, Granted, Judge, Judgement, Proposed
+from bawn.terms.decision import Decision, Effect, combine
 from bawn.terms.event import Event
 from bawn.terms.frames import HeldCall
 from bawn.terms.principal import label
 from bawn.terms.toolcall import ToolCall
 from bawn.terms.value import Value
+from bawn.wire.editing import Changed, Kept, Outcome
+from bawn.wire.json_text import NotPlain, read_plain
+
+_NO_POLICY = Decision(Effect.ALLOW, "tool.no_policy", "no tool policy is configured")
+_NOBODY = Decision(Effect.DENY, "approval.nobody", "a person would have to allow it, and nobody can be asked")
 
 
 class Cleared(Value, frozen=True):
@@ -29,64 +42,188 @@ class Cleared(Value, frozen=True):
     data: bytes
     record_ids: tuple[str, ...]
 
+    def released(self, write: Callable[[bytes, Sequence[Outcome]], bytes]) -> Rewritten:
+        """As they are, in an answer of which something before them was changed."""
+        return Rewritten(write(self.data, [Kept()] * len(self.record_ids)), self.record_ids)
+
 
 class Rewritten(Value, frozen=True):
-    """Calls that go out in another form. Built here alone."""
+    """What goes out in another form than it came. Built here alone."""
 
     data: bytes
     record_ids: tuple[str, ...]
 
 
-class Withheld(Value, frozen=True):
-    """Calls that do not go out, and why. Built here alone."""
+class Withholding(Value, frozen=True):
+    """A call that does not go out, and why."""
 
+    call: ToolCall
     decision: Decision
+
+
+Verdict = Kept | Changed | Withholding
+
+
+class Judged(Value, frozen=True):
+    """A group of calls of which not all go out as they came. Built here alone."""
+
+    verdicts: tuple[Verdict, ...]
+    """In the order of the calls."""
+    data: bytes
+    """Their frames, as they came."""
     record_ids: tuple[str, ...]
 
+    @property
+    def withheld(self) -> list[Withholding]:
+        return [each for each in self.verdicts if isinstance(each, Withholding)]
 
-class Judge(Protocol):
-    """Decides over one whole tool call."""
+    def released(self, outcomes: Sequence[Outcome], write: Callable[[bytes, Sequence[Outcome]], bytes]) -> Rewritten:
+        """The group as it goes out: what was withheld has the outcome given for it, and cannot be kept."""
+        for verdict, outcome in zip(self.verdicts, outcomes, strict=True):
+            if outcome != verdict and (not isinstance(verdict, Withholding) or isinstance(outcome, Kept)):
+                raise Fault("internal", "A tool call would go out in another way than was decided.")
+        return Rewritten(write(self.data, outcomes), self.record_ids)
 
-    def decide(self, call: ToolCall) -> Decision: ...
 
-
-class AllowAll:
-    """The judge of an installation without tool policy."""
-
-    def decide(self, call: ToolCall) -> Decision:
-        return Decision(Effect.ALLOW, "tool.no_policy", "no tool policy is configured")
+def refused(judged: Judged) -> Fault:
+    """For answers in which nothing can be put in the place of a call."""
+    withheld = judged.withheld
+    because = withheld[0].decision.because if withheld else "it would have to be changed"
+    return Fault("tool.refused", f"A tool call was refused: {because}.")
 
 
 class ToolGate:
-    def __init__(self, judge: Judge, recorder: Recorder) -> None:
-        self._judge = judge
+    def __init__(self, judges: tuple[Judge, ...], recorder: Recorder, approvers: Approvers | None = None) -> None:
+        self._judges = judges
         self._recorder = recorder
+        self._approvers = approvers
 
-    async def judge(self, opened: Opened, held: HeldCall) -> Cleared | Withheld:
-        """Decide over all calls of a group; one that is not allowed withholds the group.
+    @property
+    def may_wait(self) -> bool:
+        """Whether a decision may take long, because something other than this process is asked."""
+        return bool(self._judges)
 
-        Fault `upstream.broken` when the provider tells of a tool of its own that it was not asked to run.
+    async def judge(self, opened: Opened, held: HeldCall) -> Cleared | Judged:
+        """Decide over all calls of a group.
+
+        Fault `upstream.broken` when the provider tells of a tool of its own that it was not asked to run, `tool.refused`
+        when such a tool is refused, since it has run.
         """
         ran = {call.hosted for call in held.calls if call.hosted}
         if ran and not ran.issubset(tool.type for tool in opened.prepared.exchange.hosted_tools):
             raise Fault("upstream.broken", "The provider ran a tool of its own that was not asked for.")
-        decisions = [self._judge.decide(call) for call in held.calls]
-        withheld = next((decision for decision in decisions if decision.effect is not Effect.ALLOW), None)
-        ids: list[str] = []
-        for call, decision in zip(held.calls, decisions, strict=True):
-            ids.append(await self._recorder.record(_event(opened, call, decision, released=withheld is None)))
-        if withheld is not None:
-            return Withheld(withheld, tuple(ids))
-        return Cleared(held.data, tuple(ids))
+        decided = await _all(self._decide(opened, call) for call in held.calls)
+        verdicts = [verdict for verdict, _ in decided]
+        recording = self._recorder.record
+        ids = await _all(
+            recording(_event(opened, call, verdict, decision))
+            for call, (verdict, decision) in zip(held.calls, decided, strict=True)
+        )
+        for call, (verdict, decision) in zip(held.calls, decided, strict=True):
+            if call.hosted and not isinstance(verdict, Kept):
+                raise Fault("tool.refused", f"A tool of the provider was refused: {decision.because}.")
+        if all(isinstance(verdict, Kept) for verdict in verdicts):
+            return Cleared(held.data, tuple(ids))
+        return Judged(tuple(verdicts), held.data, tuple(ids))
+
+    async def _decide(self, opened: Opened, call: ToolCall) -> tuple[Verdict, Decision]:
+        if (unsound := unreadable(call)) is not None:
+            return Withholding(call, unsound), unsound
+        if not self._judges:
+            return Kept(), _NO_POLICY
+        asked = opened.prepared.asked
+        judged, decision = await self._consult(Proposed(asked, call, call.free))
+        if decision.effect in (Effect.ASK_PERSON, Effect.ASK_PLANNER):
+            judged, decision = await self._ask(Proposed(asked, judged, call.free), decision)
+        if decision.effect is not Effect.ALLOW:
+            return Withholding(call, decision), decision
+        if judged.name == call.name and judged.arguments_raw == call.arguments_raw:
+            return Kept(), decision
+        if call.hosted:
+            return Withholding(call, decision), decision
+        if (unsound := unreadable(judged)) is not None:
+            return Withholding(call, unsound), unsound
+        return Changed(judged.name, judged.arguments_raw), decision
+
+    async def _consult(self, proposed: Proposed) -> tuple[ToolCall, Decision]:
+        """The call as the judges leave it, and what they decide together."""
+        decisions: list[Decision] = []
+        for judge in self._judges:
+            said: Judgement = await judge.judge(proposed)
+            decisions.append(said.decision)
+            if said.name or said.arguments is not None:
+                call = proposed.call
+                arguments = call.arguments_raw if said.arguments is None else said.arguments
+                changed = ToolCall(call.id, said.name or call.name, arguments, call.hosted, call.free)
+                proposed = Proposed(proposed.asked, changed, proposed.text)
+        return proposed.call, combine(decisions)
+
+    async def _ask(self, proposed: Proposed, decision: Decision) -> tuple[ToolCall, Decision]:
+        if self._approvers is None:
+            return proposed.call, _NOBODY
+        said = await self._approvers.ask(proposed, decision.because)
+        if isinstance(said, Denied):
+            facts = (("ticket", said.ticket),) if said.ticket else ()
+            return proposed.call, Decision(Effect.DENY, said.code, said.because, facts)
+        allowed = Decision(Effect.ALLOW, "approval.approved", f"{said.by} allowed it", (("ticket", said.ticket),))
+        if said.arguments is None or said.arguments == proposed.call.arguments_raw:
+            return proposed.call, allowed
+        return await self._edited(proposed, said, allowed)
+
+    async def _edited(self, proposed: Proposed, said: Granted, allowed: Decision) -> tuple[ToolCall, Decision]:
+        """What a person wrote instead goes out as it stands, or not at all: nobody changes it once more, and what is denied
+        to models is denied to it."""
+        call = proposed.call
+        assert said.arguments is not None
+        edited = ToolCall(call.id, call.name, said.arguments, call.hosted, call.free)
+        if (unsound := unreadable(edited)) is not None:
+            return edited, unsound
+        left, decision = await self._consult(Proposed(proposed.asked, edited, proposed.text))
+        if decision.effect is Effect.DENY:
+            return edited, decision
+        if left != edited:
+            return edited, Decision(Effect.DENY, "approval.unfit", "what was put in by hand would be changed by a rule")
+        return edited, allowed
 
 
-def _event(opened: Opened, call: ToolCall, decision: Decision, *, released: bool) -> Event:
+_T = TypeVar("_T")
+
+
+async def _all(waited: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What they come to, in their order, all at once: a person who is asked about three calls sees three questions."""
+    every = list(waited)
+    return [await every[0]] if len(every) == 1 else list(await asyncio.gather(*every))
+
+
+def unreadable(call: ToolCall) -> Decision | None:
+    """Why the arguments of a call have no one reading; None when they have. No arguments at all are an empty object."""
+    if call.free or call.hosted or not call.arguments_raw:
+        return None
+    try:
+        read = read_plain(call.arguments_raw.encode("utf-8"))
+    except UnicodeEncodeError:
+        return _unsound("hold half a surrogate pair")
+    except NotPlain as error:
+        return _unsound(f"are not plain JSON ({error})")
+    return None if isinstance(read, dict) else _unsound("are no JSON object")
+
+
+def _unsound(what: str) -> Decision:
+    return Decision(Effect.DENY, "tool.unreadable", f"its arguments {what}")
+
+
+def _event(opened: Opened, call: ToolCall, verdict: Verdict, decision: Decision) -> Event:
     prepared = opened.prepared
     container = prepared.admitted.container
+    changed = (
+        (("became", verdict.name), ("became_sha256", _digest(verdict.arguments)))
+        if isinstance(verdict, Changed)
+        else ()
+    )
+    name = "tool.withheld" if isinstance(verdict, Withholding) else "tool.changed" if changed else "tool.released"
     # The arguments may hold anything the model saw; the record keeps what identifies them, not them.
-    arguments = hashlib.sha256(call.arguments_raw.encode("utf-8", "surrogatepass")).hexdigest()
     return Event(
-        event="tool.released" if released else "tool.withheld",
+        event=name,
         endpoint=prepared.exchange.endpoint.value,
         api_key_name=f"container-{container.name}",
         model=prepared.target.model,
@@ -96,5 +233,25 @@ def _event(opened: Opened, call: ToolCall, decision: Decision, *, released: bool
         call=prepared.admitted.raw.id,
         code=decision.code,
         cause=decision.because,
-        detail=(("tool", call.name), ("tool_call", call.id), ("arguments_sha256", arguments)),
+        detail=(
+            ("tool", call.name),
+            ("tool_call", call.id),
+            ("arguments_sha256", _digest(call.arguments_raw)),
+            *changed,
+            *decision.facts,
+        ),
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def blocked(name: str, withheld: Withholding) -> Changed:
+    """The call as another tool's, by which the agent sees what was asked and why it was refused."""
+    call = withheld.call
+    original: object = call.arguments_raw
+    if not call.free and unreadable(call) is None:
+        original = read_plain(call.arguments_raw.encode()) if call.arguments_raw else {}
+    said = {"tool": call.name, "original": original, "reason": withheld.decision.because}
+    return Changed(name, msgspec.json.encode(said).decode())

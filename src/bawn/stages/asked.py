@@ -10,7 +10,18 @@ from bawn.wire.document import RequestDocument
 
 
 class Asked:
-    __slots__ = ("_document", "_read", "_session", "call", "container", "depth", "exchange", "headers", "notes")
+    __slots__ = (
+        "_document",
+        "_read",
+        "_session",
+        "call",
+        "container",
+        "depth",
+        "exchange",
+        "headers",
+        "notes",
+        "passed",
+    )
 
     def __init__(
         self,
@@ -33,6 +44,8 @@ class Asked:
         """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.passed = 0
+        """How many stages it came to."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None

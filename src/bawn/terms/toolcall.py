@@ -12,3 +12,5 @@ class ToolCall(Struct, frozen=True):
     """The argument text exactly as the model wrote it, joined over all stream frames; may be invalid JSON."""
     hosted: str = ""
     """The tool of the provider that was run, by the name that a request asks for it, where the answer tells of one."""
+    free: bool = False
+    """Whether the tool takes a text instead of a JSON object."""

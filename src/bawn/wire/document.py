@@ -29,13 +29,16 @@ class Spot(Struct, frozen=True):
     """A text of a request, and where it stands. Thinking is not among them: it is signed."""
 
     number: int
-    """By which the document finds it again; in the order of the request."""
+    """By which the document finds it again, whatever was added or changed meanwhile."""
     message: int
     """Index into `messages`; -1 for the system text that stands beside them."""
     said: Said
     text: str
     call: str = ""
-    """For the result of a tool, the id of its call."""
+    """For the result of a tool, the id of its call; where the wire has none, the name of the tool."""
+    attached: bool = False
+    """Whether it is a document beside what was said: an answer may cite it by its places, so only what must not be in it
+    is changed."""
 
 
 class Message(Struct, frozen=True):
@@ -64,7 +67,9 @@ class RequestDocument(Protocol):
     """One request. Changes are made in place; `body` writes them out."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """As it was set last. Where the path names it (Gemini), the body alone does not tell, so that whoever reads a
+        changed body again takes it from here."""
 
     @property
     def system(self) -> str:

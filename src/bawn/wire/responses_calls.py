@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bawn.terms.toolcall import ToolCall
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import written
 
@@ -47,6 +48,17 @@ def is_call(item: dict[str, Any]) -> bool:
 def told_as_text(item: dict[str, Any]) -> bool:
     """Whether what a call shall do is a text, which may come in pieces."""
     return CALLS.get(str(item.get("type"))) in ("arguments", "input")
+
+
+def is_free(item: dict[str, Any]) -> bool:
+    """Whether the tool that it calls takes a text instead of a JSON object."""
+    return item.get("type") == "custom_tool_call"
+
+
+def tool_call(item: dict[str, Any]) -> ToolCall:
+    """Raises Unsound."""
+    call_id, name, arguments = call_of(item)
+    return ToolCall(call_id, name, arguments, free=is_free(item))
 
 
 def call_of(item: dict[str, Any]) -> tuple[str, str, str]:

@@ -1,0 +1,127 @@
+"""Conversations are known again by what was said in them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.gateway.conftest import OTHER, Start, Yard
+from tests.gateway.judges import NEVER
+from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
+
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending
+from bawn.terms.exchange import Exchange
+from bawn.wire.answers import answers
+from bawn.wire.document import Said
+from bawn.wire.documents import document
+
+
+class Sees:
+    """A stage that notes the conversation of each call."""
+
+    name = "sees"
+
+    def __init__(self) -> None:
+        self.sessions: list[str] = []
+        self.endings: list[Ending] = []
+
+    async def request(self, asked: Asked) -> None:
+        self.sessions.append(asked.session)
+
+    def view(self, asked: Asked) -> None:
+        return None
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        self.endings.append(ending)
+
+
+async def say(yard: Yard, speaks: Speaks, stream: bool, asking: dict[str, Any], **headers: str) -> bytes:
+    """The plain form of what is answered."""
+    async with yard.client() as client:
+        answer = await client.post(**asking, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answers(speaks.wire).folded(answer.content) if stream else answer.content
+
+
+def next_turn(speaks: Speaks, asking: dict[str, Any], answer: bytes, text: str) -> dict[str, Any]:
+    """What a client sends next: all of it again, the answer behind it, and another question."""
+    body = json.dumps(asking["json"]).encode()
+    read = document(Exchange(speaks.wire, speaks.endpoint, "scripted/agent", stream=False, body=body))
+    assert read is not None
+    read.add_message(Said.ASSISTANT, answers(speaks.wire).said(speaks.endpoint, answer).text)
+    read.add_message(Said.USER, text)
+    return {**asking, "json": json.loads(read.body())}
+
+
+@EACH_WIRE
+@STREAMED
+async def test_a_request_that_repeats_an_earlier_one_and_its_answer_goes_on_with_it(
+    start: Start, speaks: Speaks, stream: bool
+) -> None:
+    sees = Sees()
+    yard = await start(stages=(sees,))
+    first = speaks.asking("hello", stream)
+    answer = await say(yard, speaks, stream, first)
+    second = next_turn(speaks, first, answer, "and now?")
+    answer = await say(yard, speaks, stream, second)
+    await say(yard, speaks, stream, next_turn(speaks, second, answer, "and then?"))
+    assert len(set(sees.sessions)) == 1, sees.sessions
+    await say(yard, speaks, stream, speaks.asking("something else", stream))
+    assert len(set(sees.sessions)) == 2
+    await yard.settled(4)
+    assert [ending.outcome for ending in sees.endings] == ["ok"] * 4
+
+
+@EACH_WIRE
+@STREAMED
+async def test_what_was_sent_to_the_client_counts_and_not_what_the_model_proposed(
+    start: Start, speaks: Speaks, stream: bool
+) -> None:
+    sees = Sees()
+    yard = await start(stages=(sees,), judges=(NEVER,))
+    first = speaks.asking(CALLED, stream)
+    answer = await say(yard, speaks, stream, first)
+    assert "it is never allowed" in answer.decode()
+    await say(yard, speaks, stream, next_turn(speaks, first, answer, "why?"))
+    assert len(set(sees.sessions)) == 1
+
+
+@EACH_WIRE
+async def test_conversations_that_begin_alike_part_at_the_first_answer_that_differs(
+    start: Start, speaks: Speaks
+) -> None:
+    sees = Sees()
+    yard = await start(stages=(sees,))
+    first = speaks.asking("hello", stream=False)
+    answer = await say(yard, speaks, False, first)
+    forged = answer.replace(b"I was told: hello", b"I was told: nonsense")
+    assert forged != answer
+    await say(yard, speaks, False, next_turn(speaks, first, forged, "and now?"))
+    assert len(set(sees.sessions)) == 2, "nobody sent that answer"
+
+
+@EACH_WIRE
+async def test_a_header_names_the_conversation(start: Start, speaks: Speaks) -> None:
+    sees = Sees()
+    yard = await start(stages=(sees,))
+    for text in ("one", "two"):
+        await say(yard, speaks, False, speaks.asking(text, stream=False), **{"x-bawn-session": "mine"})
+    assert sees.sessions == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_containers_never_share_a_conversation(start: Start, same: bool) -> None:
+    sees, speaks = Sees(), WIRES[0]
+    yard = await start(stages=(sees,))
+    first = speaks.asking("hello", stream=False)
+    answer = await say(yard, speaks, False, first)
+    second = next_turn(speaks, first, answer, "and now?")
+    if same:
+        await say(yard, speaks, False, second)
+    else:
+        async with yard.client("container-other") as client:
+            url = f"http://127.0.0.1:{yard.other_port}{second['url']}"
+            assert (await client.post(url, json=second["json"])).status_code == 200, OTHER
+    assert (len(set(sees.sessions)) == 1) is same
