@@ -19,11 +19,14 @@ import openai
 import pytest
 from tests.gateway.conftest import UUID, Start, Yard, until
 from tests.gateway.host import CHAT_ANSWER, Heard, Said, host, refusal, said
+from tests.gateway.judges import NEVER
 from tests.gateway.test_faults import GEMINI, WIRES, call, code
+from tests.gateway.test_interception import CALLED, Speaks
+from tests.gateway.test_interception import WIRES as SPEAKS
 
 import bawn
 from bawn.gateway.failover_settings import Backoff, Breaker, Failover
-from bawn.gateway.settings import Allow, Provider, ProviderKind, Timeouts
+from bawn.gateway.settings import Allow, Interception, Provider, ProviderKind, Timeouts, Withheld
 
 SHORT = Backoff(base_seconds=0.02, cap_seconds=0.05)
 IMPATIENT = Timeouts(first_byte_seconds=0.25, idle_seconds=0.25, total_seconds=5)
@@ -130,7 +133,11 @@ async def chained(start: Start, failing: str) -> Chained:
         more: dict[str, Provider] | None = None,
         **said: Any,
     ) -> Yard:
-        options = {name: said.pop(name) for name in ("timeouts", "allow", "concurrent") if name in said}
+        options = {
+            name: said.pop(name)
+            for name in ("timeouts", "allow", "concurrent", "judges", "interception")
+            if name in said
+        }
         said = {"backoff": SHORT, "retry_after_seconds": 3, "deadline_seconds": 8, **said}
         return await start(
             kind=first,
@@ -838,6 +845,27 @@ async def test_thoughts_are_seen_and_not_held(chained: Chained) -> None:
     assert whole
     assert b"thinking_delta" in received
     assert received.count(b"event: message_start") == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("speaks", SPEAKS, ids=[each.wire.value for each in SPEAKS])
+async def test_the_gate_judges_what_the_next_provider_calls_and_the_model_is_told_there(
+    chained: Chained, speaks: Speaks, stream: bool
+) -> None:
+    first = speaks.asking(CALLED, stream)
+    asked = json.loads(json.dumps(first).replace("scripted/agent", "scripted/fault-close-after-headers"))
+    yard = await chained(
+        chain=("second/agent",), judges=(NEVER,), interception=Interception(withheld=Withheld.FEEDBACK)
+    )
+    async with yard.client() as client:
+        answer = await client.post(**asked)
+    assert answer.status_code == 200, answer.text
+    assert "never" in answer.text, "the model was told, and says so"
+    assert yard.record.of("tool.released") == []
+    assert len(yard.record.of("tool.withheld")) == 1
+    told = [event for event in yard.record.of("call.opened") if ("told", "of a refused call") in event.detail]
+    assert [event.provider for event in told] == ["second"]
+    await until(lambda: yard.ledger.running(UUID) == 0)
 
 
 # as official packages see it
