@@ -27,6 +27,7 @@ from tests.gateway.test_interception import WIRES as SPEAKS
 import bawn
 from bawn.gateway.failover_settings import Backoff, Breaker, Failover
 from bawn.gateway.settings import Allow, Interception, Provider, ProviderKind, Timeouts, Withheld
+from bawn.terms.exchange import Endpoint
 
 SHORT = Backoff(base_seconds=0.02, cap_seconds=0.05)
 IMPATIENT = Timeouts(first_byte_seconds=0.25, idle_seconds=0.25, total_seconds=5)
@@ -455,12 +456,24 @@ async def test_a_target_of_another_wire_is_skipped_for_what_nobody_carries(start
     assert [target for target, _ in tries(yard)] == ["first/m", "second/m"]
 
 
-async def test_vectors_of_another_model_never_stand_in(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("embeddings", {"input": "x"}), ("messages/count_tokens", {"messages": [{"role": "user", "content": "x"}]})],
+)
+async def test_vectors_and_counts_of_another_model_never_stand_in(
+    start: Start, path: str, asked: dict[str, Any]
+) -> None:
     async with host(lambda heard: refusal(404)) as first:
-        more = {"first": at(first.url), "second": at(first.url)}
+        provider = Provider(
+            kind=ProviderKind.OPENAI_COMPATIBLE,
+            base_url=first.url,
+            key="none",
+            capabilities={Endpoint.COUNT_TOKENS: True},
+        )
+        more = {"first": provider, "second": provider}
         yard = await start(more=more, failover=Failover(chains={"first/*": ("second/b", "second/a")}))
         async with yard.client() as client:
-            await client.post("/v1/embeddings", json={"model": "first/a", "input": "x"})
+            await client.post(f"/v1/{path}", json={"model": "first/a", **asked})
     assert [target for target, _ in tries(yard)] == ["first/a", "second/a"]
     assert "cannot stand in" in yard.record.of("attempt.skipped")[0].cause
 

@@ -18,8 +18,16 @@ from bawn.gateway.pipeline import Prepared
 from bawn.terms.exchange import Endpoint
 from bawn.terms.value import Value
 
-_MEANING = frozenset((Endpoint.EMBEDDINGS, Endpoint.GEMINI_EMBED, Endpoint.GEMINI_EMBED_ALL))
-"""Answers that mean something beside others of the same model only."""
+_OF_THE_MODEL = frozenset(
+    (
+        Endpoint.EMBEDDINGS,
+        Endpoint.GEMINI_EMBED,
+        Endpoint.GEMINI_EMBED_ALL,
+        Endpoint.COUNT_TOKENS,
+        Endpoint.GEMINI_COUNT,
+    )
+)
+"""Vectors and counts: another model's are no answer to what was asked."""
 
 
 class Link(Value, frozen=True):
@@ -107,6 +115,8 @@ class Links:
         first = self._first
         asked = structs.replace(first.exchange, model=name)
         target = self._permissions.permit(first.admitted.container, asked)
-        if first.exchange.endpoint in _MEANING and target.model != first.target.model:
-            raise Fault("request.wire_mismatch", "Vectors of another model cannot stand in for those of this one.")
+        if first.exchange.endpoint in _OF_THE_MODEL and target.model != first.target.model:
+            raise Fault(
+                "request.wire_mismatch", "Vectors and counts of another model cannot stand in for those of this one."
+            )
         return structs.replace(first, target=target)
