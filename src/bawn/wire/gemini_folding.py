@@ -80,8 +80,10 @@ def streamed_content(answer: dict[str, Any]) -> bytes:
     last: list[dict[str, Any]] = []
     for candidate in candidates:
         index = {"index": candidate["index"]} if "index" in candidate else {}
-        for part in parts_of(candidate):
-            frames.append({"candidates": [with_parts({**index, "content": candidate["content"]}, [part])], **own})
+        frames += [
+            {"candidates": [with_parts({**index, "content": candidate["content"]}, [part])], **own}
+            for part in parts_of(candidate)
+        ]
         ended = with_parts(candidate, [{"text": ""}]) if "content" in candidate else dict(candidate)
         if ended.get("finishReason") in _NO_REASONS:
             ended["finishReason"] = "STOP"
