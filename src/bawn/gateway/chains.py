@@ -73,7 +73,7 @@ class Links:
         names: tuple[str, ...],
         permissions: Permissions,
         passage: Callable[[Prepared], Passage],
-        skipped: Callable[[Target | None, str, Fault], None],
+        skipped: Callable[[str, Fault], None],
     ) -> None:
         self._first = prepared
         self._names = ["", *names]
@@ -98,16 +98,15 @@ class Links:
     def _found(self) -> Link | None:
         while self._names:
             name = self._names.pop(0)
-            target: Target | None = None
             try:
                 prepared = self._prepared(name) if name else self._first
-                target = prepared.target
-                if target.name in self._seen:
+                name = prepared.target.name
+                if name in self._seen:
                     continue
-                self._seen.add(target.name)
+                self._seen.add(name)
                 return Link(prepared, self._passage(prepared))
             except Fault as fault:
-                self._skipped(target, name, fault)
+                self._skipped(name, fault)
         return None
 
     def _prepared(self, name: str) -> Prepared:

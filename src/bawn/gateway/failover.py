@@ -15,16 +15,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 from bawn.errors import Fault
 from bawn.gateway.attempt import Attempt, Begun, Missed, Patience
 from bawn.gateway.breaker import Breakers, Try
-from bawn.gateway.catalogue import Target
 from bawn.gateway.chains import Chains, Link, Links
-from bawn.gateway.closing import Account, Tried
+from bawn.gateway.chronicle import Chronicle, Numbered, Record
+from bawn.gateway.closing import Account
 from bawn.gateway.failover_settings import Failover as Settings
-from bawn.gateway.opening import Opened, open_attempt, open_record
 from bawn.gateway.pace import asked_wait, backoff, patience
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Prepared
@@ -32,20 +30,12 @@ from bawn.gateway.settings import Limits
 from bawn.gateway.trouble import ABOUT_PROVIDER, Step, Trouble, step
 from bawn.gateway.upstream import Upstream
 from bawn.terms.clock import Clock
-from bawn.terms.event import Event
-from bawn.terms.principal import label
 
 _OWN = b"x-bawn-"
 _UNREAL = frozenset((Trouble.KEY,))
 """Troubles between this installation and a provider, of which a client can make nothing."""
 _ONCE = frozenset((Trouble.SILENT, Trouble.BROKEN, Trouble.INEXPRESSIBLE))
 """After these nobody knows whether the provider does what it was asked for."""
-
-
-class Record(Protocol):
-    async def record(self, event: Event) -> str: ...
-
-    def note(self, event: Event) -> None: ...
 
 
 class Failover:
@@ -103,6 +93,7 @@ class _Dance:
         self._works, self._prepared = works, prepared
         self._account, self._still = account, still
         self._clock = works.clock
+        self._chronicle = Chronicle(works.record, prepared, account)
         self._links = Links(prepared, chain, works.permissions, works.upstream.passage, self._skipped)
         seconds = patience(prepared.admitted.raw.headers, works.settings.deadline_seconds)
         self._ends = self._clock.monotonic() + seconds
@@ -114,7 +105,6 @@ class _Dance:
         self._skips: list[Fault] = []
         self._waits: list[float] = []
         """Seconds until a breaker lets a call try."""
-        self._story: list[str] = []
         self._stopped = False
         self._chosen: Begun | None = None
         """Of two lanes, the answer that was there first."""
@@ -124,8 +114,7 @@ class _Dance:
         try:
             begun = await (self._lane() if hedge is None or self._once else self._lanes(hedge / 1000))
         finally:
-            if len(self._story) > 1:
-                self._account.story = "; ".join(self._story)
+            self._chronicle.over()
         if begun is None:
             begun = self._failed()
         self._account.opened, self._account.target = begun.opened, begun.opened.prepared.target
@@ -155,10 +144,10 @@ class _Dance:
                     lane.cancel()
                 for outcome in await asyncio.gather(*lanes, return_exceptions=True):
                     if isinstance(outcome, Begun) and outcome is not self._chosen:
-                        self._discard(outcome)
+                        self._leave(outcome)
         except asyncio.CancelledError:
             if self._chosen is not None:
-                self._discard(self._chosen)
+                self._leave(self._chosen)
             raise
 
     async def _first(self, lanes: list[asyncio.Task[Begun | None]]) -> Begun | None:
@@ -207,7 +196,7 @@ class _Dance:
         """The breaker's leave to try, or None with the reason on record."""
         works, now, provider = self._works, self._clock.monotonic(), link.target.provider
         if now >= self._ends:
-            self._tell(link.target, "no time left")
+            self._chronicle.skipped(link.target.name, Fault("upstream.timeout", "There is no time left."))
             return None
         try:
             if (
@@ -223,7 +212,7 @@ class _Dance:
         except Fault as fault:
             if fault.code != "upstream.exhausted" and not self._links.more() and not self._missed:
                 raise
-            self._skipped(link.target, link.target.name, fault)
+            self._skipped(link.target.name, fault)
             return None
         return trial
 
@@ -246,39 +235,38 @@ class _Dance:
     # one try
 
     async def _try(self, link: Link, trial: Try, waited: float) -> Begun | Missed:
-        works, begun_at = self._works, self._clock.monotonic()
+        works, clock, chronicle = self._works, self._clock.monotonic, self._chronicle
         barred, probes = works.breakers.keys(link.target.provider)
         self._count += 1
-        number = self._count
+        tried = Numbered(self._count, link.target, waited, clock())
         attempt: Attempt | None = None
+        outcome: Begun | Missed | None = None
         try:
-            opened = await self._opened(link, number, waited)
+            opened = await chronicle.opened(tried, link.prepared, link.way.detail)
             self._still()
-            attempt = Attempt(works.upstream, works.limits, self._clock, opened, link.way, number, final=works.final)
+            attempt = Attempt(
+                works.upstream, works.limits, self._clock, opened, link.way, self._count, final=works.final
+            )
             outcome = await attempt.run(self._patience(), barred)
+            self._judged(trial, probes, attempt, outcome)
+            if isinstance(outcome, Begun):
+                chronicle.begun(tried, attempt, clock())
+            else:
+                chronicle.missed(tried, attempt, outcome, clock())
         except asyncio.CancelledError:
             if attempt is not None:
-                self._settled(number, link, attempt, attempt.left(), begun_at, "cut", waited)
+                chronicle.missed(tried, attempt, attempt.left(), clock(), left=True)
             raise
-        else:
-            self._judged(trial, probes, attempt, outcome)
-            word = "begun" if isinstance(outcome, Begun) else outcome.trouble.value
-            self._settled(number, link, attempt, outcome, begun_at, word, waited)
-            return outcome
+        except Fault as fault:
+            if isinstance(outcome, Begun):
+                self._leave(outcome)
+            elif attempt is not None and outcome is None:
+                chronicle.unsent(tried, fault)
+            raise
         finally:
             for each in (trial, *probes.values()):
-                each.over(self._clock.monotonic(), well=None)
-
-    async def _opened(self, link: Link, number: int, waited: float) -> Opened:
-        works, detail = self._works, link.way.detail
-        self._account.target = link.target
-        if number == 1:
-            opened = await open_record(link.prepared, works.record, (("attempt", "1"), *detail))
-        else:
-            more = (("waited_ms", str(round(waited * 1000))),) if waited else ()
-            opened = await open_attempt(link.prepared, works.record, number, (*more, *detail))
-        self._account.opened = opened
-        return opened
+                each.over(clock(), well=None)
+        return outcome
 
     def _patience(self) -> Patience:
         settings = self._works.settings
@@ -303,100 +291,9 @@ class _Dance:
             if tried is not None:
                 tried.over(now, well=False if busy else well)
 
-    # what is said of it
-
-    def _settled(
-        self,
-        number: int,
-        link: Link,
-        attempt: Attempt,
-        outcome: Begun | Missed,
-        begun_at: float,
-        word: str,
-        waited: float,
-    ) -> None:
-        missed = outcome if isinstance(outcome, Missed) else None
-        answer, total_ms = attempt.answer, round((self._clock.monotonic() - begun_at) * 1000)
-        status = answer.status if answer is not None else 0
-        told = f" ({status})" if status not in (0, 200) else ""
-        after = f"after {waited:.1f} s " if waited else ""
-        self._story.append(f"{number}: {after}{link.target.name} {word}{told}")
-        usage = missed.usage if missed is not None else None
-        key = (("key", answer.key_label),) if answer is not None and answer.key_label else ()
-        self._note(
-            "attempt.settled",
-            link.target,
-            status=status or None,
-            latency_ms=total_ms,
-            tokens_in=usage.input_tokens if usage is not None else None,
-            tokens_out=usage.output_tokens if usage is not None else None,
-            code=missed.fault.code if missed is not None and missed.answer is None and word != "cut" else "",
-            detail=(("attempt", str(number)), ("outcome", word), *key),
-        )
-        if missed is not None and missed.usage is not None:
-            self._account.tried.append(
-                Tried(
-                    number=number,
-                    target=link.target,
-                    model=missed.model,
-                    usage=missed.usage,
-                    usage_estimated=missed.estimated,
-                    status=status,
-                    outcome="cut" if word == "cut" else "upstream_error",
-                    code="" if word == "cut" else missed.fault.code,
-                    total_ms=total_ms,
-                )
-            )
-
-    def _skipped(self, target: Target | None, name: str, fault: Fault) -> None:
+    def _skipped(self, name: str, fault: Fault) -> None:
         self._skips.append(fault)
-        shown = target.name if target is not None else name
-        self._story.append(f"{shown} skipped: {fault.code}, {fault.sentence}")
-        provider, _, model = shown.partition("/")
-        self._note(
-            "attempt.skipped",
-            target or Target(provider, model),
-            code=fault.code,
-            cause=fault.cause or fault.sentence,
-        )
-
-    def _tell(self, target: Target, what: str) -> None:
-        self._story.append(f"{target.name} skipped: {what}")
-
-    def _note(
-        self,
-        event: str,
-        target: Target,
-        *,
-        status: int | None = None,
-        latency_ms: int | None = None,
-        tokens_in: int | None = None,
-        tokens_out: int | None = None,
-        code: str = "",
-        cause: str = "",
-        detail: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        raw, container = self._prepared.admitted.raw, self._prepared.admitted.container
-        self._works.record.note(
-            Event(
-                event=event,
-                endpoint=self._prepared.exchange.endpoint.value,
-                method=raw.method,
-                api_key_name=f"container-{container.name}",
-                model=target.model,
-                provider=target.provider,
-                principal=label(container),
-                container=container.uuid,
-                call=raw.id,
-                status=status,
-                latency_ms=latency_ms,
-                tokens_in=tokens_in,
-                tokens_out=tokens_out,
-                code=code,
-                cause=cause,
-                detail=detail,
-            )
-        )
+        self._chronicle.skipped(name, fault)
 
     # how it ends
 
@@ -423,28 +320,14 @@ class _Dance:
             fault.code,
             fault.sentence,
             remedy=fault.remedy,
-            cause="; ".join(part for part in (fault.cause, *self._story) if part),
+            cause="; ".join(part for part in (fault.cause, *self._chronicle.lines) if part),
             retry_after=fault.retry_after,
         )
 
-    def _discard(self, begun: Begun) -> None:
-        """Both lanes began at the same moment; one answer is enough."""
+    def _leave(self, begun: Begun) -> None:
         begun.answer.leave()
         self._works.upstream.settle(begun.answer, begun.usage)
-        target = begun.opened.prepared.target
-        self._account.tried.append(
-            Tried(
-                begun.number,
-                target,
-                "",
-                begun.usage,
-                usage_estimated=True,
-                status=200,
-                outcome="cut",
-                code="",
-                total_ms=0,
-            )
-        )
+        self._chronicle.unwanted(begun)
 
 
 def _mark(begun: Begun, tries: int) -> None:

@@ -106,7 +106,10 @@ class Upstream:
     def spare_key(self, provider: str, barred: frozenset[str]) -> bool:
         """Whether there is such a key beside one that has just been told to rest."""
         address = self.addresses[provider]
-        return address.needs_key and self._keys.usable(address, barred)
+        try:
+            return address.needs_key and self._keys.usable(address, barred)
+        except Fault:  # the keys were taken away meanwhile
+            return False
 
     async def send(self, opened: Opened, way: Passage, barred: frozenset[str] = NONE_BARRED) -> Answer:
         """The provider's answer once its head is there, rather not with a key whose id is barred. Faults of `upstream.*`;
