@@ -13,7 +13,7 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import TypeAdapter
 from tests.wire.editing import Decide, Edited, by_bytes, calls_of, edited
-from tests.wire.streams import CHAT, DONE, USAGE, call, chunk
+from tests.wire.streams import CHAT, DONE, LINE_ENDS, USAGE, call, chunk
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, WireName
@@ -173,6 +173,18 @@ def _tells(frame: bytes, call_id: str) -> bool:
         for choice in told
         for piece in choice["delta"].get("tool_calls", ())
     )
+
+
+@pytest.mark.parametrize("line_end", LINE_ENDS)
+@pytest.mark.parametrize("story", CHAT)
+def test_every_recorded_shape_is_read_as_it_was_when_nothing_of_it_was_changed_in_truth(
+    story: str, line_end: str
+) -> None:
+    stream = LINE_ENDS[line_end](b"".join(CHAT[story]))
+    out = edited(OPENAI, [stream], lambda call: Changed(call.name, call.arguments_raw))
+    assert calls_of(OPENAI, out) == calls_of(OPENAI, stream)
+    assert FORMS.said(TALK, FORMS.folded(out)) == FORMS.said(TALK, FORMS.folded(stream))
+    assert edited(OPENAI, [stream], all_are(Kept())) == stream
 
 
 @given(stream=streams())
