@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
         Kind("limit.concurrency", _C, 429, "Wait for running calls of this container to end.", retry=True),
         Kind("limit.bodies", _C, 429, "Wait for running calls with large bodies to end.", retry=True),
         Kind("limit.depth", _C, 403, "Do not let calls on behalf of a container nest so deep."),
+        Kind("quota.exceeded", _C, 429, "Wait until the quota is full again, or ask the operator to raise it."),
+        Kind("quota.model_refused", _C, 403, "Use a model that `GET /models` lists, or ask the operator for this one."),
         Kind("tool.refused", _C, 403, "The tool call was refused; do not repeat it."),
         Kind("stage.refused", _C, 403, "The call was refused by a stage of the gateway."),
         Kind("resource.not_found", _C, 404, "Use the id of an object that this container made."),

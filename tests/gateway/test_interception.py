@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from bawn.wire.answers import answers
 from tests.gateway.conftest import UUID, Start, Yard
 from tests.gateway.judges import NEVER, Judges, People, Said, becomes
 
@@ -18,6 +17,7 @@ from bawn.stages.judging import Denied, Granted
 from bawn.terms.decision import Effect
 from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.toolcall import ToolCall
+from bawn.wire.answers import answers
 from bawn.wire.editing import Said as Words
 
 SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}}

@@ -23,11 +23,13 @@ from bawn.api import (
     files,
     images,
     keys,
+    knowledge,
     models,
     notify,
     operators,
     ports,
     status,
+    transforms,
     usage,
     workspaces,
 )
@@ -72,6 +74,8 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        transforms.router(services.transforms),
+        knowledge.router(services.knowledge),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
     ]

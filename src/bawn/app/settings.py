@@ -26,6 +26,10 @@ from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider,
 from bawn.guardrails.settings import Guardrails
 from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
+from bawn.transforms.building import configured as configured_stages
+from bawn.transforms.building import models as models_of
+from bawn.transforms.building import order_of
+from bawn.transforms.settings import Transforms
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
@@ -96,6 +100,12 @@ class Configuration(Section):
     timeouts: Timeouts = Field(default_factory=Timeouts)
     interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
+    transforms: Transforms = Field(
+        default_factory=Transforms, description="Ready-made steps between agents and models; see docs/transforms.md."
+    )
+    stages: tuple[str, ...] | None = Field(
+        default=None, description="The order of the steps that requests pass, by name; empty: as documented."
+    )
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
     audit: Audit = Field(default_factory=Audit)
@@ -122,6 +132,13 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
+    order_of(configured_stages(configuration.transforms), configuration.stages)
+    for path, target in models_of(configuration.transforms).items():
+        if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
+            raise Fault(
+                "config.invalid",
+                f"{name}: transforms.{path}: {quoted(target)} names no configured provider/model or alias.",
+            )
     return configuration
 
 
@@ -144,6 +161,8 @@ def _with_profile(own: Configuration) -> Configuration:
         timeouts=own.timeouts,
         interception=own.interception,
         guardrails=own.guardrails,
+        transforms=own.transforms,
+        stages=own.stages,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,
         audit=own.audit,

@@ -35,6 +35,7 @@ from bawn.app.posting import Posting
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
+from bawn.app.transforms import TransformDesk
 from bawn.app.workspaces import Workspaces
 from bawn.approvals.book import Book
 from bawn.approvals.desk import Desk
@@ -79,6 +80,7 @@ from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
 from bawn.store.engine import Store, open_store
 from bawn.terms.event import Event
+from bawn.transforms.building import ordered
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
@@ -152,6 +154,16 @@ class Yard:
         self.registry.watch(self.desk.changed)
         self.prices = Prices()
         self._price(configuration)
+        self.transforms = TransformDesk(
+            handed.home / "state",
+            self.store,
+            self.clock,
+            self.redactor,
+            self.prices,
+            self.notices,
+            self.registry,
+            self.recorder,
+        )
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.gateway = Gateway(
             self._works(configuration),
@@ -244,6 +256,8 @@ class Yard:
             audit=AuditLog(Feed(self.recorder)),
             recorder=self.recorder,
             approvals=self.desk,
+            transforms=self.transforms,
+            knowledge=self.transforms,
             notices=self.notices,
             public_url=lambda: self.configuration.notify.public_url,
         )
@@ -261,6 +275,7 @@ class Yard:
         await self.vault.load()
         await self.grants.load()
         await self.desk.load()
+        await self.transforms.load(self.configuration.transforms)
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
@@ -281,11 +296,13 @@ class Yard:
         addresses = {name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()}
         catalogue = Catalogue(configuration.providers, configuration.models)
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
+        made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
+        steps = ordered(made, configuration.stages)
         return Works(
             limits=configuration.limits,
             permissions=permissions,
-            pipeline=Pipeline((), permissions, self.sessions, self.stage_times, self.clock.monotonic),
-            gate=ToolGate((), self.recorder, self.people),
+            pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
+            gate=ToolGate(self.transforms.judges(configuration.transforms), self.recorder, self.people),
             interception=configuration.interception,
             upstream=Upstream(
                 addresses,
@@ -404,6 +421,7 @@ class Yard:
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
         await self.doors.shut()
+        await self.transforms.close()
         await self.desk.close()
         await self.notices.close()
         await self.books.close()

@@ -24,6 +24,7 @@ from bawn.cli import (
     egress,
     files,
     images,
+    kb,
     keys,
     operators,
     output,
@@ -31,6 +32,7 @@ from bawn.cli import (
     providers,
     run,
     snapshots,
+    transforms,
     usage,
     workspaces,
 )
@@ -102,6 +104,8 @@ app.add_typer(images.app, name="images")
 app.command("models")(usage.models)
 app.add_typer(providers.app, name="providers")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(transforms.app, name="transforms")
+app.add_typer(kb.app, name="kb")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -151,6 +151,17 @@ class AsyncConfiguration(AsyncNoun):
     reload = Awaited(endpoints.reload_config)
 
 
+class AsyncTransforms(AsyncNoun):
+    list = Awaited(endpoints.list_transforms)
+    forget = Awaited(endpoints.forget_answers)
+
+
+class AsyncKnowledge(AsyncNoun):
+    list = Awaited(endpoints.list_knowledge)
+    add = Awaited(endpoints.add_knowledge)
+    remove = Awaited(endpoints.remove_knowledge)
+
+
 class AsyncApprovals(AsyncNoun):
     list = Awaited(endpoints.list_approvals)
     get = Awaited(endpoints.get_approval)
@@ -191,6 +202,8 @@ class AsyncClient:
         self.config = AsyncConfiguration(self)
         self.audit = AsyncAudit(self)
         self.approvals = AsyncApprovals(self)
+        self.transforms = AsyncTransforms(self)
+        self.knowledge = AsyncKnowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

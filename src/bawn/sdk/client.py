@@ -152,6 +152,17 @@ class Configuration(SyncNoun):
     reload = Blocking(endpoints.reload_config)
 
 
+class Transforms(SyncNoun):
+    list = Blocking(endpoints.list_transforms)
+    forget = Blocking(endpoints.forget_answers)
+
+
+class Knowledge(SyncNoun):
+    list = Blocking(endpoints.list_knowledge)
+    add = Blocking(endpoints.add_knowledge)
+    remove = Blocking(endpoints.remove_knowledge)
+
+
 class Approvals(SyncNoun):
     list = Blocking(endpoints.list_approvals)
     get = Blocking(endpoints.get_approval)
@@ -192,6 +203,8 @@ class Client:
         self.config = Configuration(self)
         self.audit = Audit(self)
         self.approvals = Approvals(self)
+        self.transforms = Transforms(self)
+        self.knowledge = Knowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -326,6 +326,35 @@ def revoke_token(person: str, token_id: str) -> Call[None]:
     return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
 
 
+# transforms
+
+
+def list_transforms() -> Call[list[shapes.Transform]]:
+    return Call("GET", at("transforms"), many("transforms", shapes.Transform))
+
+
+def forget_answers(
+    *, container: str | None = None, project: str | None = None, model: str | None = None
+) -> Call[shapes.Forgotten]:
+    """What a container or a project brought, what a model said, or all; it is asked of the model again."""
+    body = given(container=container, project=project, model=model)
+    return Call("POST", at("transforms", "cache", "forget"), one("forgotten", shapes.Forgotten), body=body)
+
+
+def list_knowledge() -> Call[list[shapes.KnowledgeBase]]:
+    return Call("GET", at("knowledge"), many("bases", shapes.KnowledgeBase))
+
+
+def add_knowledge(base: str, folder: str) -> Call[shapes.KnowledgeAdded]:
+    """`folder`: of the machine that Bawn runs on, from the root on."""
+    body = {"base": base, "folder": folder}
+    return Call("POST", at("knowledge"), one("added", shapes.KnowledgeAdded), body=body)
+
+
+def remove_knowledge(base: str) -> Call[None]:
+    return Call("DELETE", at("knowledge", base), nothing)
+
+
 # approvals and notices
 
 

@@ -304,6 +304,45 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Transform:
+    """A ready-made step between agents and models that is configured."""
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict)
+    """What it has done since the start, e.g. `hits`, `saved_tokens`, `rule.NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Kept answers that are not given again."""
+
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """Texts that are put beside what agents ask."""
+
+    name: str
+    folders: tuple[str, ...]
+    files: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeAdded:
+    """What adding a folder to a base has done."""
+
+    base: str
+    files: int
+    """Of the folder that are in the base now."""
+    changed: int
+    gone: int
+    skipped: tuple[str, ...] = ()
+    """Files that were not taken although their names look like text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a long act."""
 

@@ -35,14 +35,16 @@ class _Whole:
         self.told = self.told or content is not None
         self.role = (content or {}).get("role") or self.role
         for part in parts_of(candidate):
-            thought, text = part.get("thought") is True, part.get("text")
-            if not isinstance(text, str) or not _PLAIN.issuperset(part) or (self._text and thought != self._thought):
+            text = part.get("text")
+            if not isinstance(text, str) or not _PLAIN.issuperset(part):
                 self._settle()
-            if isinstance(text, str) and _PLAIN.issuperset(part):
-                self._thought = thought
-                self._text += [text] if text else []
-            else:
                 self.parts.append(part)
+            elif text:
+                thought = part.get("thought") is True
+                if thought != self._thought:
+                    self._settle()
+                self._thought = thought
+                self._text.append(text)
 
     def settled(self) -> dict[str, Any]:
         self._settle()
@@ -80,8 +82,10 @@ def streamed_content(answer: dict[str, Any]) -> bytes:
     last: list[dict[str, Any]] = []
     for candidate in candidates:
         index = {"index": candidate["index"]} if "index" in candidate else {}
-        for part in parts_of(candidate):
-            frames.append({"candidates": [with_parts({**index, "content": candidate["content"]}, [part])], **own})
+        frames += [
+            {"candidates": [with_parts({**index, "content": candidate["content"]}, [part])], **own}
+            for part in parts_of(candidate)
+        ]
         ended = with_parts(candidate, [{"text": ""}]) if "content" in candidate else dict(candidate)
         if ended.get("finishReason") in _NO_REASONS:
             ended["finishReason"] = "STOP"
