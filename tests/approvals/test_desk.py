@@ -404,3 +404,18 @@ async def test_what_a_ticket_shows_is_what_its_digest_stands_for(office: Office)
     changed = structs.replace(ticket.question, arguments='{"command":"rm"}')
     await office.desk.ask(changed, DEV, wait_s=0)
     assert len(office.desk.open()) == 2
+
+
+async def test_a_watcher_that_reads_nothing_is_left_and_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bawn.approvals.waiting.FAR_BEHIND", 4)
+    watching = office.desk.watch()
+    await office.asks(wait_s=0)
+    first = await anext(watching)
+    for number in range(4):
+        said = await office.asks(f'{{"command":"{number}"}}', wait_s=0)
+        ticket = await office.desk.get(said.ticket)
+        await office.desk.reject(ticket.id, ticket.digest, ADA)
+    assert [each async for each in watching] == []
+    assert first.state is State.OPEN
