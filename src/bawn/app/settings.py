@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from bawn.api.settings import Api
 from bawn.app.egress_rules import sound
+from bawn.approvals.settings import Approvals
 from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
@@ -25,7 +26,12 @@ from bawn.gateway.failover_settings import Failover
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
+from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
+from bawn.transforms.building import configured as configured_stages
+from bawn.transforms.building import models as models_of
+from bawn.transforms.building import order_of
+from bawn.transforms.settings import Transforms
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
@@ -97,11 +103,19 @@ class Configuration(Section):
     failover: Failover = Field(default_factory=Failover)
     interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
+    transforms: Transforms = Field(
+        default_factory=Transforms, description="Ready-made steps between agents and models; see docs/transforms.md."
+    )
+    stages: tuple[str, ...] | None = Field(
+        default=None, description="The order of the steps that requests pass, by name; empty: as documented."
+    )
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
     audit: Audit = Field(default_factory=Audit)
     api: Api = Field(default_factory=Api)
     boxes: Boxes = Field(default_factory=Boxes)
+    approvals: Approvals = Field(default_factory=Approvals)
+    notify: Notify = Field(default_factory=Notify)
 
 
 def configured(text: str, name: str) -> Configuration:
@@ -122,6 +136,13 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
+    order_of(configured_stages(configuration.transforms), configuration.stages)
+    for path, target in models_of(configuration.transforms).items():
+        if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
+            raise Fault(
+                "config.invalid",
+                f"{name}: transforms.{path}: {quoted(target)} names no configured provider/model or alias.",
+            )
     return configuration
 
 
@@ -158,9 +179,13 @@ def _with_profile(own: Configuration) -> Configuration:
         failover=own.failover,
         interception=own.interception,
         guardrails=own.guardrails,
+        transforms=own.transforms,
+        stages=own.stages,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,
         audit=own.audit,
         api=own.api,
         boxes=own.boxes,
+        approvals=own.approvals,
+        notify=own.notify,
     )

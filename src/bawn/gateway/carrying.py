@@ -164,8 +164,9 @@ class Carrying:
         for _ in range(style.feedback_rounds):
             if style.withheld is not Withheld.FEEDBACK or len(judged.withheld) < len(judged.verdicts):
                 break
-            request = forms.continued(opened.prepared.exchange.body, last, [told(each) for each in judged.withheld])
+            refusals = [told(each) for each in judged.withheld]
             try:
+                request = forms.continued(opened.prepared.exchange.body, last, refusals)
                 opened, read, last = await self._told_whole(opened, request)
             except Fault as fault:
                 _log.info("call.not_told", call=opened.prepared.admitted.raw.id, code=fault.code)
