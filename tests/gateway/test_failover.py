@@ -25,12 +25,14 @@ from tests.gateway.test_interception import CALLED, Speaks
 from tests.gateway.test_interception import WIRES as SPEAKS
 
 import bawn
+from bawn.errors import Fault
 from bawn.gateway.failover_settings import Backoff, Breaker, Failover
 from bawn.gateway.settings import Allow, Interception, Provider, ProviderKind, Timeouts, Withheld
 from bawn.terms.exchange import Endpoint
 
 SHORT = Backoff(base_seconds=0.02, cap_seconds=0.05)
-IMPATIENT = Timeouts(first_byte_seconds=0.25, idle_seconds=0.25, total_seconds=5)
+IMPATIENT = Timeouts(first_byte_seconds=0.3, idle_seconds=0.3, total_seconds=20)
+PATIENT = Timeouts()
 WAYS = [
     pytest.param("chat/completions", ProviderKind.SCRIPTED, ProviderKind.SCRIPTED, id="chat, native then native"),
     pytest.param("chat/completions", ProviderKind.SCRIPTED, ProviderKind.ANTHROPIC, id="chat, native then carried"),
@@ -43,7 +45,7 @@ WAYS = [
 ENDS = {
     "chat/completions": b"[DONE]", "messages": b"message_stop", "responses": b"response.completed", GEMINI: b"finishReason",
 }  # fmt: skip
-FEW = [WAYS[1], WAYS[2]]
+FEW = [WAYS[2]]
 """For failures that a wire's reader or the pool tells apart, and failover does not."""
 ROWS: dict[str, tuple[str, int]] = {
     # model of the first provider → what is on record of it, and how often it is tried
@@ -188,10 +190,10 @@ async def accounted(yard: Yard) -> None:
 async def test_a_whole_answer_comes_from_the_next_provider(
     chained: Chained, path: str, first: ProviderKind, second: ProviderKind, model: str
 ) -> None:
-    yard = await chained(first, second, timeouts=IMPATIENT)
+    word, count = (ROWS | WHOLE)[model]
+    yard = await chained(first, second, timeouts=IMPATIENT if word == "silent" else PATIENT)
     async with yard.client() as client:
         answer = await client.post(**call(model, path))
-    word, count = (ROWS | WHOLE)[model]
     assert answer.status_code == 200, answer.text
     assert "hello" in answer.text
     assert "three" not in answer.text, "nothing of the first provider's answer came through"
@@ -208,10 +210,10 @@ async def test_a_whole_answer_comes_from_the_next_provider(
 async def test_a_stream_comes_from_the_next_provider_while_nothing_was_seen_of_the_first(
     chained: Chained, path: str, first: ProviderKind, second: ProviderKind, model: str
 ) -> None:
-    yard = await chained(first, second, timeouts=IMPATIENT)
+    word, count = (ROWS | STREAMED)[model]
+    yard = await chained(first, second, timeouts=IMPATIENT if word == "silent" else PATIENT)
     async with yard.client() as client, client.stream("POST", **call(model, path, stream=True)) as answer:
         received, whole = await read(answer)
-    word, count = (ROWS | STREAMED)[model]
     assert answer.status_code == 200
     assert whole
     assert b"hello" in received
@@ -234,7 +236,7 @@ async def test_a_stream_comes_from_the_next_provider_while_nothing_was_seen_of_t
 async def test_after_something_was_seen_the_answer_ends_in_an_error_and_nobody_else_is_asked(
     chained: Chained, failing: str, path: str, first: ProviderKind, second: ProviderKind, fault: str
 ) -> None:
-    yard = await chained(first, second, timeouts=IMPATIENT)
+    yard = await chained(first, second, timeouts=IMPATIENT if "stall" in fault else PATIENT)
     model = f"seen-{fault}"
     async with yard.client() as client, client.stream("POST", **call(model, path, stream=True)) as answer:
         received, whole = await read(answer)
@@ -305,7 +307,7 @@ async def test_the_deadline_holds_whatever_is_tried(chained: Chained, stream: bo
     began = time.monotonic()
     async with yard.client() as client:
         answer = await client.post(**call("late", "chat/completions", stream=stream))
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
     assert (answer.status_code, code(answer)) == (504, "upstream.timeout")
     await accounted(yard)
 
@@ -315,7 +317,7 @@ async def test_a_client_that_says_how_long_it_waits_is_answered_before(chained: 
     async with yard.client() as client:
         began = time.monotonic()
         answer = await client.post(**call("late", "messages"), headers={"x-stainless-timeout": "0.6"})
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
     assert answer.status_code == 504
 
 
@@ -517,6 +519,35 @@ async def test_a_try_that_cannot_be_recorded_is_not_sent(chained: Chained) -> No
     assert (answer.status_code, code(answer)) == (503, "audit.unavailable")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_answer_that_cannot_be_recorded_as_begun_is_left_and_settled(chained: Chained, stream: bool) -> None:
+    yard = await chained()
+    note = yard.record.note
+
+    def broken(event: Any) -> None:
+        if event.event == "attempt.settled":
+            raise Fault("audit.unavailable", "This cannot be recorded now.")
+        note(event)
+
+    yard.record.note = broken  # type: ignore[method-assign]
+    async with yard.client() as client:
+        answer = await client.post(**call("echo", "messages", stream=stream))
+    assert (answer.status_code, code(answer)) == (503, "audit.unavailable")
+    assert "hello" not in answer.text
+    await until(lambda: yard.ledger.running(UUID) == 0)
+
+
+async def test_a_try_that_has_no_place_ends_the_call_and_is_told_as_unsent(chained: Chained) -> None:
+    yard = await chained(concurrent=1)
+    async with yard.client() as client:
+        slow = asyncio.create_task(client.post(**call("slow", "messages")))
+        await until(lambda: yard.ledger.running(UUID) == 1)
+        answer = await client.post(**call("echo", "messages"))
+        assert (answer.status_code, code(answer)) == (429, "limit.concurrency")
+        assert tries(yard)[0] == ("scripted/echo", "unsent")
+        assert (await slow).status_code == 200
+
+
 # waiting
 
 
@@ -568,7 +599,7 @@ async def test_a_429_without_a_time_is_tried_again_after_a_backoff(tried: Any) -
         yard = await tried(first.url, retries=2)
         began = time.monotonic()
         answer = await posted(yard)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5
     assert answer.headers["x-bawn-attempts"] == "3"
     assert answer.headers["x-bawn-served-by"] == "first/m"
 
@@ -584,7 +615,7 @@ async def test_milliseconds_are_heeded_as_well(tried: Any) -> None:
         yard = await tried(first.url)
         began = time.monotonic()
         await posted(yard)
-    assert 0.19 < time.monotonic() - began < 1
+    assert 0.19 < time.monotonic() - began < 2.5
 
 
 @pytest.mark.parametrize("asked", ["30", "9"], ids=["over the limit", "over what is left"])
@@ -593,7 +624,7 @@ async def test_a_longer_time_sends_the_call_on_at_once(tried: Any, asked: str) -
         yard = await tried(first.url, retry_after_seconds=10)
         began = time.monotonic()
         answer = await posted(yard)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5
     assert answer.headers["x-bawn-served-by"] == "second/echo"
     assert len(first.heard) == 1
 
@@ -607,7 +638,7 @@ async def test_after_too_many_calls_another_key_is_used_at_once(tried: Any) -> N
         yard.held.hold("first", "sk-aaaa", "sk-bbbb")
         began = time.monotonic()
         answered = await posted(yard)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2.5
         assert answered.headers["x-bawn-served-by"] == "first/m"
         assert [heard.headers["authorization"][-4:] for heard in first.heard] == ["aaaa", "bbbb"]
 
@@ -628,24 +659,30 @@ async def test_when_all_keys_rest_the_next_target_is_asked_first(tried: Any) -> 
 async def test_a_provider_that_fails_too_often_is_left_alone_until_one_call_finds_it_well(tried: Any) -> None:
     state = {"well": False}
     async with host(lambda heard: said(CHAT_ANSWER) if state["well"] else refusal(500)) as first:
-        breaker = Breaker(failures=3, window_seconds=30, open_seconds=0.4)
-        yard = await tried(first.url, retries=0, breaker=breaker)
+        yard = await tried(first.url, retries=0, breaker=Breaker(failures=3))
         for _ in range(6):
             assert (await posted(yard)).headers["x-bawn-served-by"] == "second/echo"
         assert len(first.heard) == 3, "then it is not asked any more"
         assert "left alone" in yard.record.of("attempt.skipped")[-1].cause
-        await asyncio.sleep(0.45)
+        await time_passes(yard)
         first.open.clear()
         asked = [asyncio.create_task(posted(yard)) for _ in range(4)]
         await until(lambda: len(first.heard) == 4)
-        await asyncio.sleep(0.1)
+        await until(lambda: sum(task.done() for task in asked) == 3)
         first.open.set()
         await asyncio.gather(*asked)
         assert len(first.heard) == 4, "one of four tries it"
         state["well"] = True
-        await asyncio.sleep(0.45)
+        await time_passes(yard)
         for _ in range(3):
             assert (await posted(yard)).headers["x-bawn-served-by"] == "first/m"
+
+
+async def time_passes(yard: Yard) -> None:
+    """Breakers have been open for long enough."""
+    assert yard.gateway.works.failover is not None
+    yard.gateway.works.failover.breakers.settle(Breaker(failures=3, open_seconds=0.001))
+    await asyncio.sleep(0.01)
 
 
 async def test_when_every_breaker_is_open_the_client_is_told_when_to_come_back(tried: Any) -> None:
@@ -671,12 +708,13 @@ async def test_what_callers_bring_about_themselves_opens_no_provider(tried: Any,
 async def test_a_client_that_leaves_while_it_tries_for_all_closes_nothing(tried: Any) -> None:
     state = {"status": 500}
     async with host(lambda heard: refusal(500) if state["status"] == 500 else said(CHAT_ANSWER)) as first:
-        yard = await tried(first.url, retries=0, breaker=Breaker(failures=1, open_seconds=0.1))
+        yard = await tried(first.url, retries=0, breaker=Breaker(failures=1))
         await posted(yard)
-        await asyncio.sleep(0.15)
+        await time_passes(yard)
         first.open.clear()
-        with pytest.raises(httpx.ReadTimeout):
-            await posted(yard, timeout=0.2)
+        leaving = asyncio.create_task(posted(yard))
+        await until(lambda: len(first.heard) == 2)
+        leaving.cancel()
         await until(lambda: yard.ledger.running(UUID) == 0)
         first.open.set()
         state["status"] = 200
@@ -715,7 +753,7 @@ async def test_a_slow_start_is_hedged_and_the_loser_is_left_and_settled(chained:
     began = time.monotonic()
     async with yard.client() as client:
         answer = await client.post(**call("late", "messages", stream=stream))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert "hello" in answer.text
     assert answer.headers["x-bawn-served-by"] == "second/echo"
     await accounted(yard)
