@@ -82,7 +82,12 @@ KINDS: dict[str, Kind] = {
         Kind("script.bad_answer", _O, 502, "The operator has the script answer in the format of this path."),
         Kind("script.unavailable", _O, 502, "Try again; the operator sees why with `bawn scripts list`.", retry=True),
         Kind("script.cyclic", _O, 502, "The operator takes one `# @next` out of the circle."),
-        Kind("script.modules", _O, 502, "Correct requirements.lock, or look at what pip said; the modules stay as they were."),
+        Kind(
+            "script.modules",
+            _O,
+            502,
+            "Correct requirements.lock, or look at what pip said; the modules stay as they were.",
+        ),
         Kind("script.invalid", _C, 422, "Correct the line that the sentence names; what was there before stays."),
         # the provider
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
