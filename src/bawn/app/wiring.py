@@ -32,6 +32,7 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
 from bawn.app.posting import Posting
+from bawn.app.script_people import ScriptPeople
 from bawn.app.script_services import ScriptServices
 from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
@@ -245,6 +246,7 @@ class Yard:
         self.lifecycle.execs = self.scripts.names
         self.lifecycle.on_script_ended = self.scripts.script_ended
         self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
+        self.script_services.services |= ScriptPeople(self.notices, self.desk, self.people).services
         self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
         self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
