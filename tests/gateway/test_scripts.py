@@ -115,7 +115,7 @@ async def scripted(
     port = listener.getsockname()[1]
     await yard.doors.open(Door(DoorKind.EXEC, UUID, "127.0.0.1", port, "gateway"), listener)
     services = Services()
-    door = ScriptDoor(yard.gateway, reentry, ways, services, yard.record)
+    door = ScriptDoor(yard.gateway, reentry, ways, services, yard.record, workers.lives)
     await door.open(tmp_path / "door.sock")
     one: list[Scripted] = []
 
@@ -386,6 +386,16 @@ async def test_a_ticket_is_worth_nothing_at_the_doors_of_containers(start: Start
             async with client:
                 answer = await client.get("/v1/models", headers={"authorization": f"Bearer {ticket}"})
                 assert answer.status_code == 401
+
+
+async def test_a_ticket_ends_with_its_call(start: Start, tmp_path: Path) -> None:
+    async with scripted(start, tmp_path, local) as held:
+        held.put("1")
+        async with held.client() as client:
+            assert text(await client.post("/v1/chat/completions", json=CHAT))
+        for path in ("/v1/chat/completions", "/_bawn/notify"):
+            assert (await held.ask(held.worker.told[0], path, method="POST")).status_code == 401
+        assert not held.services.asked
 
 
 async def test_a_withdrawn_right_ends_what_a_script_does(start: Start, tmp_path: Path) -> None:

@@ -82,5 +82,5 @@ def released(calls: Sequence[ToolCall], outcomes: Sequence[Outcome]) -> list[Too
             case Kept():
                 out.append(call)
             case Changed(name=name, arguments=arguments):
-                out.append(ToolCall(call.id, name, arguments))
+                out.append(ToolCall(call.id, name, arguments, free=call.free))
     return out

@@ -19,7 +19,7 @@ from bawn.terms.frames import End, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Spoken, StreamEditor
 from bawn.wire.responses_answers import ResponsesAnswers
-from bawn.wire.responses_calls import call_of, is_call
+from bawn.wire.responses_calls import call_of, is_call, tool_call
 from bawn.wire.responses_stream import ResponseStreamReader
 
 ANSWERS = ResponsesAnswers()
@@ -167,7 +167,7 @@ def streams(draw: st.DrawFn, response_id: str = "resp_1") -> tuple[list[Item], b
 
 
 def calls_of(output: Sequence[Item]) -> list[ToolCall]:
-    return [ToolCall(*call_of(item)) for item in output if is_call(item)]
+    return [tool_call(item) for item in output if is_call(item)]
 
 
 @st.composite

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from bawn import __version__
 from bawn.api import (
+    approvals,
     audit,
     config,
     containers,
@@ -22,11 +23,14 @@ from bawn.api import (
     files,
     images,
     keys,
+    knowledge,
     models,
+    notify,
     operators,
     ports,
     scripts,
     status,
+    transforms,
     usage,
     workspaces,
 )
@@ -72,6 +76,10 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        transforms.router(services.transforms),
+        knowledge.router(services.knowledge),
+        approvals.router(services.approvals, services.lifecycle),
+        notify.router(services.notices),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

@@ -95,7 +95,7 @@ class ScriptDesk:
     def connect(self, gateway: Gateway, boxes: Callable[[], Line], services: HostServices, egress: OwnerLine) -> None:
         gateway.use_scripts(self.ways, self.workers)
         self._boxes = boxes
-        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder)
+        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder, self.workers.lives)
 
         async def asks(do: str, /, **fields: Any) -> Packet:
             return await boxes().ask(do, **fields)

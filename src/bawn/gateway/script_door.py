@@ -27,7 +27,7 @@ from bawn.gateway.opening import Recorder
 from bawn.gateway.running import RunningCall
 from bawn.gateway.script_calls import ONLY_A_SCRIPT
 from bawn.gateway.server import Gateway
-from bawn.identity.reentry import PREFIX, Reentry
+from bawn.identity.reentry import PREFIX, Reentered, Reentry
 from bawn.scripts.ways import Ways
 from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
@@ -66,13 +66,20 @@ class ScriptDoor:
     """Fulfils `http1.Service` for every connection of a worker."""
 
     def __init__(
-        self, gateway: Gateway, reentry: Reentry, ways: Ways, services: HostServices, recorder: Recorder
+        self,
+        gateway: Gateway,
+        reentry: Reentry,
+        ways: Ways,
+        services: HostServices,
+        recorder: Recorder,
+        lives: Callable[[str], bool],
     ) -> None:
         self._gateway = gateway
         self._reentry = reentry
         self._ways = ways
         self._services = services
         self._recorder = recorder
+        self._lives = lives
         self._connections: set[DoorConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -102,7 +109,7 @@ class ScriptDoor:
 
     def glance(self, head: Head) -> Fault | None:
         try:
-            opened = self._reentry.open(_ticket(head))
+            opened = self._opened(head)
             container = opened.principal.on_behalf_of
             head.door = Door(DoorKind.EXEC, container.uuid, "", 0, "gateway")
             head.claim = f"container-{container.number}"
@@ -118,6 +125,12 @@ class ScriptDoor:
         except Fault as fault:
             return fault
         return self._gateway.glance(head.door, head)
+
+    def _opened(self, head: Head) -> Reentered:
+        opened = self._reentry.open(_ticket(head))
+        if not self._lives(opened.call):
+            raise Fault("auth.refused", "This call is not authorised.", cause="the call of the ticket is over")
+        return opened
 
     def _route(self, container: Container, head: Head) -> Any:
         try:
@@ -180,7 +193,7 @@ class ScriptDoor:
         except msgspec.DecodeError as error:
             raise Fault("request.malformed_json", "The body is not a JSON object.", cause=str(error)) from None
         container = self._gateway.admitted(head.door, head.claim)
-        opened = self._reentry.open(_ticket(head))
+        opened = self._opened(head)
         asker = Asker(opened.principal, opened.call, head.way.passed[-1] if head.way.passed else "")
         service = _service(head)
         if service not in _QUIET:

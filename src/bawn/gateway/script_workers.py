@@ -53,6 +53,11 @@ class ScriptWorkers:
         # That of the providers' answers, so that one sweep ends what takes too long.
         self._running = running
         self._busy: dict[tuple[str, str], int] = {}
+        self._live: set[str] = set()
+
+    def lives(self, call: str) -> bool:
+        """Whether a script still has this call: its ticket ends with it, whatever its time."""
+        return call in self._live
 
     async def call(self, call: ScriptCall) -> Source:
         key = (call.container.project, call.exec)
@@ -65,7 +70,7 @@ class ScriptWorkers:
             call=call.call,
             lifetime=timedelta(seconds=call.timeout_s + _SLACK_S),
         )
-        place = _Place(self._busy, key)
+        place = _Place(self._busy, key, self._live, call.call)
         try:
             answer = await self._asked(await self._ready(*key), _head(call, ticket), call, place)
         except BaseException:
@@ -107,10 +112,12 @@ class ScriptWorkers:
 class _Place:
     """One of the requests that a worker may have at a time; left once, however often that is said."""
 
-    __slots__ = ("_busy", "_key")
+    __slots__ = ("_busy", "_call", "_key", "_live")
 
-    def __init__(self, busy: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+    def __init__(self, busy: dict[tuple[str, str], int], key: tuple[str, str], live: set[str], call: str) -> None:
         busy[key] = busy.get(key, 0) + 1
+        live.add(call)
+        self._live, self._call = live, call
         self._busy: dict[tuple[str, str], int] | None = busy
         self._key = key
 
@@ -118,6 +125,7 @@ class _Place:
         busy, self._busy = self._busy, None
         if busy is None:
             return
+        self._live.discard(self._call)
         busy[self._key] -= 1
         if not busy[self._key]:
             del busy[self._key]

@@ -3,14 +3,15 @@
 import json
 import os
 import sys
+from typing import Any
 
 from openai import APIStatusError, OpenAI
 
-found = []
+found: list[dict[str, Any]] = []
 for url in sys.argv[1:]:
     client = OpenAI(base_url=url, api_key=os.environ["OPENAI_API_KEY"], max_retries=0)
-    said = {}
-    asked = {"model": "scripted/echo", "messages": [{"role": "user", "content": "good morning"}]}
+    said: dict[str, Any] = {}
+    asked: Any = {"model": "scripted/echo", "messages": [{"role": "user", "content": "good morning"}]}
     try:
         said["plain"] = client.chat.completions.create(**asked).choices[0].message.content
         parts = client.chat.completions.create(**asked, stream=True)
