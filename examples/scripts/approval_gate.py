@@ -18,7 +18,7 @@ HIGH_STAKES = re.compile(r"\b(deploy|delete|drop|production|payment|transfer)", 
 async def handle(req: Request, res: Response, ctx: Context) -> object:
     if not HIGH_STAKES.search(req.last_text):
         return await ctx.upstream(req)
-    ticket = await ctx.approvals.ask("An agent wants to do something of high stakes", req.last_text)
+    ticket = await ctx.approvals.ask("An agent wants to do something of high stakes", req.last_text, payload=req.json)
     if ticket.approved:
         return await ctx.upstream(req)
     if ticket.status != "open":
