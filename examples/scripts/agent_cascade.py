@@ -26,4 +26,6 @@ async def handle(req: Request, res: Response, ctx: Context) -> object:
         return said.json
     task = await ctx.agents.task(delegated[1], auto_execute=True, mode="code")
     ctx.log(f"{ctx.metadata.container.name} delegated {delegated[1]!r} as {task['taskId']}")
-    return req.answer(f"Task delegated to another agent: {delegated[1]}\nTask ID: {task['taskId']}\nStatus: in progress")
+    return req.answer(
+        f"Task delegated to another agent: {delegated[1]}\nTask ID: {task['taskId']}\nStatus: in progress"
+    )

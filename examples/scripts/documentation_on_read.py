@@ -32,7 +32,9 @@ async def documented(code: str, ctx: Context) -> str:
     asked = Request(
         json={
             "model": MODEL,
-            "messages": [{"role": "user", "content": f"Add inline documentation to this code, change nothing else:\n{code}"}],
+            "messages": [
+                {"role": "user", "content": f"Add inline documentation to this code, change nothing else:\n{code}"}
+            ],
         }
     )
     answer = await ctx.upstream(asked)

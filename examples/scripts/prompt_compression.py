@@ -10,7 +10,9 @@ import re
 
 from bawn.scripts.api import Context, Request, Response
 
-NOT_PROSE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`|\"[^\"\n]*\"|^[ \t]+\S.*$|[{\[<].*[}\]>])", re.DOTALL | re.MULTILINE)
+NOT_PROSE = re.compile(
+    r"(```.*?(?:```|\Z)|`[^`\n]*`|\"[^\"\n]*\"|^[ \t]+\S.*$|[{\[<].*[}\]>])", re.DOTALL | re.MULTILINE
+)
 FILLING = re.compile(r"\b(?:the|an|a|please|kindly|could you|would you)\b[ \t]*", re.IGNORECASE)
 
 

@@ -16,10 +16,13 @@ async def handle(req: Request, res: Response, ctx: Context) -> object:
         if "```" not in said.text or said.calls:
             return ""
         asked = Request(
-            json={"model": MODEL, "messages": [{"role": "user", "content": f"Explain this in simple terms:\n{said.text}"}]}
+            json={
+                "model": MODEL,
+                "messages": [{"role": "user", "content": f"Explain this in simple terms:\n{said.text}"}],
+            }
         )
         answer = await ctx.upstream(asked)
         # An answer without an explanation is better than none.
-        return f"\n\n**How this works:**\n{(await asked.read(answer)).text}" if answer.ok else ""
+        return f"**How this works:**\n{(await asked.read(answer)).text}" if answer.ok else ""
 
     return await res.relay(await ctx.upstream(req), ending=explanation)

@@ -17,7 +17,9 @@ async def handle(req: Request, res: Response, ctx: Context) -> object:
     urgent = isinstance(req.json, dict) and req.json.pop("urgent", False) is True
     if urgent:
         seconds = float(ctx.env.get("WAIT_SECONDS", WAIT_S))
-        ticket = await ctx.approvals.ask("A request waits for you", req.last_text, wait_seconds=seconds, payload=req.json)
+        ticket = await ctx.approvals.ask(
+            "A request waits for you", req.last_text, wait_seconds=seconds, payload=req.json
+        )
         if ticket.status == "rejected":
             return res.status(403).json({"error": "A person has rejected this request."})
         if not ticket.approved:

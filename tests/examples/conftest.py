@@ -145,22 +145,18 @@ class Gallery:
         self.shelf.write("default", exec_id, file, (GALLERY / f"{name}.py").read_text())
 
     def agent(self, exec_id: str = "1") -> openai.AsyncOpenAI:
-        """An agent in the container, with the official package."""
+        """An agent in the container, with the official package. Where the name of its URL leads is what the container's
+        hosts file says; here the header alone says the name."""
         return openai.AsyncOpenAI(
-            base_url=f"http://exec-{exec_id}.bawn.internal/api/v1",
+            base_url=f"http://127.0.0.1:{self.port}/api/v1",
             api_key="container-dev",
             max_retries=0,
-            http_client=self.client(),
+            default_headers={"host": f"exec-{exec_id}.bawn.internal"},
         )
 
     def client(self, exec_id: str = "1") -> httpx.AsyncClient:
-        """Whatever its URL says, it comes to the exec door of the container."""
-        return httpx.AsyncClient(
-            transport=_ToTheDoor(self.port),
-            base_url=f"http://exec-{exec_id}.bawn.internal",
-            headers={"authorization": "Bearer container-dev"},
-            timeout=10,
-        )
+        headers = {"authorization": "Bearer container-dev", "host": f"exec-{exec_id}.bawn.internal"}
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=10, trust_env=False)
 
     def asked(self) -> list[dict[str, Any]]:
         """The bodies of the requests that came to the provider since this was called last."""
@@ -180,20 +176,6 @@ class Gallery:
         await self.notices.drained()
         file = self.services.home / "notices.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-class _ToTheDoor(httpx.AsyncBaseTransport):
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._transport = httpx.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        # The name decides the Host header; where it leads is what the container's hosts file says.
-        request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
-        return await self._transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
 
 
 @pytest.fixture
@@ -224,11 +206,11 @@ async def gallery(start: Start, scripted: Path, workers: Standing, tmp_path: Pat
         home = tmp_path / "home"
         home.mkdir()
         sinks = {"file": FileSink(home / "notices.jsonl")}
-        notices = Notices(Notify(), lambda _: sinks, yard.record, Redactor(), clock)
+        notices = Notices(Notify(), lambda _: sinks, yard.record, Redactor().text, clock)
         desk = Desk(Approvals(), Book(store), yard.record, notices, clock, lambda uuid: True)
         await desk.load()
         services = Services(ScriptPeople(notices, desk, People(desk, lambda: "1")), home)
-        door = ScriptDoor(yard.gateway, reentry, ways, services, yard.record)
+        door = ScriptDoor(yard.gateway, reentry, ways, services, yard.record, calls.lives)
         await door.open(workers.home / "run/scripts/door/door.sock")
         made = Gallery(yard, workers, services, desk, notices, shelf, scripted / "record.jsonl", down, port)
         made.asked()

@@ -158,8 +158,8 @@ class Request:
     def last_text(self) -> str:
         """The text of the last message, whatever form it has; empty when there is none."""
         if not self.messages:
-            said = self.json
-            return said["input"] if isinstance(said, dict) and isinstance(said.get("input"), str) else ""
+            document = self._document()
+            return document.messages[-1].text if document is not None and document.messages else ""
         content = self.messages[-1].get("content", "")
         if isinstance(content, str):
             return content
@@ -488,6 +488,8 @@ class Response:
         self._status = 200
         self._headers: dict[str, str] = {}
         self._streaming = False
+        self._end = b""
+        """The end of a stream that was relayed: it goes out when the script is done."""
 
     def status(self, code: int) -> Response:
         """`return res.status(403).json({...})`"""
@@ -528,10 +530,11 @@ class Response:
         return Answered()
 
     async def relay(self, answer: Answer, *, call: OnCall | None = None, ending: Ending | None = None) -> Said:
-        """Passes an answer of the model on, plain or streamed, and says afterwards what it said.
+        """Passes an answer of the model on, plain or streamed, and says afterwards what it said. Text flows on meanwhile; the
+        end goes out when `handle` is done, so what a script does with what was said is done before the agent goes on.
 
         `call` is shown each tool call, whole, before the agent gets it, and may change, replace or drop it. `ending` is shown
-        what was said, and what it returns is said behind it. Text flows on meanwhile. An answer of failure, and one that is
+        what was said, and what it returns is said behind it, in a paragraph of its own. An answer of failure, and one that is
         no conversation, is passed on as it is. Raises StreamBroken when a stream does not come to its end.
         """
         talk = self._asked.talk if self._asked is not None else None
@@ -599,7 +602,7 @@ class Response:
                 out = b""
                 if ending is not None and (more := await _now(ending(Said(status, passage.words(frame.data))))):
                     out = passage.say(more)
-                out += passage.end(frame.data)
+                self._end = passage.end(frame.data)
             case _:
                 await self._outlet.piece(frame.data)
                 raise StreamBroken(frame.sentence)
@@ -618,6 +621,11 @@ class Response:
         else:
             data = event.encode() if isinstance(event, str) else event
         await self._outlet.piece(data)
+
+    async def finish(self) -> None:
+        """The script is done; of the worker."""
+        if self._end:
+            await self._outlet.piece(self._end)
 
 
 async def _outcomes(calls: Sequence[ToolCall], on_call: OnCall) -> list[Outcome]:

@@ -119,11 +119,16 @@ class Passage:
         self._begin_editing = editor
         self._words = words
         self._editor: StreamEditor | None = None
+        self._came: list[bytes] = []
         self._sent: list[bytes] = []
         self._size = 0
-        self.ended = False
 
     def feed(self, data: bytes) -> list[Frame]:
+        self._size += len(data)
+        self._came.append(data)
+        if self._size > MAX_KEPT_BYTES:
+            self._came.clear()
+            self._sent.clear()
         return self._reader.feed(data)
 
     def close(self) -> list[Frame]:
@@ -141,7 +146,6 @@ class Passage:
         return self._went(self.edit().say(text))
 
     def end(self, data: bytes) -> bytes:
-        self.ended = True
         return self._went(data if self._editor is None else self._editor.end(data))
 
     def words(self, end: bytes = b"") -> Words:
@@ -150,7 +154,8 @@ class Passage:
         if not self._whole:
             return told
         try:
-            said = self._words(b"".join(self._sent) + end)
+            # As it came where nothing was changed: that has the usage, which may be hidden in what went out.
+            said = self._words(b"".join(self._came) if self._editor is None else b"".join(self._sent) + end)
         except (Fault, ValueError):
             return told
         return Words(said.text, said.calls, said.finished, said.model, self._reader.usage or said.usage, said.body)
@@ -168,9 +173,6 @@ class Passage:
         return self._editor
 
     def _went(self, data: bytes) -> bytes:
-        self._size += len(data)
-        if self._size <= MAX_KEPT_BYTES:
+        if self._whole:
             self._sent.append(data)
-        else:
-            self._sent.clear()
         return data

@@ -186,6 +186,7 @@ async def _ran(script: Script, req: Request, res: Response, ctx: Ctx) -> BaseExc
             res.json(said)
         elif said is not None and not isinstance(said, Answered | Response):
             raise TypeError(f"handle returned {type(said).__name__}; it may return a dict, a list or an answer")
+        await res.finish()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a script
