@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.transforms.calls import asked
 
 from bawn.terms.exchange import Endpoint, WireName
-from bawn.transforms.compress import Compress, Compression, compressed
+from bawn.transforms.compress import Compress, Compression, compress, compressed
 from bawn.wire.documents import document
 
 ON = Compress()
@@ -234,3 +234,20 @@ def test_nothing_is_ever_added(text: str) -> None:
     }
     words = [word for word in shorter.lower().split() if word.strip(".,!?") not in short]
     assert all(letter in left for letter in "".join(words)), "the letters of the words are in the text, in their order"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "piece", ["-", "- ", "`", "` ", '"\n', "“", "{", "[1,", "<a>", "please ", "thanks for your a ", "<!--", "\n"]
+)
+def test_hostile_texts_take_time_in_proportion_to_their_size(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    assert len(compressed(f"{PROSE}\n\n{text}\n\n{PROSE}", ALL)) > 100
+
+
+def test_only_so_much_of_a_request_is_looked_at() -> None:
+    long = (PROSE + "\n\n") * 3000
+    texts = [VERBOSE, long, long, VERBOSE]
+    ask = asked({"model": "m", "messages": [{"role": "user", "content": text} for text in texts]}, read=document)
+    assert ask.document is not None
+    assert compress(ask.document, ON).copies == 2

@@ -314,6 +314,19 @@ def test_an_answer_of_which_nothing_went_out_leaves_its_usage_alone() -> None:
     assert (whole["id"], whole["usage"]["output_tokens"], whole["usage"]["input_tokens"]) == ("msg_2", 14, 6)
 
 
+def test_calls_that_have_gone_out_are_still_to_be_run_when_another_answer_finishes() -> None:
+    call = b"".join(told({"type": "tool_use", "id": "t", "name": "f", "input": {}}, 0, 9))
+    editor = ANSWERS.editor(opening(iterations=[{"input_tokens": 3}]))
+    out = opening() + editor.calls(call, [Kept()])
+    editor.swallow(b"".join(ending("tool_use")))
+    editor.begin_again()
+    out += editor.passing(opening("msg_2", iterations=[{"input_tokens": 4}]))
+    last = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1, "iterations": None})
+    out += editor.end(last + event("message_stop"))
+    assert official.message(out)["stop_reason"] == "tool_use"
+    assert official.events(out)[-2]["usage"]["iterations"] == [{"input_tokens": 3}, {"input_tokens": 4}]
+
+
 def test_a_call_of_a_set_keeps_its_set_where_its_name_says_so() -> None:
     call = {"type": "tool_use", "id": "t", "name": "open", "toolset_name": "browser", "input": {}}
     answer = json.dumps({"id": "m", "content": [call], "stop_reason": "tool_use"}).encode()

@@ -6,6 +6,7 @@ said, nor documents. The same text always comes out the same, so a provider's ca
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from pydantic import Field
@@ -14,9 +15,12 @@ from bawn.config.section import Section
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, View
 from bawn.transforms.counts import Counts
-from bawn.transforms.dedupe import Saved, size
+from bawn.transforms.dedupe import AT_ONCE, Saved, size
 from bawn.transforms.prose import in_prose
 from bawn.wire.document import RequestDocument, Said
+
+_LOOKED_AT = 400_000
+"""Characters of a request that are looked at, from its beginning: no user has written more."""
 
 
 class Compress(Section):
@@ -38,12 +42,17 @@ class Compression:
 
     async def request(self, asked: Asked) -> Given | None:
         document = asked.document
-        if document is not None and (saved := compress(document, self._settings)).bytes:
+        if document is not None and (saved := await self._compressed(asked, document)).bytes:
             asked.notes.append(("compress.tokens_saved", str(saved.tokens)))
             self.counts.add("requests")
             self.counts.add("bytes_saved", saved.bytes)
             self.counts.add("tokens_saved", saved.tokens)
         return None
+
+    async def _compressed(self, asked: Asked, document: RequestDocument) -> Saved:
+        if len(asked.exchange.body) < AT_ONCE:
+            return compress(document, self._settings)
+        return await asyncio.to_thread(compress, document, self._settings)
 
     def view(self, asked: Asked) -> View | None:
         return None
@@ -54,9 +63,12 @@ class Compression:
 
 def compress(document: RequestDocument, settings: Compress) -> Saved:
     """Say what the user says in a document in fewer words."""
-    texts = saved = 0
+    texts = saved = looked_at = 0
     for spot in document.spots:
         if spot.said is Said.USER and not spot.attached:
+            looked_at += len(spot.text)
+            if looked_at > _LOOKED_AT:
+                break
             shorter = compressed(spot.text, settings)
             if len(shorter) < len(spot.text) and shorter.strip():
                 document.set_text(spot, shorter)
@@ -129,7 +141,7 @@ _NAME_BEFORE = re.compile(
     r"\b(?:option|plan|point|part|class|type|group|grade|vitamin|team|step|case|version|section) \Z", re.I
 )
 _BLANKS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
-_TRAILING = re.compile(r"[ \t]+(?=\r?\n)|[ \t]+\Z")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\r?\n|\r|\Z)")
 
 
 def _shorter(paragraph: str, settings: Compress) -> str:
@@ -155,7 +167,7 @@ def _as(gone: str, comes: str) -> str:
 
 
 def _without_article(found: re.Match[str]) -> str:
-    before = found.string[: found.start()]
+    before = found.string[max(0, found.start() - 20) : found.start()]
     if found[2].isupper() or (found[1].lower() != "the" and _NAME_BEFORE.search(before)):
         return found[0]
     return _as(found[1], found[2])

@@ -9,6 +9,7 @@ cache of it stays of use: a third copy changes the second and leaves the first a
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from pydantic import Field
@@ -23,6 +24,8 @@ from bawn.wire.document import RequestDocument, Said, Spot
 
 BYTES_A_TOKEN = 4
 """An estimate; no tokenizer of the many is right for all models."""
+AT_ONCE = 256 * 2**10
+"""Bytes of a request from which on others are let through meanwhile."""
 _SHOWN = 60
 
 
@@ -56,13 +59,18 @@ class Deduplication:
 
     async def request(self, asked: Asked) -> Given | None:
         document = asked.document
-        if document is not None and (saved := deduplicate(document, self._settings)).copies:
+        if document is not None and (saved := await self._deduplicated(asked, document)).copies:
             asked.notes.append(("dedupe.tokens_saved", str(saved.tokens)))
             self.counts.add("requests")
             self.counts.add("copies", saved.copies)
             self.counts.add("bytes_saved", saved.bytes)
             self.counts.add("tokens_saved", saved.tokens)
         return None
+
+    async def _deduplicated(self, asked: Asked, document: RequestDocument) -> Saved:
+        if len(asked.exchange.body) < AT_ONCE:
+            return deduplicate(document, self._settings)
+        return await asyncio.to_thread(deduplicate, document, self._settings)
 
     def view(self, asked: Asked) -> View | None:
         return None

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from bawn.terms.value import Value
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_STRICT = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
-_LOOSE = re.compile(r"[\s>*+.)\-\d]*(`{3,}|~{3,})(.*)")
+_REST = r"(`{3,}|~{3,})([^\r\n]*)(?:\r\n|\r|\n|\Z)"
+_STRICT = re.compile(r"(?:(?<=[\r\n])|\A) {0,3}" + _REST)
+_LOOSE = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f\v>*+.)\-\d]*" + _REST)
 """Also behind the marks of lists and quotations, however deep."""
 
 
@@ -34,18 +35,14 @@ def lines(text: str) -> Iterator[tuple[int, str]]:
 def fences(text: str, *, loose: bool = False) -> list[Fence]:
     """The blocks, in their order; one that is never closed goes to the end."""
     found: list[Fence] = []
-    opening = _LOOSE if loose else _STRICT
     mark, start, inside = "", 0, 0
-    for at, line in lines(text):
-        bare = line.rstrip("\r\n")
-        match = opening.fullmatch(bare)
-        if match is None:
-            continue
+    for line in (_LOOSE if loose else _STRICT).finditer(text):
+        marks, rest = line[1], line[2]
         if not mark:
-            if match[1][0] == "~" or "`" not in match[2]:
-                mark, start, inside = match[1], at, at + len(line)
-        elif match[1][0] == mark[0] and len(match[1]) >= len(mark) and not match[2].strip():
-            found.append(Fence(start, inside, at, at + len(line), closed=True))
+            if marks[0] == "~" or "`" not in rest:
+                mark, start, inside = marks, line.start(), line.end()
+        elif marks[0] == mark[0] and len(marks) >= len(mark) and not rest.strip():
+            found.append(Fence(start, inside, line.start(), line.end(), closed=True))
             mark = ""
     if mark:
         found.append(Fence(start, inside, len(text), len(text), closed=False))

@@ -20,6 +20,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import mul
 from pathlib import Path
 
 from bawn.errors import Fault, quoted
@@ -38,6 +39,8 @@ NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """What a base may be called."""
 _TERM = re.compile(r"\w{2,40}")
 _MOST_TERMS = 32
+_ASKED = 20_000
+"""Characters of a question that are looked at."""
 _RANKED = 60
 """What is added to each rank, as Cormack et al. have it: no single order decides."""
 _COMMON = frozenset((
@@ -175,7 +178,7 @@ class KnowledgeBases:
         with self._open() as store:
             store.executemany(
                 "UPDATE passages SET model = ?, vector = ? WHERE id = ?",
-                [(model, array("f", vector).tobytes(), number) for number, vector in vectors],
+                [(model, array("f", of_length_one(vector)).tobytes(), number) for number, vector in vectors],
             )
 
     def nearest(self, bases: Sequence[str], model: str, vector: Sequence[float], most: int) -> list[int]:
@@ -186,7 +189,8 @@ class KnowledgeBases:
                 "WHERE model = ? AND base IN (SELECT value FROM json_each(?))",
                 (model, json.dumps(bases)),
             )
-            ranked = sorted((-cosine(vector, array("f", data)), number) for number, data in rows)
+            wanted = array("f", of_length_one(vector))
+            ranked = sorted((-alike(wanted, array("f", data)), number) for number, data in rows)
         return [number for _, number in ranked[:most]]
 
     @contextmanager
@@ -212,17 +216,20 @@ class KnowledgeBases:
 
 def terms(question: str) -> str:
     """The words of a question as an expression of FTS5: each quoted, one of them enough; empty when there are none."""
-    words = dict.fromkeys(word.lower() for word in _TERM.findall(question))
+    words = dict.fromkeys(word.lower() for word in _TERM.findall(question[:_ASKED]))
     wanted = [word for word in words if word not in _COMMON] or [*words]
     return " OR ".join(f'"{word}"' for word in wanted[:_MOST_TERMS])
 
 
-def cosine(one: Sequence[float], two: Sequence[float]) -> float:
-    """How nearly two vectors point to the same place: 1 for the same, 0 for vectors that cannot be compared."""
-    if len(one) != len(two):
-        return 0.0
-    lengths = math.sqrt(math.fsum(x * x for x in one)) * math.sqrt(math.fsum(y * y for y in two))
-    return sum(x * y for x, y in zip(one, two, strict=True)) / lengths if lengths else 0.0
+def of_length_one(vector: Sequence[float]) -> list[float]:
+    """The same direction; a vector without one stays as it is."""
+    length = math.sqrt(math.fsum(each * each for each in vector))
+    return [each / length for each in vector] if length else [*vector]
+
+
+def alike(one: array[float], two: array[float]) -> float:
+    """The cosine of two vectors of length one: 1 for the same, 0 for what cannot be compared."""
+    return sum(map(mul, one, two)) if len(one) == len(two) else 0.0
 
 
 def _fused(words: Sequence[int], near: Sequence[int]) -> list[int]:

@@ -8,9 +8,8 @@ from bawn.terms.value import Value
 from bawn.wire.document import RequestDocument, Said
 
 _ADDED = re.compile(
-    r"\s*<(system-reminder|environment_context|environment_details|user_instructions|ide_[a-z_]+|local-command-[a-z-]+"
-    r"|command-[a-z-]+)\b[^>]*>.*</\1>\s*",
-    re.DOTALL,
+    r"<(system-reminder|environment_context|environment_details|user_instructions|ide_[a-z_]{1,30}"
+    r"|local-command-[a-z-]{1,30}|command-[a-z-]{1,30})\b[^<>]*>"
 )
 """What agents put beside what their user says; it comes and goes from call to call."""
 
@@ -28,7 +27,20 @@ def last_asked(document: RequestDocument) -> LastAsked | None:
         message = messages[index]
         if message.said is Said.USER:
             own = [spot.text for spot in message.spots if spot.said is Said.USER and not spot.attached]
-            said = [text for text in own if text.strip() and _ADDED.fullmatch(text) is None]
+            said = [text for text in map(_said, own) if text]
             if said:
                 return LastAsked(index, "\n".join(said))
     return None
+
+
+def _said(text: str) -> str:
+    """Without what the agent added."""
+    left: list[str] = []
+    at = 0
+    while found := _ADDED.search(text, at):
+        end = text.find(f"</{found[1]}>", found.end())
+        if end < 0:
+            break
+        left.append(text[at : found.start()])
+        at = end + len(found[1]) + 3
+    return "".join((*left, text[at:])).strip()

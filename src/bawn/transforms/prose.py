@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bawn.transforms.fences import fences, lines
 
 _JSON = json.JSONDecoder()
 _BRACKET = re.compile(r"[{\[]")
 _KEPT = re.compile(
-    r"(`+)(?s:.+?)\1"  # code within a line
-    r"|\"(?:[^\"\\\n]|\\.)*\"|“[^”]*”|‘[^’]*’|«[^»]*»|(?<!\w)'[^'\n]+'(?!\w)"  # what is quoted
-    r"|[A-Za-z][A-Za-z0-9+.-]*://\S+|www\.\S+|mailto:\S+"
-    r"|(?=\S*\w)\S*[/\\@_=<>|$#~^*+&]\S*"  # paths, names, anything with a mark that prose has not
-    r"|\w+(?:\.\w+)+(?:\(\))?|\w+\(\S*|\w*\d\w*"  # names with dots, calls, numbers
+    r"(?<!`)(`{1,3})(?!`)[^`]+(?<!`)\1(?!`)"  # code within a line
+    r"|\"[^\"\n]*\"|“[^“”]*”|‘[^‘’]*’|«[^«»]*»|(?<!\w)'[^'\n]+'(?!\w)"  # what is quoted
+    r"|\S+"
 )
+_MARK = re.compile(r"[/\\@_=<>|$#~^*+&\d]|\w\.\w|\w\(|://")
+"""What a word of prose has not: such a word is a path, a name, an address, a number."""
+_STOP = re.compile(r"[.,;:!?)]+\Z")
 _OVER_LINES = re.compile(r"'''(?s:.*?)(?:'''|\Z)|“[^”]*(?:”|\Z)|«[^»]*(?:»|\Z)|<!--(?s:.*?)(?:-->|\Z)")
 _ELEMENT = re.compile(r"<([A-Za-z][\w.:-]*)(?:\s[^<>]*)?>")
+_CLOSING = re.compile(r"</([A-Za-z][\w.:-]*)>")
+_BRACKETS = re.compile(r"[{}\[\]]")
 _VOID = frozenset(("br", "hr", "img", "input", "meta", "link", "wbr"))
 _FOREIGN = "\ue000"
 """Stands for a part that is kept, while a paragraph is looked at."""
@@ -34,7 +37,7 @@ _SETTING = re.compile(
     r"|\s*(?:if|for|while|def|class|else|elif|try|except|with|finally|match|case)\b.*:\s*"
     r"|.*(?<!\S)--?[A-Za-z].*"  # an option of a command
 )
-_SET_IN = re.compile(r" {0,3}\t| {4}")
+_SET_IN = re.compile(r"(?:(?<=[\r\n])|\A)(?: {0,3}\t| {4}|[ \t\f\v]*[>|])[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _QUERY = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|FROM|WHERE|JOIN|GRANT)\b")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ENGLISH = frozenset((
@@ -46,6 +49,8 @@ _ENGLISH = frozenset((
     "when", "where", "which", "who", "will", "with", "would", "you", "your",
 ))  # fmt: skip
 _LEAST_WORDS, _LEAST_SHARE = 6, 0.3
+_LONGEST = 4000
+"""Characters of a paragraph; nobody writes longer ones, and what is hostile is."""
 
 Span = tuple[int, int]
 
@@ -55,7 +60,6 @@ def in_prose(text: str, change: Callable[[str], str]) -> str:
     parts that are kept; it leaves them all in their order."""
     if _FOREIGN in text:
         return text
-    blocks = kept_blocks(text)
     out: list[str] = []
     paragraph: list[str] = []
 
@@ -64,8 +68,7 @@ def in_prose(text: str, change: Callable[[str], str]) -> str:
             out.append(_changed("".join(paragraph), change))
             paragraph.clear()
 
-    for at, line in lines(text):
-        within = any(start < at + len(line) and at < end for start, end in blocks)
+    for line, within in _outside(text, kept_blocks(text)):
         if within or not line.strip():
             flush()
             out.append(line)
@@ -73,6 +76,15 @@ def in_prose(text: str, change: Callable[[str], str]) -> str:
             paragraph.append(line)
     flush()
     return "".join(out)
+
+
+def _outside(text: str, blocks: list[Span]) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it touches a block; blocks are in their order and apart."""
+    number = 0
+    for at, line in lines(text):
+        while number < len(blocks) and blocks[number][1] <= at:
+            number += 1
+        yield line, number < len(blocks) and blocks[number][0] < at + len(line)
 
 
 KEPT = _FOREIGN
@@ -84,24 +96,32 @@ def kept_blocks(text: str) -> list[Span]:
     spans += _values(text)
     spans += _elements(text)
     spans += [found.span() for found in _OVER_LINES.finditer(text) if "\n" in found[0] or "\r" in found[0]]
-    for at, line in lines(text):
-        if _SET_IN.match(line) or line.lstrip().startswith((">", "|")):
-            spans.append((at, at + len(line)))
-    spans += _quoted_paragraphs(text, spans)
-    return sorted(spans)
+    spans += [found.span() for found in _SET_IN.finditer(text)]
+    spans = _apart(spans)
+    return _apart([*spans, *_left_open(text, spans)])
 
 
-def _quoted_paragraphs(text: str, blocks: list[Span]) -> list[Span]:
+def _apart(spans: list[Span]) -> list[Span]:
+    """In their order, those that touch made one."""
+    out: list[Span] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _left_open(text: str, blocks: list[Span]) -> list[Span]:
     """From the first line that leaves a quotation open to the last that does: which of them open one and which close it,
     nobody can say."""
-    odd = [
-        (at, at + len(line))
-        for at, line in lines(text)
-        if line.count('"') % 2 and not any(start <= at < end for start, end in blocks)
-    ]
-    if not odd:
-        return []
-    return [(odd[0][0], odd[-1][1] if len(odd) % 2 == 0 else len(text))]
+    odd: list[Span] = []
+    at = 0
+    for line, within in _outside(text, blocks):
+        if not within and line.count('"') % 2:
+            odd.append((at, at + len(line)))
+        at += len(line)
+    return [(odd[0][0], odd[-1][1] if len(odd) % 2 == 0 else len(text))] if odd else []
 
 
 def _values(text: str) -> list[Span]:
@@ -120,34 +140,46 @@ def _values(text: str) -> list[Span]:
 def _closing(text: str, start: int) -> int:
     """Behind the bracket that closes the one at `start`, whatever is between them; the end of the text if none does."""
     deep = 0
-    for found in re.finditer(r"[{}\[\]]", text[start:]):
+    for found in _BRACKETS.finditer(text, start):
         deep += 1 if found[0] in "{[" else -1
         if deep == 0:
-            return start + found.end()
+            return found.end()
     return len(text)
 
 
 def _elements(text: str) -> list[Span]:
     """`<name …>` up to the last `</name>`, or to the end where it is never closed."""
+    closed = {found[1]: found.end() for found in _CLOSING.finditer(text)}
     spans: list[Span] = []
     at = 0
     while found := _ELEMENT.search(text, at):
-        closing = text.rfind(f"</{found[1]}>", found.end())
-        if closing >= 0:
-            at = closing + len(found[1]) + 3
+        if found[1].lower() in _VOID:
+            at = found.end()
+        elif (closing := closed.get(found[1], 0)) >= found.end():
+            at = closing
         else:
-            at = found.end() if found[1].lower() in _VOID else len(text)
+            at = len(text)
         spans.append((found.start(), at))
     return spans
 
 
 def _changed(paragraph: str, change: Callable[[str], str]) -> str:
     """A paragraph after the change, or as it is when it is no prose."""
+    if len(paragraph) > _LONGEST:
+        return paragraph
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
-        kept.append(found[0])
-        return _FOREIGN
+        part = found[0]
+        if part[0] not in "`\"“‘«'" and (part in ("-", "*", "+") or _MARK.search(part) is None):
+            return part
+        # The stop behind a name is the sentence's.
+        stop = _STOP.search(part) if part[-1] not in "`\"”’»'" else None
+        end = stop.start() if stop and stop.start() else len(part)
+        if not any(letter.isalnum() for letter in part):
+            return part
+        kept.append(part[:end])
+        return _FOREIGN + part[end:]
 
     marked = _KEPT.sub(keep, paragraph)
     if not is_english(marked):

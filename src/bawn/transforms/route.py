@@ -29,18 +29,20 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 
 _CODE = re.compile(
     r"`[^`\n]+`"
-    r"|^\s*(?:def|class|async def|function|func|fn|import|from \S+ import|const|let|var|public|private|package|use|struct|enum"
-    r"|interface|#include|#!/)\b.*"
-    r"|^\s*(?:if|for|while|switch)\s*\(.*\)\s*\{?\s*$"
-    r"|[;{}]\s*$|=>|->|::|\w\(\w*\)|</\w+>|\bTraceback \(most recent|^\s+at \S+\(.*\)$",
+    r"|^[ \t]*(?:def|class|async def|function|func|fn|import|const|let|var|public|private|package|use|struct|enum|interface"
+    r"|#include|#!/)\b.*|^from \S+ import "
+    r"|^[ \t]*(?:if|for|while|switch) ?\([^\n]*\)[ \t]*(?:\{[ \t]*)?$"
+    r"|[;{}]$|=>|->|::|\w\(\w*\)|</\w+>|\bTraceback \(most recent|^[ \t]+at [\w$.<>]+\(",
     re.MULTILINE,
 )
 _STEPS = re.compile(
-    r"\b(?:step by step|step \d|first(?:ly)?\b[^.?!]*[.,;][^.?!]*\b(?:then|next|second(?:ly)?)|and then|after that|afterwards"
-    r"|finally|workflow|once (?:that|this) is done)\b",
-    re.IGNORECASE | re.DOTALL,
+    r"\b(?:step by step|step \d|first(?:ly)?\b[^.?!\n]{0,80}[,;] ?(?:and )?then|and then|after that|afterwards|finally|workflow"
+    r"|once (?:that|this) is done)\b",
+    re.IGNORECASE,
 )
-_LISTED = re.compile(r"^\s{0,6}(?:\d{1,2}[.)]|[-*+])\s+\S", re.MULTILINE)
+_LISTED = re.compile(r"^[ \t]{0,6}(?:\d{1,2}[.)]|[-*+])[ \t]+\S", re.MULTILINE)
+_LOOKED_AT = 100_000
+"""Characters of a text that are looked at for code, steps and keywords."""
 
 
 def _keyword(source: str) -> str:
@@ -172,7 +174,7 @@ class _Facts:
     def text(self) -> str:
         if self._text is None:
             last = last_asked(self.document)
-            self._text = last.text if last else ""
+            self._text = last.text[:_LOOKED_AT] if last else ""
         return self._text
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Spoken
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import NotPlain, read_plain
-from bawn.wire.responses_calls import CALLS, call_of, is_call
+from bawn.wire.responses_calls import CALLS, SEVERAL, call_of, is_call
 from bawn.wire.tool_sets import renamed
 
 PIECES = {
@@ -135,7 +135,9 @@ def _changed(item: dict[str, Any], outcome: Changed) -> dict[str, Any]:
         called = {"type": "function_call", "call_id": call_id, "name": outcome.name, "arguments": outcome.arguments}
         return {name: value for name, value in item.items() if name in ("id", "status")} | called
     field = CALLS[kind]
-    if item.get(field) is None and "actions" in item:
+    if kind in SEVERAL and item.get("actions") is not None:
+        if item.get(field) is not None:
+            raise Unsound("a call that tells what to do in two ways cannot be changed")
         field = "actions"
     return {**item, field: outcome.arguments if isinstance(item.get(field), str) else _value(outcome.arguments)}
 
