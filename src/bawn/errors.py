@@ -87,6 +87,7 @@ KINDS: dict[str, Kind] = {
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),
         Kind("upstream.broken", _U, 502, "Try again; the provider's answer was not whole.", retry=True),
         Kind("upstream.not_translatable", _U, 502, "Use a model whose provider speaks this wire."),
+        Kind("upstream.exhausted", _U, 503, "Try again later; the operator sees why with `bawn why`.", retry=True),
         Kind("upstream.key_refused", _O, 503, "Ask the operator to rotate the key with `bawn keys rotate`."),
         Kind("upstream.no_key", _O, 503, "Ask the operator to run `bawn keys add` for this provider."),
         # what leaves by the egress door
@@ -233,13 +234,17 @@ KINDS: dict[str, Kind] = {
 class Fault(Exception):
     """Something Bawn will not or cannot do, said so that the reader can act on it."""
 
-    def __init__(self, code: str, sentence: str, *, remedy: str | None = None, cause: str = "") -> None:
+    def __init__(
+        self, code: str, sentence: str, *, remedy: str | None = None, cause: str = "", retry_after: float = 0
+    ) -> None:
         super().__init__(sentence)
         self.kind = KINDS[code]
         self.sentence = sentence
         self.remedy = remedy if remedy is not None else self.kind.remedy
         self.cause = cause
         """Told to the operator only: the record and `bawn why`, never the client."""
+        self.retry_after = retry_after
+        """Seconds after which the same call may succeed, where that is known; 0 where it is not."""
 
     @property
     def code(self) -> str:

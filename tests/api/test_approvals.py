@@ -83,7 +83,7 @@ async def test_an_answer_names_the_person_and_is_used_once(yard: Yard, client: h
     assert answer.status_code == 200
     by = answer.json()["data"]["approval"]["by"]
     assert by
-    assert await used(yard, ticket) == Granted(by, None, ticket.id)
+    assert await used(yard, ticket) == Granted(f"operator:{by}", None, ticket.id)
     assert isinstance(await used(yard, ticket), Denied)
 
 
@@ -146,9 +146,11 @@ async def test_the_short_paths_are_the_same_calls_behind_the_same_guard(
     assert (await client.post("/api/approve?id=../../keys", json={"digest": ticket.digest})).status_code == 404
     answer = await client.post(f"/api/approve?id={ticket.id}", json={"digest": ticket.digest})
     assert answer.json()["data"]["approval"]["state"] == "approved"
-    other = await asked(yard, '{"command":"w"}')
-    answer = await client.post(f"/api/reject?id={other.id}", json={"digest": other.digest})
-    assert answer.json()["data"]["approval"]["state"] == "rejected"
+    for number, path in enumerate(("/api/reject?id=", "/api/reject/")):
+        other = await asked(yard, f'{{"command":"w {number}"}}')
+        answer = await client.post(path + other.id, json={"digest": other.digest})
+        assert answer.json()["data"]["approval"]["state"] == "rejected"
+        assert (await browser.get(f"/api/reject/{other.id}?see={other.see}")).status_code == 200
 
 
 async def test_a_container_s_token_answers_nothing(yard: Yard, client: httpx.AsyncClient) -> None:
@@ -184,7 +186,7 @@ async def test_a_person_answers_on_the_page_with_a_token_of_theirs(yard: Yard, b
     assert page.status_code == 200
     assert "approved by ada" in page.text
     assert token not in page.text
-    assert await used(yard, ticket) == Granted("ada", None, ticket.id)
+    assert await used(yard, ticket) == Granted("operator:ada", None, ticket.id)
     again = await press(browser, ticket, token)
     assert again.status_code == 409
     assert "approved by ada" in again.text

@@ -21,7 +21,7 @@ async def test_a_question_waits_until_a_person_says_yes_and_each_step_is_on_reco
     ticket = await office.open_ticket()
     assert office.events == ["approval.asked"]
     await office.desk.approve(ticket.id, ticket.digest, ADA, reason="fine")
-    assert await waiting == Granted("ada", None, ticket.id)
+    assert await waiting == Granted("operator:ada", None, ticket.id)
     assert office.events == ["approval.asked", "approval.approved", "approval.used"]
     assert office.log.events[1].principal == "operator:ada"
     assert ("by", "ada") in office.log.events[2].detail
@@ -56,7 +56,32 @@ async def test_a_retry_joins_the_open_ticket(office: Office) -> None:
     assert len(office.desk.open()) == 1
     first.cancel()
     await office.desk.approve(ticket.id, ticket.digest, ADA)
-    assert await second == Granted("ada", None, ticket.id)
+    assert await second == Granted("operator:ada", None, ticket.id)
+
+
+async def test_the_same_request_is_the_same_conversation_though_nobody_named_it_also_after_a_restart(
+    office: Office,
+) -> None:
+    question = structs.replace(office.question(), request="r1", session="s:call_1")
+    first = await office.desk.ask(question, DEV, wait_s=0)
+    await office.opened().load()
+    again = await office.desk.ask(structs.replace(question, session="s:call_2"), DEV, wait_s=0)
+    assert again == first
+    ticket = await office.open_ticket()
+    await office.desk.approve(ticket.id, ticket.digest, ADA)
+    other = structs.replace(question, session="s:call_3", request="r2")
+    assert isinstance(await office.desk.ask(other, DEV, wait_s=0), Denied)
+    foreign = structs.replace(question, container_uuid=OTHER.uuid, session="s:call_4")
+    assert isinstance(await office.desk.ask(foreign, OTHER, wait_s=0), Denied)
+    used = await office.desk.ask(structs.replace(question, session="s:call_5"), DEV, wait_s=0)
+    assert used == Granted("operator:ada", None, ticket.id)
+
+
+async def test_two_equal_requests_at_once_are_one_question(office: Office) -> None:
+    question = structs.replace(office.question(), request="r1")
+    asks = [office.desk.ask(structs.replace(question, session=f"s:{n}"), DEV, wait_s=0) for n in range(5)]
+    said = await asyncio.gather(*asks)
+    assert len(set(said)) == len(office.desk.open()) == 1
 
 
 async def test_of_two_that_wait_one_gets_the_answer_and_the_other_asks_anew(office: Office) -> None:
@@ -65,7 +90,7 @@ async def test_of_two_that_wait_one_gets_the_answer_and_the_other_asks_anew(offi
     newer = office.asks()
     await asyncio.sleep(0.05)
     await office.desk.approve(ticket.id, ticket.digest, ADA)
-    assert await newer == Granted("ada", None, ticket.id)
+    assert await newer == Granted("operator:ada", None, ticket.id)
     again = await office.open_ticket()
     assert again.id != ticket.id
     assert not older.done()
@@ -78,7 +103,9 @@ async def test_an_approval_that_nobody_waited_for_is_used_by_one_retry_only(offi
     ticket = await office.open_ticket()
     await office.desk.approve(ticket.id, ticket.digest, ADA)
     answers = await asyncio.gather(*(office.asks(wait_s=0) for _ in range(20)))
-    assert [answer for answer in answers if isinstance(answer, Granted)] == [Granted("ada", None, pending.ticket)]
+    assert [answer for answer in answers if isinstance(answer, Granted)] == [
+        Granted("operator:ada", None, pending.ticket)
+    ]
     assert office.events.count("approval.used") == 1
 
 
@@ -127,7 +154,7 @@ async def test_other_arguments_of_the_person_take_the_place_of_the_model_s(offic
     waiting = office.asks()
     ticket = await office.open_ticket()
     await office.desk.approve(ticket.id, ticket.digest, ADA, arguments='{"command":"ls -l"}')
-    assert await waiting == Granted("ada", '{"command":"ls -l"}', ticket.id)
+    assert await waiting == Granted("operator:ada", '{"command":"ls -l"}', ticket.id)
     assert "approval.edited" in office.events
 
 
@@ -239,7 +266,7 @@ async def test_an_open_question_survives_a_restart_and_its_retry_joins_it(office
     ticket = await office.open_ticket()
     assert ticket.id == pending.ticket
     await office.desk.approve(ticket.id, ticket.digest, ADA)
-    assert await waiting == Granted("ada", None, ticket.id)
+    assert await waiting == Granted("operator:ada", None, ticket.id)
 
 
 async def test_an_unused_answer_survives_a_restart_and_a_used_one_does_not(office: Office) -> None:
@@ -247,7 +274,7 @@ async def test_an_unused_answer_survives_a_restart_and_a_used_one_does_not(offic
     ticket = await office.open_ticket()
     await office.desk.approve(ticket.id, ticket.digest, ADA, arguments='{"command":"pwd"}')
     await office.opened().load()
-    assert await office.asks() == Granted("ada", '{"command":"pwd"}', ticket.id)
+    assert await office.asks() == Granted("operator:ada", '{"command":"pwd"}', ticket.id)
     await office.opened().load()
     assert isinstance(await office.asks(wait_s=0), Denied)
 
@@ -377,3 +404,18 @@ async def test_what_a_ticket_shows_is_what_its_digest_stands_for(office: Office)
     changed = structs.replace(ticket.question, arguments='{"command":"rm"}')
     await office.desk.ask(changed, DEV, wait_s=0)
     assert len(office.desk.open()) == 2
+
+
+async def test_a_watcher_that_reads_nothing_is_left_and_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bawn.approvals.waiting.FAR_BEHIND", 4)
+    watching = office.desk.watch()
+    await office.asks(wait_s=0)
+    first = await anext(watching)
+    for number in range(4):
+        said = await office.asks(f'{{"command":"{number}"}}', wait_s=0)
+        ticket = await office.desk.get(said.ticket)
+        await office.desk.reject(ticket.id, ticket.digest, ADA)
+    assert [each async for each in watching] == []
+    assert first.state is State.OPEN

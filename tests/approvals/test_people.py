@@ -41,7 +41,7 @@ async def test_a_plain_call_is_told_its_ticket_after_its_patience_and_a_stream_g
     assert said.code == "approval.pending"
     assert not stream.done()
     await office.desk.approve(said.ticket, office.desk.open()[0].digest, ADA)
-    assert await stream == Granted("ada", None, said.ticket)
+    assert await stream == Granted("operator:ada", None, said.ticket)
 
 
 async def test_in_pending_mode_nobody_waits(office: Office) -> None:
@@ -78,5 +78,5 @@ async def test_a_script_s_answer_is_for_the_thing_it_asked_about(office: Office)
     await office.desk.approve(ticket.id, ticket.digest, ADA)
     assert isinstance(await asks.question(DEV, "s1", "Deploy?", "Version 2", "d2", mode=Mode.PENDING), Denied)
     assert await asks.question(DEV, "s1", "Deploy?", "Version 2", "d1", wait_seconds=0.01) == Granted(
-        "ada", None, ticket.id
+        "operator:ada", None, ticket.id
     )

@@ -83,11 +83,11 @@ def test_a_question_that_differs_in_anything_has_another_digest(change: dict[str
 
 
 def test_what_is_only_said_about_a_question_is_not_part_of_it() -> None:
-    renamed = structs.replace(QUESTION, because="a rule", container="other-name")
+    renamed = structs.replace(QUESTION, because="a rule", container="other-name", request="ab")
     assert digest_of(renamed) == digest_of(QUESTION)
 
 
 def test_every_field_of_a_question_is_in_its_digest_or_said_not_to_be() -> None:
     covered = {"kind", "container_uuid", "session", "title", "server", "schema", "tool", "arguments", "text", "payload",
                "script", "policy"}  # fmt: skip
-    assert set(Question.__struct_fields__) - covered == {"container", "because"}
+    assert set(Question.__struct_fields__) - covered == {"container", "because", "request"}

@@ -11,7 +11,6 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from bawn.errors import Fault
 from bawn.terms.frames import Broken, End, Frame, HeldCall, TextFrame
@@ -21,7 +20,7 @@ from bawn.wire.editing import Answers, Changed, Dropped, Kept, Outcome, Spoken, 
 T = TypeVar("T")
 Decide = Callable[[ToolCall], Outcome]
 
-STEADY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+STEADY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """For what the official packages read each time: they are thorough, and machines are busy."""
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 NAMES = st.from_regex(r"\A[a-z_][a-z0-9_-]{0,12}\Z")
@@ -83,5 +82,5 @@ def released(calls: Sequence[ToolCall], outcomes: Sequence[Outcome]) -> list[Too
             case Kept():
                 out.append(call)
             case Changed(name=name, arguments=arguments):
-                out.append(structs.replace(call, name=name, arguments_raw=arguments))
+                out.append(ToolCall(call.id, name, arguments, free=call.free))
     return out

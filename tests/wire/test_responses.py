@@ -163,7 +163,7 @@ def test_an_error_of_the_provider_ends_the_stream_as_broken(kind: str) -> None:
     ("item", "call"),
     [
         ({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, ToolCall("c", "f", "{}")),
-        ({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}, ToolCall("c", "f", "x")),
+        ({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}, ToolCall("c", "f", "x", free=True)),
         (
             {"type": "local_shell_call", "call_id": "c", "action": {"type": "exec", "command": ["ls"]}},
             ToolCall("c", "local_shell_call", '{"type":"exec","command":["ls"]}'),

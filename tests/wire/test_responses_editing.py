@@ -19,7 +19,7 @@ from bawn.terms.frames import End, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Spoken, StreamEditor
 from bawn.wire.responses_answers import ResponsesAnswers
-from bawn.wire.responses_calls import call_of, is_call
+from bawn.wire.responses_calls import call_of, is_call, tool_call
 from bawn.wire.responses_stream import ResponseStreamReader
 
 ANSWERS = ResponsesAnswers()
@@ -167,7 +167,7 @@ def streams(draw: st.DrawFn, response_id: str = "resp_1") -> tuple[list[Item], b
 
 
 def calls_of(output: Sequence[Item]) -> list[ToolCall]:
-    return [ToolCall(*call_of(item), free=item["type"] == "custom_tool_call") for item in output if is_call(item)]
+    return [tool_call(item) for item in output if is_call(item)]
 
 
 @st.composite
@@ -371,70 +371,6 @@ def test_an_end_that_tells_less_or_other_ids_is_told_as_it_was_streamed(output: 
     assert_in_order(out)
     assert [item["id"] for item in official.response(out)["output"]] == ["msg_0", "fc_1"]
     assert len(json.loads(ANSWERS.folded(framed([*events, last])))["output"]) == 2
-
-
-def test_what_is_written_takes_no_id_that_has_gone_out() -> None:
-    stream = framed(told(response([text("msg_1", "one"), function(1)])))
-    out = sent(frames_of(stream), ANSWERS, lambda call: Spoken("No."))
-    assert_in_order(out)
-    assert [item["id"] for item in official.response(out)["output"]] == ["msg_1", "msg_1_2"]
-
-
-def test_two_calls_under_one_number_are_not_told_apart_by_guessing() -> None:
-    again = [event for number in (1, 2) for event in events_of(function(number), 0, 4)]
-    with faulting("one number"):
-        ANSWERS.editor(framed(told(response([]))[:2])).calls(framed(again), [Kept(), Dropped()])
-
-
-def test_what_only_the_end_tells_comes_behind_what_was_streamed() -> None:
-    *events, last = told(response([function(1)]))
-    last = {
-        **last,
-        "response": {**last["response"], "output": [function(1), text("msg_5", "late")], "output_text": "late"},
-    }
-    out = sent(frames_of(framed([*events, last])), ANSWERS, lambda call: Spoken("No."))
-    whole = official.events(out)[-1]["response"]
-    assert [item["id"] for item in whole["output"]] == ["msg_1", "msg_5"]
-    assert whole["output_text"] == "No.late"
-    plain = ANSWERS.edited(RESPONSES, ANSWERS.folded(framed([*events, last])), [Spoken("No.")])
-    assert json.loads(plain)["output"] == whole["output"]
-    assert json.loads(plain)["output_text"] == "No.late"
-
-
-@pytest.mark.parametrize(
-    ("item", "field"),
-    [
-        ({"id": "cu", "type": "computer_call", "call_id": "c", "action": {"type": "wait"}}, "action"),
-        ({"id": "sh", "type": "shell_call", "call_id": "c", "actions": [{"command": "ls"}]}, "actions"),
-        (
-            {"id": "ts", "type": "tool_search_call", "call_id": "c", "execution": "client", "arguments": {"q": 1}},
-            "arguments",
-        ),
-    ],
-)
-def test_what_a_call_shall_do_is_changed_where_it_stands(item: Item, field: str) -> None:
-    answer = json.dumps(response([item])).encode()
-    out = ANSWERS.edited(RESPONSES, answer, [Changed(item["type"], '{"type":"screenshot"}')])
-    assert json.loads(out)["output"] == [{**item, field: {"type": "screenshot"}}]
-    assert ANSWERS.said(RESPONSES, out).calls[0].arguments_raw == '{"type":"screenshot"}'
-    for arguments in ("3", "{", ""):
-        with faulting("changed arguments"):
-            ANSWERS.edited(RESPONSES, answer, [Changed(item["type"], arguments)])
-
-
-def test_a_call_that_tells_two_ways_is_judged_by_both_and_not_changed() -> None:
-    item = {
-        "id": "cu",
-        "type": "computer_call",
-        "call_id": "c",
-        "action": {"type": "wait"},
-        "actions": [{"type": "click"}],
-    }
-    answer = json.dumps(response([item])).encode()
-    call = ANSWERS.said(RESPONSES, answer).calls[0]
-    assert json.loads(call.arguments_raw) == {"action": {"type": "wait"}, "actions": [{"type": "click"}]}
-    with faulting("two ways"):
-        ANSWERS.edited(RESPONSES, answer, [Changed("computer_call", "{}")])
 
 
 def test_a_message_that_was_cut_is_told_as_the_end_tells_it() -> None:

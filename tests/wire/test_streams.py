@@ -187,7 +187,7 @@ def test_an_escaped_key_hides_no_tool_call() -> None:
 
 def test_a_custom_tool_call_is_held_with_its_input() -> None:
     piece = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}]}
-    assert calls(chat(chunk(piece), chunk({}, finish="tool_calls"), DONE)) == [ToolCall("c", "sh", "ls")]
+    assert calls(chat(chunk(piece), chunk({}, finish="tool_calls"), DONE)) == [ToolCall("c", "sh", "ls", free=True)]
 
 
 UNSOUND_CHAT = {
@@ -203,6 +203,8 @@ UNSOUND_CHAT = {
     "a call of two kinds": chunk({"tool_calls": [{"index": 0, "function": {"name": "a"}, "custom": {"name": "b"}}]}),
     "a call that goes on after its end": chunk(call(0, "{}", name="a", call_id="1"))
     + chunk(call(1, "{}", name="b", call_id="2")) + chunk(call(0, "x")),
+    "a call that changes its kind": chunk(call(0, "", name="a", call_id="1"))
+    + chunk({"tool_calls": [{"index": 0, "custom": {"input": "x"}}]}),
     "a call that changes its id": chunk(call(0, "", name="a", call_id="1")) + chunk(call(0, "", call_id="2")),
     "a call after the end of its choice": chunk({}, finish="stop") + chunk(call(0, "{}", name="a", call_id="1")),
     "a call without a number": chunk({"tool_calls": [{"id": "1", "function": {"name": "a", "arguments": "{}"}}]}),
@@ -302,3 +304,16 @@ def test_a_stream_of_choices_that_have_all_finished_may_leave_the_last_frame_out
     assert isinstance(chat(chunk({"content": "a"}))[-1], Broken)
     assert chat(chunk({"content": "a"}), b"data: [DONE]")[-1] == End(b"data: [DONE]")
     assert isinstance(chat()[-1], Broken)
+
+
+def test_a_number_that_has_been_used_never_starts_another_call() -> None:
+    """Both would be judged as one call, and its name and arguments would be those of neither."""
+    tool = '{"type":"tool_use","id":"t","name":"%s","input":{}}'
+    start = f'{{"type":"content_block_start","index":%d,"content_block":{tool}}}'
+    piece = '{"type":"content_block_delta","index":%d,"delta":{"type":"input_json_delta","partial_json":"{}"}}'
+    stop = '{"type":"content_block_stop","index":1}'
+    events = [start % (0, "other"), start % (1, "re"), piece % 1, stop, start % (1, "ad")]
+    reader = wire(WireName.ANTHROPIC).stream_reader(hide_usage=False)
+    out = [frame for event in events for frame in reader.feed(f"data: {event}\n\n".encode())]
+    assert isinstance(out[-1], Broken)
+    assert not any(isinstance(frame, HeldCall) for frame in out)

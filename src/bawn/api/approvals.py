@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bawn.api.answers import data, envelope, ndjson
 from bawn.api.caller import Caller
 from bawn.api.services import Lifecycle
-from bawn.approvals.desk import MAX_CHARACTERS, REASON, Desk
+from bawn.approvals.desk import REASON, Desk
+from bawn.approvals.edits import MAX_CHARACTERS
 from bawn.approvals.words import shown
 from bawn.sdk import shapes
 

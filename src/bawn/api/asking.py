@@ -37,7 +37,7 @@ from bawn.terms.event import Event
 from bawn.terms.principal import Role, label
 from bawn.terms.visible import shortened, visible
 
-PATHS = {"/api/approve": "approve", "/api/reject": "reject"}
+PATH = re.compile(r"/api/(approve|reject)(?:/([A-Za-z0-9_-]{1,64}))?")
 NOTIFY = "/api/notify"
 SHOWN = 64 * 1024
 """Characters of what is asked about that the page shows."""
@@ -66,7 +66,7 @@ HEADERS = {
 
 
 class Shortcuts:
-    """The short paths `/api/notify`, `/api/approve?id=` and `/api/reject?id=`, in front of the guarded API.
+    """The short paths `/api/notify`, `/api/approve?id=` (or `/api/approve/<id>`) and the same for reject, in front of the API.
 
     What a browser does with a link goes to the page; everything else is the call of an operator's program by another
     path, and meets the same guard.
@@ -78,19 +78,20 @@ class Shortcuts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or (path != NOTIFY and path not in PATHS):
+        short = PATH.fullmatch(path)
+        if scope["type"] != "http" or (path != NOTIFY and short is None):
             await self._api(scope, receive, send)
             return
-        if path == NOTIFY:
+        if short is None:
             await self._api(_at(scope, f"{ROOT}/notify"), receive, send)
             return
         sent = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] in ("GET", "HEAD") or sent == _FORM:
             await self._page(scope, receive, send)
             return
-        id_ = _query(scope).get("id", "")
+        id_ = short[2] or _query(scope).get("id", "")
         known = id_ if _ID.fullmatch(id_) else "unknown"
-        await self._api(_at(scope, f"{ROOT}/approvals/{known}/{PATHS[path]}"), receive, send)
+        await self._api(_at(scope, f"{ROOT}/approvals/{known}/{short[1]}"), receive, send)
 
 
 def _at(scope: Scope, path: str) -> Scope:
@@ -126,10 +127,11 @@ class AskingPage:
         if len(named) != 1 or named[0].lower() not in {urlsplit(origin).netloc for origin in origins}:
             return refusal(Fault("api.unknown_host", "This is not an address of this installation."))
         query = _query(scope)
-        ticket = await self._desk.seen(query.get("id", ""), query.get("see", ""))
-        if ticket is None:
+        short = PATH.fullmatch(scope["path"])
+        ticket = await self._desk.seen((short and short[2]) or query.get("id", ""), query.get("see", ""))
+        if ticket is None or short is None:
             return _page(404, "There is nothing here, or no longer.", "")
-        act = PATHS[scope["path"]]
+        act = short[1]
         if scope["method"] in ("GET", "HEAD"):
             return _page(200, _said(ticket), _body(ticket, act))
         if scope["method"] != "POST":

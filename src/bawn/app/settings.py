@@ -21,6 +21,8 @@ from bawn.config.load import load
 from bawn.config.section import Section
 from bawn.egress.settings import Egress
 from bawn.errors import Fault, quoted
+from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.failover_settings import Failover
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
@@ -98,6 +100,7 @@ class Configuration(Section):
     )
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    failover: Failover = Field(default_factory=Failover)
     interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     transforms: Transforms = Field(
@@ -125,6 +128,7 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
     for provider, said in configuration.providers.items():
         address_of(provider, said, "")
     sound(configuration.egress)
+    _sound_chains(configuration, name)
     targets = {"models.default": configuration.models.default or ""}
     targets |= {f"models.aliases.{alias}": target for alias, target in configuration.models.aliases.items()}
     for path, target in targets.items():
@@ -140,6 +144,19 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
                 f"{name}: transforms.{path}: {quoted(target)} names no configured provider/model or alias.",
             )
     return configuration
+
+
+def _sound_chains(configuration: Configuration, name: str) -> None:
+    catalogue = Catalogue(configuration.providers, configuration.models)
+    for model, targets in configuration.failover.chains.items():
+        for target in targets:
+            try:
+                catalogue.resolve(target)
+            except Fault:
+                path = f"failover.chains.{model}"
+                raise Fault(
+                    "config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model."
+                ) from None
 
 
 def _with_profile(own: Configuration) -> Configuration:
@@ -159,6 +176,7 @@ def _with_profile(own: Configuration) -> Configuration:
         containers={**base.containers, **own.containers},
         limits=own.limits,
         timeouts=own.timeouts,
+        failover=own.failover,
         interception=own.interception,
         guardrails=own.guardrails,
         transforms=own.transforms,

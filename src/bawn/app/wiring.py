@@ -48,11 +48,13 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.breaker import Breakers
 from bawn.gateway.catalogue import Catalogue, Target
 from bawn.gateway.checking import Checked, check
 from bawn.gateway.closing import Closing
 from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
+from bawn.gateway.failover import Failover
 from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
@@ -135,6 +137,7 @@ class Yard:
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
         self._thoughts = KeptThoughts()
+        self._breakers = Breakers(self.clock.monotonic)
         self.sessions = Sessions()
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
@@ -298,27 +301,35 @@ class Yard:
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
         made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
         steps = ordered(made, configuration.stages)
+        upstream = Upstream(
+            addresses,
+            self.keyring,
+            self.pool,
+            self.ledger,
+            configuration.timeouts,
+            self.clock.monotonic,
+            self._running,
+            self._thoughts,
+        )
         return Works(
             limits=configuration.limits,
             permissions=permissions,
             pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
             gate=ToolGate(self.transforms.judges(configuration.transforms), self.recorder, self.people),
             interception=configuration.interception,
-            upstream=Upstream(
-                addresses,
-                self.keyring,
-                self.pool,
-                self.ledger,
-                configuration.timeouts,
-                self.clock.monotonic,
-                self._running,
-                self._thoughts,
-            ),
+            upstream=upstream,
+            failover=self._failover(configuration, permissions, upstream),
         )
 
     def _may_ask(self, uuid: str) -> bool:
         standing = self.registry.standing(uuid)
         return standing is not None and standing.ai
+
+    def _failover(self, configuration: Configuration, permissions: Permissions, upstream: Upstream) -> Failover | None:
+        said = configuration.failover
+        if not said.chains:
+            return None
+        return Failover(said, permissions, upstream, configuration.limits, self.recorder, self._breakers, self.clock)
 
     def _price(self, configuration: Configuration) -> None:
         providers = configuration.providers.items()

@@ -20,12 +20,15 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
+from msgspec import structs
 
 from bawn.approvals.book import Book
-from bawn.approvals.question import Kind, Question, digest_of
+from bawn.approvals.edits import MAX_CHARACTERS, sound
+from bawn.approvals.question import Question, digest_of
 from bawn.approvals.settings import Approvals
 from bawn.approvals.ticket import Act, State, Ticket, moved
-from bawn.approvals.words import facts, notice_of
+from bawn.approvals.waiting import Waiting
+from bawn.approvals.words import SAID_NO, facts, notice_of, pending, polled, said_no
 from bawn.errors import Fault, quoted
 from bawn.identity.turn import Turn
 from bawn.notify.notice import Notice
@@ -33,12 +36,9 @@ from bawn.stages.judging import Denied, Granted
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Container, Operator, Role, label
-from bawn.wire.json_text import NotPlain, read_plain
 
 _log = structlog.get_logger("bawn.approvals")
 
-MAX_CHARACTERS = 256 * 1024
-"""Of what is asked about: more than anybody reads is not approved unread."""
 SWEEP_S = 1.0
 REASON = 1000
 """Characters of what a person says beside the answer."""
@@ -77,8 +77,7 @@ class Desk:
         """By id: all that may still move, and those that moved last until their time is over."""
         self._newest: dict[str, str] = {}
         """The newest held ticket of a digest."""
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self._watchers: set[asyncio.Queue[Ticket | None]] = set()
+        self._waiting = Waiting()
         self._tasks: set[asyncio.Task[None]] = set()
         self._took: list[float] = []
         """Seconds until an answer, of the last ones."""
@@ -98,8 +97,7 @@ class Desk:
 
     async def close(self) -> None:
         """Ends what waits and what watches; open questions stay open in the store."""
-        for queue in self._watchers:
-            queue.put_nowait(None)
+        self._waiting.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # asking
@@ -112,30 +110,25 @@ class Desk:
         if len(question.arguments) > MAX_CHARACTERS:
             return Denied("approval.too_large", f"The question has more than {MAX_CHARACTERS} characters.")
         try:
-            digest = digest_of(question)
+            digest_of(question)
         except ValueError:
             return Denied("approval.rejected", "What is asked about is no text that a person could read.")
         loop = asyncio.get_running_loop()
         until = None if wait_s is None else loop.time() + wait_s
         while True:
-            found = await self._turn.take(lambda: self._join(question, digest, container))
+            found = await self._turn.take(lambda: self._join(question, container))
             if not isinstance(found, Ticket):
                 return found
             ticket = self._held.get(found.id, found)
-            if ticket.state is State.OPEN and not await self._changed(ticket.id, until):
+            if ticket.state is State.OPEN and not await self._waiting.changed(ticket.id, until):
                 return Denied("approval.pending", "Nobody has answered yet.", ticket.id)
             ticket = await self.get(found.id)
-            if ticket.state in _SAID_NO:
-                return _said_no(ticket)
+            if ticket.state in SAID_NO:
+                return said_no(ticket)
 
     def pending(self, ticket_id: str) -> dict[str, str]:
         """What somebody is told who does not wait any more."""
-        return {
-            "status": "pending_approval",
-            "requestId": ticket_id,
-            "message": "A person was asked about this. Make the same call again when it is approved.",
-            "estimatedWait": self._estimate(),
-        }
+        return pending(ticket_id, self._took, self.settings.expiry_seconds)
 
     async def poll(self, container_uuid: str, ticket_id: str) -> dict[str, str]:
         """What became of a ticket of this container. Fault `resource.not_found` for those of others as for unknown ones."""
@@ -144,9 +137,7 @@ class Desk:
             raise Fault("resource.not_found", "This container has no such approval.")
         if ticket.state is State.OPEN:
             return self.pending(ticket.id)
-        told = {"status": "used" if ticket.used is not None else ticket.state.value, "requestId": ticket.id}
-        told["message"] = _POLLED[ticket.state] if ticket.used is None else "It was approved, and used."
-        return told | ({"reason": ticket.reason} if ticket.reason else {})
+        return polled(ticket)
 
     # answering
 
@@ -216,22 +207,16 @@ class Desk:
         """Oldest first."""
         return [ticket for ticket in self._held.values() if ticket.state is State.OPEN]
 
-    async def watch(self) -> AsyncIterator[Ticket]:
+    def watch(self) -> AsyncIterator[Ticket]:
         """Those that are open, then every one that changes. Ends when the reader is far behind: it looks anew."""
-        queue: asyncio.Queue[Ticket | None] = asyncio.Queue(1000)
-        self._watchers.add(queue)
-        try:
-            for ticket in self.open():
-                yield ticket
-            while (changed := await queue.get()) is not None:
-                yield changed
-        finally:
-            self._watchers.discard(queue)
+        return self._waiting.watch(self.open())
 
     # each of these in its turn
 
-    async def _join(self, question: Question, digest: str, container: Container) -> Ticket | Granted | Denied:
+    async def _join(self, question: Question, container: Container) -> Ticket | Granted | Denied:
         """A good answer, used; a rejection that stands; or the open ticket, new or joined."""
+        question = self._in_its_conversation(question)
+        digest = digest_of(question)
         ticket = self._held.get(self._newest.get(digest, ""))
         now = self._clock.now()
         if ticket is not None and ticket.expires <= now:
@@ -247,8 +232,8 @@ class Desk:
             await self._recorded("used", used, label(container))
             if not await self._through(ticket, used):
                 return Denied("approval.withdrawn", "It was withdrawn meanwhile.", ticket.id)
-            return Granted(used.by, used.edited, used.id)
-        return ticket if ticket.state is State.OPEN else _said_no(ticket)
+            return Granted(f"operator:{used.by}", used.edited, used.id)
+        return ticket if ticket.state is State.OPEN else said_no(ticket)
 
     async def _open(self, question: Question, digest: str, container: Container, now: datetime) -> Ticket | Denied:
         open_now = sum(each.question.container_uuid == container.uuid for each in self.open())
@@ -267,7 +252,7 @@ class Desk:
         self._hold(ticket)
         self.changed(container.uuid)  # it may have lost the right while this was written
         if self._held[ticket.id] is ticket:
-            self._tell(ticket)
+            self._waiting.tell(ticket)
             self._later(self._announce(ticket, container))
         return ticket
 
@@ -284,7 +269,7 @@ class Desk:
             ticket = self._take_away(ticket, Act.EXPIRE)
         act = (Act.EDIT if arguments is not None else Act.APPROVE) if approve else Act.REJECT
         if arguments is not None:
-            _sound(ticket.question, arguments)
+            sound(ticket.question, arguments)
         expires = now + timedelta(seconds=self.settings.use_seconds) if approve else None
         # First whether it is open at all: who comes second learns who was first, whatever they were shown.
         after = moved(ticket, act, now, by=by.person, reason=reason, edited=arguments, expires=expires)
@@ -304,14 +289,14 @@ class Desk:
         if self._held.get(before.id) is not before:
             return False
         self._hold(after)
-        self._tell(after)
+        self._waiting.tell(after)
         return True
 
     def _take_away(self, ticket: Ticket, act: Act) -> Ticket:
         """Holds at once; written after, behind whatever is being written now."""
         gone = moved(ticket, act, self._clock.now())
         self._hold(gone)
-        self._tell(gone)
+        self._waiting.tell(gone)
         self._later(self._turn.take(lambda: self._write_gone(gone)))
         return gone
 
@@ -323,6 +308,14 @@ class Desk:
 
     # inside
 
+    def _in_its_conversation(self, question: Question) -> Question:
+        """A request that is made again is in the conversation of the first, also after a restart."""
+        for ticket in self._held.values():
+            before = ticket.question
+            if question.request == before.request and question.container_uuid == before.container_uuid:
+                return structs.replace(question, session=before.session) if question.request else question
+        return question
+
     def _hold(self, ticket: Ticket) -> None:
         self._held[ticket.id] = ticket
         self._newest[ticket.digest] = ticket.id
@@ -331,40 +324,6 @@ class Desk:
         del self._held[ticket.id]
         if self._newest.get(ticket.digest) == ticket.id:
             del self._newest[ticket.digest]
-
-    def _tell(self, ticket: Ticket) -> None:
-        """Those who wait for it, and those who watch."""
-        for future in reversed(self._waiting.get(ticket.id, ())):
-            if not future.done() and ticket.state is not State.OPEN:
-                future.set_result(None)
-        for queue in list(self._watchers):
-            if queue.full():
-                self._watchers.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(ticket)
-
-    async def _changed(self, ticket_id: str, until: float | None) -> bool:
-        """Waits until an open ticket is open no more; False when that takes too long."""
-        waiting = self._waiting.setdefault(ticket_id, [])
-        future = asyncio.get_running_loop().create_future()
-        waiting.append(future)
-        try:
-            async with asyncio.timeout_at(until):
-                await future
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            waiting.remove(future)
-            if not waiting:
-                self._waiting.pop(ticket_id, None)
-
-    def _estimate(self) -> str:
-        if not self._took:
-            return f"at most {_about(self.settings.expiry_seconds)}"
-        return f"about {_about(sorted(self._took)[len(self._took) // 2])}"
 
     async def _recorded(self, happened: str, ticket: Ticket, principal: str) -> None:
         uuid = ticket.question.container_uuid
@@ -384,46 +343,3 @@ class Desk:
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-_SAID_NO = {
-    State.REJECTED: "approval.rejected",
-    State.EXPIRED: "approval.expired",
-    State.WITHDRAWN: "approval.withdrawn",
-}
-_POLLED = {
-    State.APPROVED: "It is approved, once: make the same call again.",
-    State.EDITED: "It is approved with other arguments, once: make the same call again.",
-    State.REJECTED: "A person said no.",
-    State.EXPIRED: "Nobody answered in time, or the approval was not used in time.",
-    State.WITHDRAWN: "It was withdrawn.",
-}
-_BECAUSE = {
-    State.REJECTED: "A person said no",
-    State.EXPIRED: "Nobody answered in time",
-    State.WITHDRAWN: "The question was withdrawn",
-}
-
-
-def _said_no(ticket: Ticket) -> Denied:
-    reason = f": {ticket.reason}" if ticket.reason else ""
-    return Denied(_SAID_NO[ticket.state], f"{_BECAUSE[ticket.state]}{reason}.", ticket.id)
-
-
-def _sound(question: Question, arguments: str) -> None:
-    """What a person puts in is as plain as what a model may write."""
-    if len(arguments) > MAX_CHARACTERS:
-        raise Fault("api.invalid", f"The arguments have more than {MAX_CHARACTERS} characters.")
-    try:
-        data = arguments.encode("utf-8")
-        plain = question.text or question.kind is Kind.QUESTION or isinstance(read_plain(data), dict)
-    except UnicodeEncodeError:
-        raise Fault("api.invalid", "The arguments hold half a surrogate pair.") from None
-    except NotPlain as error:
-        raise Fault("api.invalid", f"The arguments are not plain JSON: {error}.") from None
-    if not plain:
-        raise Fault("api.invalid", "The arguments are not a JSON object.")
-
-
-def _about(seconds: float) -> str:
-    return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

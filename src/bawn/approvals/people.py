@@ -40,6 +40,7 @@ class People:
             text=proposed.text,
             script=script,
             policy=self._policy(),
+            request=hashlib.sha256(asked.exchange.body).hexdigest(),
         )
         return await self.desk.ask(question, asked.container, wait_s=self._patience(stream=asked.exchange.stream))
 

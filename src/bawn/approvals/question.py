@@ -3,6 +3,9 @@
 The digest covers everything that the answer rests on: who asks, in which conversation, of which tool, with which
 arguments, and under which policy. Two questions with one digest are one question, so a retry joins the ticket that is
 open; a question that differs in anything is another one. What is only said about it (`because`) is not part of it.
+
+A conversation that nobody names is known by its history, and its first request has none; so a client that makes the very
+same request again would be in another conversation. `request` tells: an equal request is in the conversation of the first.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ class Question(Value, frozen=True):
     """Hash of the file that the call would run, where whoever asks knows it."""
     policy: str = ""
     """Which version of the policy made it a question."""
+    request: str = ""
+    """Hash of the request whose answer proposes the call. Not in the digest: it says which conversation it is."""
 
 
 def digest_of(question: Question) -> str:

@@ -1,4 +1,4 @@
-"""A ticket as others are told of it: the record, a notice, and the operators' clients.
+"""A ticket as others are told of it: the record, a notice, the operators' clients, and whoever asked.
 
 The record gets digest and size, never what is asked about. People see everything, as it is: what cannot be seen is
 written out where it is shown (`terms/visible.py`).
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from bawn.approvals.question import Kind
-from bawn.approvals.ticket import Ticket
+from bawn.approvals.ticket import State, Ticket
 from bawn.errors import quoted
 from bawn.notify.notice import Action, Notice, Priority
 from bawn.sdk import shapes
+from bawn.stages.judging import Denied
 from bawn.wire.json_text import NotPlain, read_plain
 
 
@@ -91,3 +93,50 @@ def shown(ticket: Ticket, *, whole: bool) -> shapes.Approval:
         script=question.script,
         policy=question.policy,
     )
+
+
+SAID_NO = {
+    State.REJECTED: ("approval.rejected", "A person said no"),
+    State.EXPIRED: ("approval.expired", "Nobody answered in time"),
+    State.WITHDRAWN: ("approval.withdrawn", "The question was withdrawn"),
+}
+"""By which code and in which words whoever waited is told."""
+_POLLED = {
+    State.APPROVED: "It is approved, once: make the same call again.",
+    State.EDITED: "It is approved with other arguments, once: make the same call again.",
+    State.REJECTED: "A person said no.",
+    State.EXPIRED: "Nobody answered in time, or the approval was not used in time.",
+    State.WITHDRAWN: "It was withdrawn.",
+}
+
+
+def said_no(ticket: Ticket) -> Denied:
+    code, words = SAID_NO[ticket.state]
+    reason = f": {ticket.reason}" if ticket.reason else ""
+    return Denied(code, f"{words}{reason}.", ticket.id)
+
+
+def pending(ticket_id: str, took: Sequence[float], expiry_s: float) -> dict[str, str]:
+    """While nobody has answered. `took`: seconds until the last answers."""
+    estimate = f"about {_about(sorted(took)[len(took) // 2])}" if took else f"at most {_about(expiry_s)}"
+    return {
+        "status": "pending_approval",
+        "requestId": ticket_id,
+        "message": "A person was asked about this. Make the same call again when it is approved.",
+        "estimatedWait": estimate,
+    }
+
+
+def polled(ticket: Ticket) -> dict[str, str]:
+    """What became of it, for the container: not who answered."""
+    used = ticket.used is not None
+    told = {
+        "status": "used" if used else ticket.state.value,
+        "requestId": ticket.id,
+        "message": "It was approved, and used." if used else _POLLED[ticket.state],
+    }
+    return told | ({"reason": ticket.reason} if ticket.reason else {})
+
+
+def _about(seconds: float) -> str:
+    return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

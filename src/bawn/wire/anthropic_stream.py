@@ -19,10 +19,12 @@ from bawn.wire.usage import anthropic_usage
 
 
 class MessageStreamReader(StreamReading[int]):
-    __slots__ = ("_calling", "_handlers", "_open", "_whole_inputs")
+    __slots__ = ("_begun", "_calling", "_handlers", "_open", "_whole_inputs")
 
     def __init__(self) -> None:
         super().__init__()
+        self._begun: set[int] = set()
+        """Numbers that have been used: one that came again would be a second call in the name of the first."""
         self._open: dict[int, bool] = {}
         """Content blocks that have started and not stopped; true for tool calls."""
         self._calling = 0
@@ -64,8 +66,9 @@ class MessageStreamReader(StreamReading[int]):
 
     def _block_start(self, event: dict[str, Any], raw: bytes) -> None:
         index, block = _index(event), event.get("content_block")
-        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._open:
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._begun:
             raise Unsound("a block does not start as it must")
+        self._begun.add(index)
         is_call = is_tool_call(block)
         self._open[index] = is_call
         if not is_call:

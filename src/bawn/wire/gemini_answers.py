@@ -8,6 +8,7 @@ from typing import Any
 
 from bawn.terms.exchange import Endpoint
 from bawn.wire.editing import Kept, Outcome, Refused, Said, StreamEditor
+from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.fields import with_more
 from bawn.wire.gemini import GeminiContents
 from bawn.wire.gemini_editing import ContentEditor
@@ -24,11 +25,12 @@ _FINISHED = {"STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_FILTERED, 
 
 
 class ContentAnswers:
-    """Raises Unsound for what cannot be done soundly."""
+    """Faults `tool.refused` and `upstream.broken`, for what cannot be done soundly."""
 
     def editor(self, before: bytes) -> StreamEditor:
         return ContentEditor(before)
 
+    @editing
     def edited(self, endpoint: Endpoint, body: bytes, outcomes: Sequence[Outcome]) -> bytes:
         if all(isinstance(outcome, Kept) for outcome in outcomes):
             return body
@@ -41,6 +43,7 @@ class ContentAnswers:
             raise Unsound("there are more outcomes than calls")
         return written_body({**answer, "candidates": candidates})
 
+    @reforming
     def joined(self, first: bytes, second: bytes) -> bytes:
         before, after = read_body(first), read_body(second)
         said = {each.get("index", 0): each for each in _candidates(before)}
@@ -52,12 +55,15 @@ class ContentAnswers:
         usage = together(before.get("usageMetadata"), after.get("usageMetadata"))
         return written_body(whole if usage is None else {**whole, "usageMetadata": usage})
 
+    @reforming
     def folded(self, stream: bytes) -> bytes:
         return written_body(folded_content(stream))
 
+    @reforming
     def streamed(self, body: bytes) -> bytes:
         return streamed_content(read_body(body))
 
+    @editing
     def continued(self, request: bytes, answer: bytes, refusals: Sequence[Refused]) -> bytes:
         calling = [each for each in _candidates(read_body(answer)) if any(map(_called, parts_of(each)))]
         if len(calling) != 1:
@@ -80,6 +86,7 @@ class ContentAnswers:
             }
         )
 
+    @reforming
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         if endpoint is not Endpoint.GENERATE:
             return Said("", (), "other")

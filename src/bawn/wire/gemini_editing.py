@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bawn.wire.editing import Outcome
+from bawn.wire.editing_faults import editing
 from bawn.wire.gemini_parts import OWN, Candidate, parts_of, together, with_parts
 from bawn.wire.holding import Unsound
 from bawn.wire.object_frames import ObjectFrame, object_frame, object_frames
@@ -21,6 +22,7 @@ _LINE_END = b"\r\n"
 class ContentEditor:
     __slots__ = ("_again", "_candidates", "_own", "_told", "_used")
 
+    @editing
     def __init__(self, before: bytes) -> None:
         self._own: dict[str, Any] = {}
         """What each frame of the first answer repeats."""
@@ -36,9 +38,11 @@ class ContentEditor:
                 for candidate in _candidates(frame.value):
                     self._candidate(candidate).gone(parts_of(candidate))
 
+    @editing
     def passing(self, data: bytes) -> bytes:
         return self.calls(data, ())
 
+    @editing
     def calls(self, data: bytes, outcomes: Sequence[Outcome]) -> bytes:
         left = iter(outcomes)
         out = b"".join([self._frame(frame, left) for frame in object_frames(data)])
@@ -46,12 +50,14 @@ class ContentEditor:
             raise Unsound("there are more outcomes than calls")
         return out
 
+    @editing
     def say(self, text: str) -> bytes:
         index = min(self._candidates, default=0)
         told = self._candidate({"index": index}).aside(text)
         content = {"parts": [{"text": told}], "role": "model"}
         return object_frame({"candidates": [{"content": content, "index": index}], **self._own}, _LINE_END)
 
+    @editing
     def end(self, data: bytes) -> bytes:
         frames = object_frames(data)
         if frames and self._used is not None and self._told is None:
@@ -61,11 +67,13 @@ class ContentEditor:
                 frames[-1] = ObjectFrame(last.raw, {**last.value, "usageMetadata": {}})
         return b"".join([self._frame(frame, iter(())) for frame in frames])
 
+    @editing
     def swallow(self, data: bytes) -> None:
         for frame in object_frames(data):
-            if frame.value is not None and isinstance(frame.value.get("usageMetadata"), dict):
-                self._told = frame.value["usageMetadata"]
+            if frame.value is not None:
+                self._count(frame.value)
 
+    @editing
     def begin_again(self) -> None:
         self._used, self._told = together(self._used, self._told), None
         self._again = True
@@ -96,7 +104,10 @@ class ContentEditor:
             return b""
         new = dict(answer)
         if candidates:
-            new["candidates"] = [_with_something(each) for each in edited] if not same else answer["candidates"]
+            new["candidates"] = [
+                each if each is before else _with_something(each)
+                for each, before in zip(edited, candidates, strict=True)
+            ]
         if isinstance(answer.get("usageMetadata"), dict) and self._used is not None:
             new["usageMetadata"] = together(self._used, answer["usageMetadata"])
         if self._again:

@@ -35,14 +35,16 @@ class _Whole:
         self.told = self.told or content is not None
         self.role = (content or {}).get("role") or self.role
         for part in parts_of(candidate):
-            thought, text = part.get("thought") is True, part.get("text")
-            if not isinstance(text, str) or not _PLAIN.issuperset(part) or (self._text and thought != self._thought):
+            text = part.get("text")
+            if not isinstance(text, str) or not _PLAIN.issuperset(part):
                 self._settle()
-            if isinstance(text, str) and _PLAIN.issuperset(part):
-                self._thought = thought
-                self._text += [text] if text else []
-            else:
                 self.parts.append(part)
+            elif text:
+                thought = part.get("thought") is True
+                if thought != self._thought:
+                    self._settle()
+                self._thought = thought
+                self._text.append(text)
 
     def settled(self) -> dict[str, Any]:
         self._settle()

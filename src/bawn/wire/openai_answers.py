@@ -7,6 +7,7 @@ from typing import Any
 
 from bawn.terms.exchange import Endpoint
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Said, Spoken, StreamEditor
+from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.holding import Unsound
 from bawn.wire.openai import CHAT
 from bawn.wire.openai_calls import LEGACY, pieces
@@ -25,11 +26,12 @@ _THOUGHT = ("reasoning", "reasoning_content")
 
 
 class ChatAnswers:
-    """Raises Unsound for what cannot be done soundly."""
+    """Faults `tool.refused` and `upstream.broken`, for what cannot be done soundly."""
 
     def editor(self, before: bytes) -> StreamEditor:
         return ChatEditor(before)
 
+    @editing
     def edited(self, endpoint: Endpoint, body: bytes, outcomes: Sequence[Outcome]) -> bytes:
         if all(isinstance(outcome, Kept) for outcome in outcomes):
             return body
@@ -39,6 +41,7 @@ class ChatAnswers:
             raise Unsound("there are more outcomes than calls")
         return written_body({**answer, "choices": choices})
 
+    @reforming
     def joined(self, first: bytes, second: bytes) -> bytes:
         before, after = read_body(first), read_body(second)
         said = {choice.get("index", 0): choice for choice in dicts(before.get("choices"), "the choices")}
@@ -52,12 +55,15 @@ class ChatAnswers:
         usage = summed(before.get("usage"), after.get("usage"))
         return written_body(whole if usage is None else {**whole, "usage": usage})
 
+    @reforming
     def folded(self, stream: bytes) -> bytes:
         return written_body(folded_completion(stream))
 
+    @reforming
     def streamed(self, body: bytes) -> bytes:
         return streamed_completion(read_body(body))
 
+    @editing
     def continued(self, request: bytes, answer: bytes, refusals: Sequence[Refused]) -> bytes:
         return continued_request(request, read_body(answer), refusals)
 
@@ -74,6 +80,7 @@ class ChatAnswers:
             }
         )
 
+    @reforming
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         if endpoint not in _TALKS:
             return Said("", (), "other")

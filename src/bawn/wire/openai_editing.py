@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bawn.wire.editing import Changed, Kept, Outcome, Spoken
+from bawn.wire.editing_faults import editing
 from bawn.wire.holding import Unsound
 from bawn.wire.object_frames import ObjectFrame, object_frame, object_frames
 from bawn.wire.openai_calls import LEGACY, pieces
@@ -65,6 +66,7 @@ _Group = dict[tuple[int, int], _Decided]
 class ChatEditor:
     __slots__ = ("_again", "_choices", "_opening", "_owed", "_told", "_used")
 
+    @editing
     def __init__(self, before: bytes) -> None:
         self._opening: dict[str, Any] = {}
         """What each frame of the first answer repeats."""
@@ -79,14 +81,17 @@ class ChatEditor:
         for frame in object_frames(before):
             self._learn(frame)
 
+    @editing
     def passing(self, data: bytes) -> bytes:
         return b"".join([self._frame(frame, {}) for frame in object_frames(data)])
 
+    @editing
     def calls(self, data: bytes, outcomes: Sequence[Outcome]) -> bytes:
         frames = object_frames(data)
         group = _decided(frames, outcomes)
         return b"".join([self._frame(frame, group) for frame in frames])
 
+    @editing
     def say(self, text: str) -> bytes:
         number = min(self._choices, default=0)
         choice = self._choice(number)
@@ -97,18 +102,23 @@ class ChatEditor:
         choice.opened = True
         return self._written({"choices": [{**said, "delta": {**role, "content": choice.aside(text)}}]})
 
+    @editing
     def end(self, data: bytes) -> bytes:
         usage = summed(self._used, self._told)
         told = self._written({"choices": [], "usage": usage}) if self._owed and usage is not None else b""
         self._owed = False
         return told + self.passing(data)
 
+    @editing
     def swallow(self, data: bytes) -> None:
         for frame in object_frames(data):
-            if frame.value is not None and isinstance(frame.value.get("usage"), dict):
-                self._told = frame.value["usage"]
-                self._owed = self._owed or not frame.value.get("choices")
+            if frame.value is not None:
+                self._count(frame.value)
+                self._owed = self._owed or (
+                    isinstance(frame.value.get("usage"), dict) and not frame.value.get("choices")
+                )
 
+    @editing
     def begin_again(self) -> None:
         self._used, self._told = summed(self._used, self._told), None
         self._again = True

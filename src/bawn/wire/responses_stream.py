@@ -29,10 +29,12 @@ _Call = tuple[str, str, str]
 
 
 class ResponseStreamReader(StreamReading[int]):
-    __slots__ = ("_calling", "_calls", "_judged", "_open", "_pieces")
+    __slots__ = ("_begun", "_calling", "_calls", "_judged", "_open", "_pieces")
 
     def __init__(self) -> None:
         super().__init__()
+        self._begun: set[int] = set()
+        """Numbers that have been used: one that came again would be a second call in the name of the first."""
         self._open: dict[int, bool] = {}
         """Items that were added and are not done; true for calls."""
         self._calling = 0
@@ -86,8 +88,9 @@ class ResponseStreamReader(StreamReading[int]):
 
     def _added(self, event: dict[str, Any], raw: bytes) -> None:
         index, item = _index(event), _item(event)
-        if index in self._open:
+        if index in self._begun:
             raise Unsound("an item starts twice")
+        self._begun.add(index)
         self._open[index] = is_call(item)
         if not self._open[index]:
             self._holding.text(raw)
