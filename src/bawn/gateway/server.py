@@ -15,9 +15,10 @@ Each step takes what only the step before it can make, so a call that skipped on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
 import structlog
 
 from bawn.errors import Fault
@@ -78,6 +79,8 @@ class Gateway:
         self.clock = clock
         self._objects = ObjectCalls(self._admission, recorder, clock)
         self._others = OtherCalls(self._admission, recorder)
+        self.poll: Callable[[str, str], Awaitable[dict[str, str]]] = _no_ticket
+        """What became of a ticket, by the container's uuid and its number."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
@@ -180,6 +183,11 @@ class Gateway:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
+        if route.endpoint is Endpoint.APPROVAL:
+            ticket = await self.poll(admitted.container.uuid, route.model)
+            account.status = 200
+            reply.json(msgspec.json.encode(ticket))
+            return
         if route.endpoint is Endpoint.OTHER:
             await self._others.walk(works, admitted, reply, account)
             return
@@ -224,6 +232,10 @@ class Gateway:
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _no_ticket(container: str, ticket: str) -> dict[str, str]:
+    raise Fault("resource.not_found", "This container has no such approval.")
 
 
 def _raw(door: Door, head: Head, body: bytes, received: float) -> RawCall:

@@ -19,6 +19,7 @@ class Asked:
         "depth",
         "exchange",
         "headers",
+        "noted",
         "notes",
         "passed",
     )
@@ -44,6 +45,8 @@ class Asked:
         """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.noted = 0
+        """How many of the notes are on record."""
         self.passed = 0
         """How many stages it came to."""
         self._session: Callable[[Asked], str] | str = session

@@ -47,6 +47,8 @@ class Endpoint(StrEnum):
     VECTOR_STORES = "vector_stores"
     OTHER = "other"
     """A path that the operator opened by its name."""
+    APPROVAL = "approvals/{id}"
+    """What became of a question to a person, for the container that it is about."""
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 
