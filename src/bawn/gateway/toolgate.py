@@ -168,7 +168,7 @@ class ToolGate:
             return proposed.call, _NOBODY
         said = await self._approvers.ask(proposed, decision.because)
         if isinstance(said, Denied):
-            facts = (("ticket", said.ticket),) if said.ticket else ()
+            facts: tuple[tuple[str, str], ...] = (("ticket", said.ticket),) if said.ticket else ()
             if said.estimate:
                 facts = (*facts, ("estimate", said.estimate))
             return proposed.call, Decision(Effect.DENY, said.code, said.because, facts)
@@ -222,7 +222,7 @@ def _unsound(what: str) -> Decision:
 def _event(opened: Opened, call: ToolCall, verdict: Verdict, decision: Decision) -> Event:
     prepared = opened.prepared
     container = prepared.admitted.container
-    changed = (
+    changed: tuple[tuple[str, str], ...] = (
         (("became", verdict.name), ("became_sha256", _digest(verdict.arguments)))
         if isinstance(verdict, Changed)
         else ()
