@@ -167,7 +167,8 @@ class Answer:
     # what the connection calls
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status, self.headers = status, headers
+        # What Bawn says of a call beside its answer is said by Bawn alone.
+        self.status, self.headers = status, [pair for pair in headers if not pair[0].startswith(b"x-bawn-")]
         self.deadline = min(self._clock() + self._idle_seconds, self._total)
         if not self._head.done():
             self._head.set_result(None)

@@ -60,6 +60,11 @@ class Withholding(Value, frozen=True):
     call: ToolCall
     decision: Decision
 
+    @property
+    def pending(self) -> bool:
+        """Whether somebody may still allow it."""
+        return self.decision.code == "approval.pending"
+
 
 Verdict = Kept | Changed | Withholding
 
@@ -164,6 +169,8 @@ class ToolGate:
         said = await self._approvers.ask(proposed, decision.because)
         if isinstance(said, Denied):
             facts = (("ticket", said.ticket),) if said.ticket else ()
+            if said.estimate:
+                facts = (*facts, ("estimate", said.estimate))
             return proposed.call, Decision(Effect.DENY, said.code, said.because, facts)
         allowed = Decision(Effect.ALLOW, "approval.approved", f"{said.by} allowed it", (("ticket", said.ticket),))
         if said.arguments is None or said.arguments == proposed.call.arguments_raw:
