@@ -43,7 +43,12 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             principal=label(container),
             container=container.uuid,
             call=raw.id,
-            detail=(*((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces), *prepared.asked.notes, *more),
+            detail=(
+                *((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces),
+                *prepared.asked.notes,
+                *more,
+                *((("for", raw.parent),) if raw.parent else ()),
+            ),
         )
     )
     prepared.asked.noted = len(prepared.asked.notes)
