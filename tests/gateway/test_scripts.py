@@ -573,6 +573,7 @@ async def test_every_wire_has_its_form_for_what_a_script_says(
             refused = await client.post(**speaks.asking(CALLED, stream))
             assert refused.status_code == 429
             assert refused.headers["x-bawn-code"] == "script.refused"
+            assert refused.headers["retry-after"] == "7"
             assert "no more today" in refused.json()["error"]["message"]
             answers_of[0] = said(
                 {"sentence": "It failed.", "cause": "x.py:3"}, 502, x_bawn_script_fault="script.crashed"

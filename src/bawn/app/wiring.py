@@ -189,6 +189,7 @@ class Yard:
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
+        self.gateway.poll = self.desk.poll
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,

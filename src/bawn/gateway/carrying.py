@@ -17,7 +17,7 @@ from bawn.gateway.attempt import Begun, is_event_stream, stream_reader
 from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account
 from bawn.gateway.http1 import DoorConnection
-from bawn.gateway.interception import Again, Intercepted, outcomes, told
+from bawn.gateway.interception import Again, Intercepted, outcomes, tellable, told
 from bawn.gateway.opening import Opened, Recorder, open_record
 from bawn.gateway.owners import OWED
 from bawn.gateway.passage import Passage
@@ -171,7 +171,7 @@ class Carrying:
         style, exchange = self._style, opened.prepared.exchange
         forms, last = _forms(exchange), judged.data
         for _ in range(style.feedback_rounds):
-            if style.withheld is not Withheld.FEEDBACK or len(judged.withheld) < len(judged.verdicts):
+            if style.withheld is not Withheld.FEEDBACK or not tellable(judged):
                 break
             refusals = [told(each) for each in judged.withheld]
             try:

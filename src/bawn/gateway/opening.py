@@ -51,6 +51,7 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             ),
         )
     )
+    prepared.asked.noted = len(prepared.asked.notes)
     exchange = prepared.exchange
     if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches:
         await record_ways_out(prepared, exchange, recorder)

@@ -91,7 +91,7 @@ class ScriptWorkers:
             place.leave()
 
         timeouts = _timeouts(call.timeout_s + _SLACK_S)
-        answer = Answer(connection, timeouts, self._clock.monotonic, over, secret=b"", usage_added=False)
+        answer = Answer(connection, timeouts, self._clock.monotonic, over, secret=b"", usage_added=False, ours=True)
         self._running.add(answer)
         try:
             if len(call.body) <= PIECE:

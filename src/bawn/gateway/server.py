@@ -15,9 +15,10 @@ Each step takes what only the step before it can make, so a call that skipped on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
 import structlog
 from msgspec import structs
 
@@ -89,6 +90,8 @@ class Gateway:
         """None where no script is ever before a call."""
         self._open_gate = ToolGate((), recorder)
         """For what a script is given: it is the operator's own, and what it makes of it passes the gate."""
+        self.poll: Callable[[str, str], Awaitable[dict[str, str]]] = _no_ticket
+        """What became of a ticket, by the container's uuid and its number."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
@@ -234,6 +237,11 @@ class Gateway:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
             return
+        if route.endpoint is Endpoint.APPROVAL:
+            ticket = await self.poll(admitted.container.uuid, route.model)
+            account.status = 200
+            reply.json(msgspec.json.encode(ticket))
+            return
         if route.endpoint is Endpoint.OTHER:
             await self._others.walk(works, admitted, reply, account)
             return
@@ -287,6 +295,10 @@ class Gateway:
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _no_ticket(container: str, ticket: str) -> dict[str, str]:
+    raise Fault("resource.not_found", "This container has no such approval.")
 
 
 def _raw(door: Door, head: Head, body: bytes, received: float) -> RawCall:

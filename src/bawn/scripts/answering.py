@@ -14,6 +14,7 @@ So an agent never sees a completion that is none, whatever a script returns.
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -73,7 +74,7 @@ def refusal(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fau
     message = _message(read)
     if message is None or not 400 <= status < 600:
         return _bad(f"status {status}, {len(body)} bytes")
-    fault = Fault("script.refused", message)
+    fault = Fault("script.refused", message, retry_after=_seconds(headers))
     # The script says with which status; one that says "later" is taken at its word.
     fault.kind = replace(fault.kind, status=status, retry=status == 429 or status >= 500)
     return fault
@@ -82,6 +83,11 @@ def refusal(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fau
 def answers(name: WireName) -> Answers:
     """What can be done with answers of a wire."""
     return cast("Answers", importlib.import_module("bawn.wire.answers").answers(name))
+
+
+def _seconds(headers: list[tuple[bytes, bytes]]) -> float:
+    said = next((value for name, value in headers if name == b"retry-after"), b"")
+    return float(said) if re.fullmatch(rb"[0-9]{1,6}", said) else 0
 
 
 def _waiting(body: bytes) -> dict[str, Any] | None:

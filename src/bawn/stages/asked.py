@@ -22,6 +22,7 @@ class Asked:
         "first",
         "headers",
         "method",
+        "noted",
         "notes",
         "passed",
         "path",
@@ -57,6 +58,8 @@ class Asked:
         """The scripts that are before it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.noted = 0
+        """How many of the notes are on record."""
         self.passed = 0
         """Behind the last stage that it came to."""
         self.first = 0
