@@ -2,7 +2,7 @@
 """High stakes wait for a person: the agent is told at once that its request is pending, and asks again later.
 
     bawn scripts write 'default/1/api/v1/[...path].py' examples/scripts/approval_gate.py
-    bawn approvals
+    bawn approvals watch
 
 Nothing waits meanwhile, so this fits agents and jobs that come back; `stall_and_notify.py` holds the request instead. The
 same request made again joins the same question: approved, it goes to the model; rejected, it is refused with 403.

@@ -1,10 +1,10 @@
 """A history of all prompts and answers in SQLite, with what each cost, and a report of it for the operator.
 
     bawn scripts write 'default/1/api/v1/[...path].py' examples/scripts/prompt_history.py
-    bawn scripts test 1 dev --method GET --path /api/v1/history/models
+    bawn scripts test 1 audit --method GET --path /api/v1/history/models
 
 The reports are `recent`, `models`, `expensive` and `containers`. A container that asks gets its own lines only; the
-operator's container is the one whose name stands in READERS.
+containers whose names stand in READERS get all of them.
 """
 
 from bawn.scripts.api import Context, Request, Response
