@@ -25,10 +25,7 @@ def blocks(day: int, kind: str = "sh") -> list[str]:
 
 @pytest.fixture(scope="module")
 def scripts(yard: Installation) -> Iterator[Installation]:
-    before = yard.config.read_text()
     yield yard
-    yard.config.write_text(before)
-    yard.done("config", "reload")
     for script in yard.json("scripts", "list"):
         yard.bawn("scripts", "remove", script["path"])
 
@@ -53,7 +50,7 @@ def test_five_days(scripts: Installation, dev: Container) -> None:
     [log] = blocks(1)
     said = typed(dev, log)
     assert "good morning" in said
-    assert f"{dev.name} scripted/echo 200" in said
+    assert "200, model scripted/echo" in said
 
     [cache] = blocks(2)
     said = typed(dev, cache)
@@ -75,13 +72,18 @@ def test_five_days(scripts: Installation, dev: Container) -> None:
     assert '"content":"deploy it to production"' in said.replace('": "', '":"')
 
     [required] = blocks(4, "yaml")
-    scripts.config.write_text(scripts.config.read_text() + required.replace("dev:", f"{dev.name}:"))
-    scripts.done("config", "reload")
-    assert dev.ask("drop the table")[0] == 425, "no URL leads round it"
-    assert dev.ask("good morning")[0] == 200
+    before = scripts.config.read_text()
+    scripts.config.write_text(before + required.replace("dev:", f"{dev.name}:"))
+    try:
+        scripts.done("config", "reload")
+        assert dev.ask("drop the table")[0] == 425, "no URL leads round it"
+        assert dev.ask("good morning")[0] == 200
+    finally:
+        scripts.config.write_text(before)
+        scripts.done("config", "reload")
 
     [cascade] = blocks(5)
-    assert "True" in typed(dev, cascade) or "true" in typed(dev, cascade)
+    assert re.search(r"\]\.py +yes", typed(dev, cascade)), "it loads"
 
 
 def put(scripts: Installation, name: str, exec_id: str) -> None:

@@ -1,9 +1,9 @@
 # @next 2
 """First of three layers, each of which does one thing: log → cache → route → model.
 
-    bawn scripts write 'default/1/api/v1/[...path].py' examples/scripts/layers/log.py
-    bawn scripts write 'default/2/api/v1/[...path].py' examples/scripts/layers/cache.py
     bawn scripts write 'default/3/api/v1/[...path].py' examples/scripts/layers/route.py
+    bawn scripts write 'default/2/api/v1/[...path].py' examples/scripts/layers/cache.py
+    bawn scripts write 'default/1/api/v1/[...path].py' examples/scripts/layers/log.py
 
 `# @next 2` names the exec that stands behind this one: what this script asks for passes that one's script first. Agents use
 http://exec-1.bawn.internal/api/v1.
