@@ -281,6 +281,17 @@ async def test_the_model_fits_the_question(gallery: Gallery, stream: bool) -> No
 
 
 @EACH_WIRE
+@STREAMED
+async def test_the_model_fits_the_question_on_each_wire(gallery: Gallery, speaks: Speaks, stream: bool) -> None:
+    gallery.put("model_routing")
+    async with gallery.client() as client:
+        answer = await client.post(**speaks.asking("what is a word?", stream))
+    assert answer.status_code == 200, answer.text
+    settled = await gallery.yard.settled(2)
+    assert {each.model for each in gallery.yard.books.settlements} >= {"claude-haiku-4-5"}, settled
+
+
+@EACH_WIRE
 async def test_the_knowledge_base_stands_in_the_system_text(gallery: Gallery, speaks: Speaks) -> None:
     gallery.put("knowledge_context")
     items = [
