@@ -81,8 +81,9 @@ class Come:
             yield self.data[at : at + self.piece]
 
     async def events(self) -> AsyncIterator[Event]:
-        for each in ():
-            yield each
+        if self.stream:
+            raise NotImplementedError
+        yield Event()
 
     async def close(self) -> None:
         pass
@@ -234,6 +235,16 @@ async def test_what_is_said_behind_an_answer_is_part_of_it(wire: Spoken, stream:
 async def test_an_ending_with_nothing_to_say_changes_nothing_that_is_said(wire: Spoken, stream: bool) -> None:
     _, out = await relayed(wire, stream, ending=lambda said: "")
     assert wire.said(out, stream)[:2] == ("I write.", [("write", ARGUMENTS)])
+
+
+@EACH
+@STREAMED
+async def test_what_a_function_of_the_script_raises_is_the_script_s(wire: Spoken, stream: bool) -> None:
+    def raises(call: Call) -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await relayed(wire, stream, call=raises)
 
 
 @EACH

@@ -17,6 +17,7 @@ from bawn.scripts.refusals import Refused, StreamBroken
 from bawn.scripts.said import Call, Said, ToolResult
 from bawn.scripts.talk import Talk, Words
 from bawn.wire.document import RequestDocument, Spot
+from bawn.wire.holding import Unsound
 
 _IN_PATH = re.compile(r"(/(?:api/)?v1beta/models/)(.+)(:[A-Za-z]+(?:\?.*)?)")
 
@@ -167,7 +168,7 @@ class Request:
             return Said(answer.status, Words(body=body))
         try:
             return Said(answer.status, talk.words(talk.folded(body) if streamed(answer) else body))
-        except (Fault, ValueError) as error:
+        except (Fault, Unsound) as error:
             raise StreamBroken(str(error)) from None
 
     def answer(self, text: str) -> dict[str, Any]:

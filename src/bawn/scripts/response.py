@@ -10,13 +10,14 @@ import msgspec
 
 from bawn.errors import Fault
 from bawn.scripts.answer import Answer, Answered, Event, streamed
-from bawn.scripts.refusals import StreamBroken
+from bawn.scripts.refusals import AnsweredTwice, StreamBroken
 from bawn.scripts.request import Request
 from bawn.scripts.said import Call, Ending, OnCall, Said
 from bawn.scripts.talk import Passage, Talk, Words
 from bawn.terms.frames import End, Frame, HeldCall, TextFrame
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.editing import Kept, Outcome
+from bawn.wire.holding import Unsound
 
 
 class Outlet(Protocol):
@@ -39,7 +40,7 @@ class Response:
         self._status = 200
         self._headers: dict[str, str] = {}
         self._streaming = False
-        self._end = b""
+        self._end: bytes | None = None
         """The end of a stream that was relayed: it goes out when the script is done."""
 
     def status(self, code: int) -> Response:
@@ -94,13 +95,17 @@ class Response:
                 await self.send(answer)
                 return Said(answer.status, Words())
             body = await answer.body()
-            self._status = answer.status
-            self._headers |= {name: text for name, text in answer.headers.items() if name != "content-length"}
+            self._pass(answer)
             self.body(body, answer.headers.get("content-type", "application/json"))
             return Said(answer.status, Words(body=body))
         if streamed(answer):
             return await self._relay_stream(answer, talk.passage(), call, ending)
         return await self._relay_plain(answer, talk, call, ending)
+
+    def _pass(self, answer: Answer) -> None:
+        """Status and headers; the length may be another."""
+        self.like(answer)
+        self._headers.pop("content-length", None)
 
     async def _relay_plain(self, answer: Answer, talk: Talk, call: OnCall | None, ending: Ending | None) -> Said:
         body = await answer.body()
@@ -123,15 +128,15 @@ class Response:
                         said += passage.passing(frame.data)
                 body = talk.folded(bytes(said))
                 words = talk.words(body)
-        except (Fault, ValueError) as error:
+        except (Fault, Unsound) as error:
             raise StreamBroken(str(error)) from None
-        self._status = answer.status
+        self._pass(answer)
         self.body(body, "application/json")
         return Said(answer.status, words)
 
     async def _relay_stream(self, answer: Answer, passage: Passage, call: OnCall | None, ending: Ending | None) -> Said:
-        headers = {name: text for name, text in answer.headers.items() if name != "content-length"}
-        self._outlet.begin(answer.status, self._headers | headers)
+        self._pass(answer)
+        self._outlet.begin(self._status, self._headers)
         self._streaming = True
         if ending is not None:
             passage.edit()  # from the start: the frame that tells why it ended must not be gone already
@@ -164,7 +169,7 @@ class Response:
     async def write(self, event: Event | Mapping[str, Any] | str | bytes) -> None:
         """One event of a streamed answer; a dict is the data of one, bytes and texts are written as they are. Waits while
         the agent does not read. The stream ends when `handle` does."""
-        if self._end:
+        if self._end is not None:
             raise AnsweredTwice("the answer was relayed, and has its end already")
         if not self._streaming:
             self._outlet.begin(self._status, {"content-type": "text/event-stream"} | self._headers)
