@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from bawn.app.container_log import ContainerLogs
+from bawn.app.inner import InnerCalls
 from bawn.app.owner_line import OwnerLine
 from bawn.audit.recorder import Recorder
 from bawn.errors import Fault, quoted
@@ -81,6 +82,8 @@ class ScriptDesk:
         self.workers = ScriptWorkers(pool, self._reentry, clock, settings, self._ready, running)
         self.stage = ScriptStage(self.ways, self.workers, settings, clock)
         self._logs = ContainerLogs(home / "state" / "script-logs")
+        self.inner = InnerCalls(self._reentry, pool, home / "run" / "scripts" / "door" / "door.sock", clock)
+        """Calls that stages make, by the door of the scripts."""
         self._boxes: Callable[[], Line]
         self._crew: Crew | None = None
         self._door: ScriptDoor | None = None
@@ -95,7 +98,7 @@ class ScriptDesk:
     def connect(self, gateway: Gateway, boxes: Callable[[], Line], services: HostServices, egress: OwnerLine) -> None:
         gateway.use_scripts(self.ways, self.workers)
         self._boxes = boxes
-        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder, self.workers.lives)
+        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder, self._lives)
 
         async def asks(do: str, /, **fields: Any) -> Packet:
             return await boxes().ask(do, **fields)
@@ -103,6 +106,9 @@ class ScriptDesk:
         self._crew = Crew(asks, self._wanted, self._printed, self._fell)
         self._egress = egress
         self._registry.watch(self._container_changed)
+
+    def _lives(self, call: str) -> bool:
+        return self.workers.lives(call) or self.inner.lives(call)
 
     async def load(self) -> None:
         """What lies on the shelf; before a door is open."""

@@ -249,6 +249,7 @@ class Yard:
         self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
         self.script_services.services |= ScriptPeople(self.notices, self.desk, self.people).services
         self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
+        self.transforms.ask, self.transforms.embed = self.scripts.inner.ask, self.scripts.inner.embed
         self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(

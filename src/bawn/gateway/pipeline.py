@@ -92,7 +92,7 @@ class Pipeline:
             way,
         )
         if raw.way is not None:
-            asked.first = asked.passed = self._behind
+            asked.first = asked.passed = len(self._stages) if raw.way.by_stage else self._behind
         return asked
 
     async def prepare(self, admitted: Admitted, asked: Asked) -> Prepared:
@@ -103,6 +103,8 @@ class Pipeline:
         given: Given | None = None
         for stage in self._stages[asked.first :]:
             asked.passed += 1
+            if stage.name == SCRIPTS and not asked.way.ahead:
+                continue
             began = self._clock()
             given = await stage.request(asked)
             changed = asked.changed
