@@ -22,7 +22,6 @@ from bawn.terms.exchange import Exchange
 from bawn.terms.value import Value
 from bawn.terms.way import NO_WAY, Way
 from bawn.wire import Route, wire
-from bawn.wire.answers import answers
 from bawn.wire.documents import document
 from bawn.wire.objects import ObjectCall
 
@@ -153,12 +152,8 @@ class Pipeline:
 
     def remember(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
         """What was answered in the end, by which the conversation is known again."""
-        forms = answers(asked.exchange.wire)
-        if streamed:
-            said = forms.folded(b"".join(streamed))
-        if said:
-            read = forms.said(asked.exchange.endpoint, said)
-            self._sessions.sent(asked, read.text, read.calls)
+        if said or streamed:
+            self._sessions.sent(asked, said, streamed)
 
     def _views(self, asked: Asked) -> tuple[View, ...]:
         """Of the stages that the request came to, the last one first: answers go back the way that requests came."""
