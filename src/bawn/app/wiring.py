@@ -169,6 +169,7 @@ class Yard:
             self.notices,
             self.registry,
             self.recorder,
+            self.stage_times,
         )
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.scripts = ScriptDesk(
