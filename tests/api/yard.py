@@ -33,6 +33,7 @@ from bawn.egress.passages import Passages
 from bawn.egress.settings import Credential
 from bawn.egress.settings import Egress as EgressSettings
 from bawn.errors import Fault
+from bawn.gateway.stage_times import StageTimes
 from bawn.guardrails.prices import Prices
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
@@ -439,7 +440,15 @@ class Yard:
             Approvals(), Book(self.store), self.log, self.notices, self.clock, lambda uuid: uuid not in self.gone
         )
         self.transforms = TransformDesk(
-            directory, self.store, self.clock, Redactor(), Prices(), self.notices, self.registry, self.log
+            directory,
+            self.store,
+            self.clock,
+            Redactor(),
+            Prices(),
+            self.notices,
+            self.registry,
+            self.log,
+            StageTimes(),
         )
         self.transforms.stages(Transforms(cache=Cache(), dedupe=Dedupe()), str)
         self.gone: set[str] = set()
