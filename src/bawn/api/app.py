@@ -29,6 +29,7 @@ from bawn.api import (
     operators,
     ports,
     status,
+    tasks,
     transforms,
     usage,
     workspaces,
@@ -78,6 +79,7 @@ def build(services: Services) -> FastAPI:
         knowledge.router(services.knowledge),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
+        tasks.router(services.tasks, services.lifecycle),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

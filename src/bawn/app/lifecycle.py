@@ -32,7 +32,7 @@ from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Internal, Operator, label
 
 _log = structlog.get_logger("bawn.lifecycle")
 
@@ -121,7 +121,7 @@ class Lifecycle:
 
     # acts
 
-    async def create(self, new: NewContainer, by: Operator) -> Record:
+    async def create(self, new: NewContainer, by: Operator | Internal) -> Record:
         image, runtime = self._defaults()
         new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
         record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
@@ -144,7 +144,7 @@ class Lifecycle:
             await self._record("container.updated", after, by, **facts)
         return after
 
-    async def start(self, ref: str, by: Operator) -> Record:
+    async def start(self, ref: str, by: Operator | Internal) -> Record:
         record = self._registry.get(ref)
         async with self._turn(record.uuid):
             record = self._registry.get(record.uuid)
@@ -185,7 +185,7 @@ class Lifecycle:
                 Event(event="container.expired", container=record.uuid, principal=label(record.container))
             )
 
-    async def delete(self, ref: str, by: Operator) -> None:
+    async def delete(self, ref: str, by: Operator | Internal) -> None:
         if (going := self._deleting.get(ref)) is not None:
             # Somebody else began it. When this returns it is gone all the same, and its folder is free.
             await asyncio.wait((going,))
@@ -247,7 +247,7 @@ class Lifecycle:
         snapshot: dict[str, Any] = told.body["snapshot"]
         return snapshot
 
-    async def exec(self, ref: str, command: Command, by: Operator) -> Running:
+    async def exec(self, ref: str, command: Command, by: Operator | Internal) -> Running:
         record = self._registry.get(ref)
         if record.runtime == ATTACHED:
             raise Fault(
@@ -436,7 +436,7 @@ class Lifecycle:
     def _turn(self, uuid: str) -> asyncio.Lock:
         return self._turns.setdefault(uuid, asyncio.Lock())
 
-    async def _record(self, event: str, record: Record, by: Operator, **facts: str) -> None:
+    async def _record(self, event: str, record: Record, by: Operator | Internal, **facts: str) -> None:
         await self._recorder.record(
             Event(
                 event=event,
