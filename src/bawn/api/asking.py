@@ -67,7 +67,8 @@ HEADERS = {
 
 
 class Shortcuts:
-    """The short paths `/api/notify`, `/api/tasks`, `/api/approve?id=` (or `/api/approve/<id>`) and the same for reject, in front of the API.
+    """The short paths `/api/notify`, `/api/tasks`, `/api/approve?id=` (or `/api/approve/<id>`) and the same for reject, in
+    front of the API.
 
     What a browser does with a link goes to the page; everything else is the call of an operator's program by another
     path, and meets the same guard.
