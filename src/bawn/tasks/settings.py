@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ Mode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Words = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=4096)], ...], Field(max_length=64)]
 
 PROMPT = "{prompt}"
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
 def _agents() -> dict[str, tuple[str, ...]]:
@@ -78,7 +80,13 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
     except ValueError:
         return None
     plain = url.isascii() and url.isprintable() and not set(' "<>\\^`{|}') & set(url)
-    if not plain or not host or "@" in parts.netloc or parts.fragment or parts.scheme not in ("http", "https"):
+    if (
+        not plain
+        or not _HOST.fullmatch(host)
+        or "@" in parts.netloc
+        or parts.fragment
+        or parts.scheme not in ("http", "https")
+    ):
         return None
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
