@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
@@ -61,6 +62,10 @@ def events(yard: Yard, name: str) -> list[dict[str, str]]:
         for each in yard.log.events
         if each.event == name
     ]
+
+
+def _begun(yard: Yard, commands: int) -> bool:
+    return len(yard.boxes.commands) == commands
 
 
 def boxes_left(yard: Yard) -> list[str]:
@@ -187,6 +192,28 @@ async def test_a_cancelled_task_is_gone_when_the_answer_comes(yard: Yard, client
     assert [told["status"] for _, told in yard.hook.heard] == ["cancelled"]
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_cancel_at_any_moment_is_an_end_without_a_container(yard: Yard, turns: int) -> None:
+    beginning = asyncio.create_task(yard.tasks.begin(wanted("exec sleep 60", callback_url=HOOK), ADA))
+    await until(lambda: yard.tasks._live)
+    [id_] = yard.tasks._live
+    for _ in range(turns):
+        await asyncio.sleep(0.002)
+    await asyncio.gather(yard.tasks.cancel(id_, ADA), beginning, return_exceptions=True)
+    assert (await ended(yard, id_)).state is State.CANCELLED
+    assert boxes_left(yard) == []
+    assert [told["status"] for _, told in yard.hook.heard] == ["cancelled"]
+
+
+async def test_who_asked_and_left_does_not_leave_half_a_task(yard: Yard) -> None:
+    asking = asyncio.create_task(yard.tasks.begin(wanted(), ADA))
+    await until(lambda: yard.tasks._live)
+    [id_] = yard.tasks._live
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert (await ended(yard, id_)).state is State.COMPLETED
+
+
 async def test_a_cancel_in_the_middle_of_making_the_container_leaves_none(yard: Yard) -> None:
     making, go = asyncio.Event(), asyncio.Event()
     create = yard.boxes.create
@@ -258,7 +285,7 @@ async def test_tasks_that_ask_for_tasks_nest_so_deep_and_no_deeper(yard: Yard) -
     for depth in (1, 2):
         task = await yard.tasks.begin(wanted("exec sleep 60"), by)
         assert (task.depth, task.project, task.stands_for) == (depth, "shop", "dev")
-        await until(lambda n=depth: len(yard.boxes.commands) == n)
+        await until(partial(_begun, yard, depth))
         inside = (await yard.tasks.get(task.id)).container_uuid
         by = Internal(yard.registry.get(inside).container, 1)
     with pytest.raises(Fault) as caught:

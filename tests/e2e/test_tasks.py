@@ -15,6 +15,12 @@ from tests.e2e.installation import Installation, until
 PROMPT = "--help me: say hello"
 """Begins as an option does, and is none."""
 
+COMMANDS = """\
+  commands:
+    code: [opencode, run, --, "{prompt}"]
+    sleep: [sleep, "{prompt}"]
+"""
+
 
 @dataclass
 class Hook:
@@ -43,9 +49,7 @@ def hook(yard: Installation, runtime: str) -> Iterator[Hook]:
     thread.start()
     before = yard.config.read_text()
     said = f"tasks:\n  runtime: {runtime}\n  image: agent\n  callbacks: ['{hook.url}']\n"
-    yard.config.write_text(
-        before + said + "  commands:\n    code: [opencode, run, --, '{prompt}']\n    sleep: [sleep, '{prompt}']\n"
-    )
+    yard.config.write_text(before + said + COMMANDS)
     yard.done("config", "reload")
     yield hook
     yard.config.write_text(before)

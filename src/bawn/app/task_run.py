@@ -91,7 +91,7 @@ class AgentRun:
     async def run(self) -> int:
         """The exit code of the agent's command."""
         # A container that was made must be known here to be deleted, so its making is not broken off.
-        record = await _whole(self._made())
+        record = await whole(self._made())
         await self._entered(record)
         await self._boxes.start(record.uuid, self._by)
         task = self._task
@@ -149,7 +149,7 @@ def _of(text: str, limit: int) -> Tail:
     return tail
 
 
-async def _whole(work: Awaitable[T]) -> T:
+async def whole(work: Awaitable[T]) -> T:
     """Waits for the end of `work` also when its waiter is told to stop."""
     doing = asyncio.ensure_future(work)
     try:

@@ -13,14 +13,14 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from msgspec import structs
 
 from bawn.api.services import Recorder
 from bawn.app.task_answer import Answers
-from bawn.app.task_run import AgentRun, Boxes
+from bawn.app.task_run import AgentRun, Boxes, whole
 from bawn.errors import Fault, quoted
 from bawn.guardrails.usage import UsageRow
 from bawn.identity.record import Record
@@ -33,6 +33,8 @@ from bawn.tasks.task import Answer, State, Task, moved
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Container, Internal, Operator, label
+
+T = TypeVar("T")
 
 WAITING = 100
 """Tasks that may wait to be executed, of all who ask together."""
@@ -80,6 +82,9 @@ class Tasks:
         self._live: dict[str, Task] = {}
         """Those that are not over."""
         self._runs: dict[str, asyncio.Task[None]] = {}
+        """Each sees its task to the end."""
+        self._works: dict[str, asyncio.Task[int]] = {}
+        """The agents of these; what is broken off is an agent, never the telling of its end."""
         self._cancelled_by: dict[str, str] = {}
         self._inside: dict[str, Task] = {}
         """The task of a container that was made for one."""
@@ -90,6 +95,12 @@ class Tasks:
 
     def connect(self, boxes: Boxes) -> None:
         self._boxes = boxes
+
+    @property
+    def boxes(self) -> Boxes:
+        if self._boxes is None:
+            raise Fault("supervisor.unavailable", "There is no supervisor.")
+        return self._boxes
 
     async def load(self) -> None:
         """What was kept. What ran then does not any more, and its container is swept as every ephemeral one."""
@@ -152,7 +163,7 @@ class Tasks:
         self._permit_one_more(task, running=asked.execute)
         self._live[task.id] = task
         if asked.execute:
-            return await self._execute(task, by, new=True)
+            return await self._to_run(task, by, new=True)
         try:
             await self._book.put(task)
         except Fault:
@@ -174,7 +185,7 @@ class Tasks:
             raise Fault("api.conflict", f"There is no mode {quoted(task.mode)} any more.")
         self._allowed(task.model, task.stands_for)
         self._permit_one_more(task, running=True)
-        return await self._execute(task, by, new=False)
+        return await self._to_run(task, by, new=False)
 
     async def cancel(self, id_: str, by: Operator) -> Task:
         """Returns when its container is gone. Faults: `api.not_found`, `api.conflict`."""
@@ -205,15 +216,19 @@ class Tasks:
     async def close(self) -> None:
         """The process ends. What runs is told as failed at the next start, which sweeps its container."""
         self._closing = True
-        going = [*self._runs.values(), *self._background]
+        going = [*self._works.values(), *self._runs.values(), *self._background]
         for each in going:
             each.cancel()
         await asyncio.gather(*going, return_exceptions=True)
 
     # running
 
-    async def _execute(self, task: Task, by: _By, *, new: bool) -> Task:
+    def _to_run(self, task: Task, by: _By, *, new: bool) -> Awaitable[Task]:
+        """Counted as running from this moment on; also when whoever asked goes away, it begins whole or not at all."""
         running = self._live[task.id] = moved(task, State.RUNNING, self._clock.now())
+        return whole(self._execute(task, running, by, new=new))
+
+    async def _execute(self, task: Task, running: Task, by: _By, *, new: bool) -> Task:
         facts = (
             ("depth", str(task.depth)),
             ("mode", task.mode),
@@ -225,54 +240,59 @@ class Tasks:
                 Event("task.began", principal=label(by), container=task.parent_uuid, model=task.model, detail=facts)
             )
             await self._book.put(running)
-            if task.parent_uuid:
-                self._standing(task.parent_uuid)
-        except BaseException:
+        except Fault:
             if new:
                 del self._live[task.id]
             else:
                 self._live[task.id] = task
+            self._cancelled_by.pop(task.id, None)
             raise
-        self._runs[task.id] = run = asyncio.create_task(self._run(running, by), name=f"task {task.id}")
-        run.add_done_callback(lambda _: self._runs.pop(task.id, None))
-        return running
-
-    async def _run(self, task: Task, by: _By) -> None:
-        settings = self._settings()
-        uuid = ""
+        settings, id_ = self._settings(), task.id
+        if because := self._cancelled_by.pop(id_, ""):
+            # It came while this was written down, before there was anything to break off.
+            cancelled = moved(running, State.CANCELLED, self._clock.now(), because)
+            await self._over(cancelled)
+            return cancelled
 
         async def entered(record: Record) -> None:
-            nonlocal uuid
-            uuid = record.uuid
-            now = structs.replace(task, container_uuid=record.uuid, container=record.name)
-            self._live[task.id] = self._inside[record.uuid] = now
+            now = structs.replace(running, container_uuid=record.uuid, container=record.name)
+            self._live[id_] = self._inside[record.uuid] = now
             await self._book.put(now)
 
-        if self._boxes is None:
-            raise Fault("supervisor.unavailable", "There is no supervisor.")
-        run = AgentRun(task, by, settings, self._boxes, self._clock, self._environment, entered)
+        agent = AgentRun(running, by, settings, self.boxes, self._clock, self._environment, entered)
+        self._works[id_] = work = asyncio.create_task(agent.run(), name=f"agent of {id_}")
+        self._runs[id_] = asyncio.create_task(self._run(running, agent, work, settings.timeout_seconds), name=id_)
+        return running
+
+    async def _run(self, task: Task, agent: AgentRun, work: asyncio.Task[int], timeout_s: float) -> None:
         code: int | None = None
         try:
-            async with asyncio.timeout(settings.timeout_seconds):
-                code = await run.run()
+            async with asyncio.timeout(timeout_s):
+                code = await work
             state, because = (State.COMPLETED, "") if code == 0 else (State.FAILED, f"The agent ended with {code}.")
         except TimeoutError:
-            state, because = State.TIMED_OUT, f"It took more than {settings.timeout_seconds:g} s."
+            state, because = State.TIMED_OUT, f"It took more than {timeout_s:g} s."
         except asyncio.CancelledError:
             if self._closing:
                 raise
-            state, because = State.CANCELLED, self._cancelled_by.pop(task.id, "")
+            state, because = State.CANCELLED, self._cancelled_by.get(task.id, "")
         except Fault as fault:
             state, because = State.FAILED, f"{fault.sentence} [{fault.code}]"
         except Exception:  # noqa: BLE001 - the outermost loop of a task, whose end must be told
             _log.exception("task.failed", task=task.id)
             state, because = State.FAILED, f"Something failed inside Bawn; its log has the details under {task.id}."
-        await run.clear()
+        await self._attempted(agent.clear(), task)
         ended = moved(self._live[task.id], state, self._clock.now(), self._redact(because))
-        ended = structs.replace(ended, exit_code=code, output=self._redact(run.output(code)))
-        ended = await self._counted(ended)
-        self._inside.pop(uuid, None)
+        ended = structs.replace(ended, exit_code=code, output=self._redact(agent.output(code)))
+        used = await self._attempted(self._usage(ended.container_uuid), task) if ended.container_uuid else None
+        if used is not None:
+            ended = structs.replace(
+                ended, input_tokens=used.tokens_in, output_tokens=used.tokens_out, cost_usd=used.cost_usd
+            )
+        self._inside.pop(ended.container_uuid, None)
         await self._over(ended)
+        for each in (self._runs, self._works, self._cancelled_by):
+            each.pop(task.id, None)
 
     async def _over(self, ended: Task) -> None:
         """Kept, on record, told; in this order."""
@@ -290,16 +310,19 @@ class Tasks:
         self._start(self._purge())
 
     async def _cancel(self, task: Task, because: str) -> None:
-        if task.state is State.WAITING:
-            await self._over(moved(task, State.CANCELLED, self._clock.now(), because))
+        now = self._live.get(task.id)
+        if now is None or now.over:
             return
+        if now.state is State.WAITING:
+            await self._over(moved(now, State.CANCELLED, self._clock.now(), because))
+            return
+        first = task.id not in self._cancelled_by
+        self._cancelled_by.setdefault(task.id, because)
         run = self._runs.get(task.id)
         if run is not None:
-            if task.id not in self._cancelled_by:
-                self._cancelled_by[task.id] = because
-                run.cancel()
+            if first:
+                self._works[task.id].cancel()
             await asyncio.wait((run,))
-            self._cancelled_by.pop(task.id, None)
 
     async def _tell(self, task: Task) -> None:
         try:
@@ -325,14 +348,13 @@ class Tasks:
         if task.id in self._live:
             self._live[task.id] = after
 
-    async def _counted(self, task: Task) -> Task:
+    async def _attempted(self, work: Awaitable[T], task: Task) -> T | None:
+        """What belongs to the end of a task and must not keep it from ending."""
         try:
-            used = await self._usage(task.container_uuid) if task.container_uuid else None
-        except Fault:
-            used = None
-        if used is None:
-            return task
-        return structs.replace(task, input_tokens=used.tokens_in, output_tokens=used.tokens_out, cost_usd=used.cost_usd)
+            return await work
+        except Exception:  # noqa: BLE001 - as in `_run`
+            _log.exception("task.end_not_whole", task=task.id)
+            return None
 
     async def _record_end(self, task: Task) -> None:
         facts = [("status", task.state.value), ("task", task.id)]

@@ -15,11 +15,10 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bawn.errors import Fault, quoted
+from bawn.identity.record import LABEL, MAX_TASK_CHARACTERS, invalid, storable
 from bawn.tasks.settings import Tasks, allowed_origins, origin_of
 
 MODELS = "http://ai.bawn.internal/api/v1"
-PROMPT_CHARACTERS = 16_000
-"""As much as a container keeps of what it is for; it also fits into one word of a command."""
 
 _EXEC = r"exec-([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50})\.bawn\.internal"
 _DOOR = re.compile(rf"http://(?:ai\.bawn\.internal|{_EXEC})(?::80)?(?:/api/v1)?/?", re.IGNORECASE)
@@ -42,7 +41,7 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str = Field(min_length=1, max_length=PROMPT_CHARACTERS)
+    prompt: str = Field(min_length=1, max_length=MAX_TASK_CHARACTERS)
     ai_config: AiConfig = Field(default_factory=AiConfig)
     auto_execute: bool = Field(True, description="False: it waits until somebody executes it.")
     mode: str = Field("code", max_length=32, description="One of `tasks.commands`.")
@@ -85,7 +84,7 @@ def wanted_of(body: dict[str, Any]) -> Wanted:
 
 def judged(wanted: Wanted, settings: Tasks, *, scripts: bool) -> Asked:
     """`scripts`: whether its callback may go to a script. Faults `api.invalid`, `task.address_refused`."""
-    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in wanted.prompt) or not wanted.prompt.strip():
+    if not storable(wanted.prompt) or not wanted.prompt.strip():
         raise Fault("api.invalid", "The prompt is empty, or holds characters that no program can be given.")
     if wanted.mode not in settings.commands:
         known = ", ".join(sorted(settings.commands)) or "none"
@@ -96,6 +95,8 @@ def judged(wanted: Wanted, settings: Tasks, *, scripts: bool) -> Asked:
             "`ai_config.api_key` is not of the form container-…; keys of providers are given to nobody.",
             remedy="Leave it out; the fresh container has a key of its own.",
         )
+    if wanted.project and not LABEL.fullmatch(wanted.project):
+        raise invalid("project", wanted.project, "is of letters, digits, dots, hyphens and underscores, at most 63")
     told = [each for each in (wanted.callback_url, wanted.report_to) if each]
     if len(set(told)) > 1:
         raise Fault("api.invalid", "`callback_url` and `report_to` are two words for one address.")
