@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from msgspec import structs
+from tests.api.scripting import closed, desk
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Found, Services
@@ -329,6 +330,9 @@ class Log:
         self.events.append(event)
         return str(len(self.events))
 
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+
     async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         for event in self.events[-lines:]:
             yield structs.asdict(event)
@@ -447,6 +451,7 @@ class Yard:
             self.log.record,
             lambda name: None,
         )
+        self.scripts, self.supervisor = desk(directory, self.registry, self.log, self.clock)
         self.notices = Notices(
             Notify(),
             lambda said: {"file": FileSink(directory / "notices.jsonl")},
@@ -479,6 +484,7 @@ class Yard:
             keys=self.vault,
             egress=self.egress,
             credentials=Purse(),
+            scripts=self.scripts,
             operators=self.operators,
             usage=facts,
             status=facts,
@@ -554,4 +560,5 @@ class Yard:
             await self.desk.close()
             await self.notices.close()
             await self.server.stop()
+            await closed(self.scripts, self.supervisor)
             self.store.close()

@@ -32,8 +32,11 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
 from bawn.app.posting import Posting
+from bawn.app.script_people import ScriptPeople
+from bawn.app.script_services import ScriptServices
+from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
-from bawn.app.settings import Configuration, Isolation, Runtime
+from bawn.app.settings import SCRIPTS, Configuration, Isolation, Runtime, with_scripts
 from bawn.app.task_answer import Answers
 from bawn.app.tasks import Tasks
 from bawn.app.told import Told
@@ -185,6 +188,16 @@ class Yard:
             self.books.usage.of,
             Answers(lambda: self.configuration.tasks, posting.post, self._calling),
         )
+        self.scripts = ScriptDesk(
+            handed.home,
+            lambda: self.configuration.scripts,
+            self.registry,
+            self.vault,
+            self.recorder,
+            self.pool,
+            self.clock,
+            self._running,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -193,6 +206,7 @@ class Yard:
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
+        self.gateway.poll = self.desk.poll
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,
@@ -248,6 +262,16 @@ class Yard:
         self.lifecycle.on_image_progress = images.progressed
         self.lifecycle.limits = self._limits
         self.tasks.connect(self.lifecycle)
+        self.tasks.has_exec = lambda project, name: self.scripts.shelf.stock.exec(project, name) is not None
+        self.tasks.answers.to_script = self.scripts.tell
+        self.lifecycle.execs = self.scripts.names
+        self.lifecycle.on_script_ended = self.scripts.script_ended
+        self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
+        self.script_services.services["tasks"] = lambda asker, body: self.tasks.serve(asker.principal, body)
+        self.script_services.services |= ScriptPeople(self.notices, self.desk, self.people).services
+        self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
+        self.transforms.ask, self.transforms.embed = self.scripts.inner.ask, self.scripts.inner.embed
+        self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
@@ -267,6 +291,7 @@ class Yard:
             keys=Keys(self.vault, self.recorder, self.keyring.resting),
             egress=self.egress,
             credentials=self.credentials,
+            scripts=self.scripts,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
@@ -296,6 +321,7 @@ class Yard:
         await self.owners.load()
         await self.vault.load()
         await self.grants.load()
+        await self.scripts.load()
         await self.desk.load()
         await self.tasks.load()
         await self.transforms.load(self.configuration.transforms)
@@ -303,11 +329,12 @@ class Yard:
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         works = self._works(configuration)
-        self.configuration = configuration
+        before, self.configuration = self.configuration, configuration
         self.gateway.works = works
         self._price(configuration)
         self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
+        self.lifecycle.background(self.scripts.apply(before.scripts))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
         self.desk.settings = configuration.approvals
@@ -322,7 +349,7 @@ class Yard:
             catalogue, configuration.allow, configuration.containers, self.owners, self.tasks.stands_for
         )
         made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
-        steps = ordered(made, configuration.stages)
+        steps = ordered({SCRIPTS: self.scripts.stage, **made}, with_scripts(configuration.stages))
         upstream = Upstream(
             addresses,
             self.keyring,
@@ -428,6 +455,7 @@ class Yard:
 
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
+        self.scripts.egress_came()
         self.lifecycle.background(self.lifecycle.trust_anew())
 
     def _troubles(self) -> list[str]:
@@ -450,6 +478,7 @@ class Yard:
             for record in self.registry.list()
             if record.runtime == ATTACHED and record.state == "running"
         ]
+        troubles += self.scripts.troubles()
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
@@ -467,6 +496,7 @@ class Yard:
         """Doors first, then what they still owed to the record and the books."""
         await self.tasks.close()
         await self.doors.shut()
+        await self.scripts.shut()
         await self.transforms.close()
         await self.desk.close()
         await self.notices.close()
