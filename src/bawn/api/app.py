@@ -30,6 +30,7 @@ from bawn.api import (
     ports,
     scripts,
     status,
+    tasks,
     transforms,
     usage,
     workspaces,
@@ -80,6 +81,7 @@ def build(services: Services) -> FastAPI:
         knowledge.router(services.knowledge),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
+        tasks.router(services.tasks, services.lifecycle),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

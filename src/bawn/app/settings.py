@@ -29,6 +29,7 @@ from bawn.guardrails.settings import Guardrails
 from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
 from bawn.scripts.settings import Scripts
+from bawn.tasks.settings import Tasks
 from bawn.transforms.building import configured as configured_stages
 from bawn.transforms.building import models as models_of
 from bawn.transforms.building import order_of
@@ -118,6 +119,7 @@ class Configuration(Section):
     boxes: Boxes = Field(default_factory=Boxes)
     approvals: Approvals = Field(default_factory=Approvals)
     notify: Notify = Field(default_factory=Notify)
+    tasks: Tasks = Field(default_factory=Tasks)
 
 
 def configured(text: str, name: str) -> Configuration:
@@ -199,4 +201,5 @@ def _with_profile(own: Configuration) -> Configuration:
         boxes=own.boxes,
         approvals=own.approvals,
         notify=own.notify,
+        tasks=own.tasks,
     )

@@ -176,6 +176,14 @@ class AsyncKnowledge(AsyncNoun):
     remove = Awaited(endpoints.remove_knowledge)
 
 
+class AsyncTasks(AsyncNoun):
+    run = Awaited(endpoints.run_task)
+    list = Awaited(endpoints.list_tasks)
+    get = Awaited(endpoints.get_task)
+    execute = Awaited(endpoints.execute_task)
+    cancel = Awaited(endpoints.cancel_task)
+
+
 class AsyncApprovals(AsyncNoun):
     list = Awaited(endpoints.list_approvals)
     get = Awaited(endpoints.get_approval)
@@ -217,6 +225,7 @@ class AsyncClient:
         self.config = AsyncConfiguration(self)
         self.audit = AsyncAudit(self)
         self.approvals = AsyncApprovals(self)
+        self.tasks = AsyncTasks(self)
         self.transforms = AsyncTransforms(self)
         self.knowledge = AsyncKnowledge(self)
         noun = _Single(self)
