@@ -265,9 +265,16 @@ async def test_an_agent_hands_work_to_another_one(gallery: Gallery, stream: bool
         assert "Task ID: task_1" in said
         assert await chat(agent, "look at the code", stream=stream) == "ANALYZE_CODE: all of it"
         assert await chat(agent, "do it yourself", stream=stream) == "do it yourself"
-    delegated, analysis = gallery.services.tasks
-    assert delegated["prompt"] == "write the tests"
-    assert "security" in analysis["prompt"]
+        delegated, analysis = gallery.services.tasks
+        assert delegated["prompt"] == "write the tests"
+        assert delegated["callback_url"] == "http://exec-1.bawn.internal/api/v1/task-complete"
+        assert "security" in analysis["prompt"]
+        report = {"taskId": f"task_{stream}", "status": "completed", "exitCode": 0, "output": "There are 12 tests now."}
+        async with gallery.client() as client:
+            assert (await client.post("/api/v1/task-complete", json=report)).status_code == 200
+        gallery.asked()
+        await chat(agent, "what came of it?", stream=stream)
+        assert "12 tests now" in json.dumps(gallery.asked()[0]["messages"]), "the model hears of it"
 
 
 @STREAMED
