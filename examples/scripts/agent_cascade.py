@@ -49,6 +49,7 @@ async def reported(req: Request, ctx: Context) -> object:
     told = req.json
     text = f"{told['taskId']} {told['status']}: {str(told.get('output', ''))[-LONGEST:]}"
     await ctx.kv.set(reports(ctx) + told["taskId"], text, ttl=REPORTS_S)
+    ctx.log(f"{told['taskId']} has ended: {told['status']}")
     return {"taken": True}
 
 

@@ -3,8 +3,9 @@
 
     bawn scripts write default/1/api/v1/chat/completions.py examples/scripts/any_gateway.py
     bawn scripts secret gateway-key
+    bawn egress allow dev gateway.example.org:443
 
-and in the configuration, so that the script has both and the container's egress lets it through:
+and in the configuration, so that the script has the key:
 
     scripts:
       env:
@@ -16,7 +17,7 @@ here passes the egress policy of the calling container instead, and no budget co
 
 from bawn.scripts.api import Context, FetchFailed, Request, Response
 
-URL = "http://gateway.test/v1/chat/completions"
+URL = "https://gateway.example.org/v1/chat/completions"
 
 
 async def handle(req: Request, res: Response, ctx: Context) -> object:

@@ -27,7 +27,7 @@ class Customer:
 
 CUSTOMERS = (
     Customer("acme", "acme-*", 200_000, ("anthropic/claude-sonnet-4-5", "anthropic/claude-haiku-4-5")),
-    Customer("trial", "*", 50, ("anthropic/claude-haiku-4-5",)),
+    Customer("trial", "*", 20_000, ("anthropic/claude-haiku-4-5",)),
 )
 
 

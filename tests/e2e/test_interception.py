@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.installation import BAWN, Container, Installation
+from tests.e2e.installation import BAWN, Container, Installation, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "interception.md").read_text()
@@ -87,6 +87,7 @@ def test_five_days(scripts: Installation, dev: Container) -> None:
     [task] = set(re.findall(r"Task ID: (tsk_[0-9a-f]{32})", said))
     assert task in said.rpartition("Task ID")[2]
     scripts.bawn("tasks", "cancel", task)
+    until(lambda: f"{task} has ended" in scripts.done("scripts", "logs", "5").out, "the report came to the script")
 
 
 def put(scripts: Installation, name: str, exec_id: str) -> None:

@@ -53,7 +53,7 @@ __all__ = ["start"]
 GALLERY = Path(__file__).parents[2] / "examples" / "scripts"
 EVERYTHING = "api/v1/[...path].py"
 ADA = Operator("ada", frozenset({Role.APPROVER}))
-ENV = {"GATEWAY_KEY": "sk-gateway-1", "WAIT_SECONDS": "0.3"}
+ENV = {"GATEWAY_KEY": "sk-gateway-1"}
 EXECS = ("1", "2", "3", "dev", "prod")
 
 
@@ -141,8 +141,11 @@ class Gallery:
     port: int
     heard: int = 0
 
-    def put(self, name: str, exec_id: str = "1", file: str = EVERYTHING) -> None:
-        self.shelf.write("default", exec_id, file, (GALLERY / f"{name}.py").read_text())
+    def put(self, name: str, exec_id: str = "1", file: str = EVERYTHING, change: tuple[str, str] = ("", "")) -> None:
+        """`change`: what a reader puts in for himself, before and after."""
+        text = (GALLERY / f"{name}.py").read_text()
+        assert change[0] in text
+        self.shelf.write("default", exec_id, file, text.replace(*change) if change[0] else text)
 
     def agent(self, exec_id: str = "1") -> openai.AsyncOpenAI:
         """An agent in the container, with the official package. Where the name of its URL leads is what the container's

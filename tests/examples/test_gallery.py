@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from typing import Any
 
 import openai
 import pytest
-from tests.examples.conftest import ADA, GALLERY, Gallery
-from tests.gateway.test_interception import EACH_WIRE, FUNCTION, STREAMED, Speaks, only, read
+from tests.examples.conftest import ADA, EVERYTHING, GALLERY, Gallery
+from tests.gateway.test_interception import EACH_WIRE, FUNCTION, STREAMED, WIRES, Speaks, only, read
 from tests.scripts.standing import plain
 
 from bawn.scripts.shelf import Shelf
@@ -117,7 +118,7 @@ async def test_an_urgent_request_is_held_until_a_person_approves_it(gallery: Gal
 
 
 async def test_an_urgent_request_is_refused_when_a_person_says_no_and_when_nobody_answers(gallery: Gallery) -> None:
-    gallery.put("stall_and_notify")
+    gallery.put("stall_and_notify", change=("WAIT_S = 240", "WAIT_S = 0.5"))
     urgent: dict[str, Any] = {"extra_body": {"urgent": True}}
     async with gallery.agent() as agent:
         held = asyncio.create_task(chat(agent, "stop it", **urgent))
@@ -140,6 +141,15 @@ async def test_a_file_is_written_beneath_the_sandbox(gallery: Gallery, speaks: S
         assert only(said) == ("write_file", {"path": became, "content": "x"})
     said = await called(gallery, speaks, stream, "read_file", {"path": "/etc/hosts"})
     assert only(said) == ("read_file", {"path": "/etc/hosts"})
+
+
+async def test_the_script_of_the_page_does_the_same(gallery: Gallery) -> None:
+    page = (GALLERY.parents[1] / "docs" / "interception.md").read_text()
+    [text] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    gallery.shelf.write("default", "1", EVERYTHING, text)
+    for stream in (False, True):
+        said = await called(gallery, WIRES[0], stream, "write_file", {"path": "/etc/hosts"})
+        assert only(said) == ("write_file", {"path": "/sandbox/etc/hosts"})
 
 
 @EACH_WIRE
@@ -418,7 +428,7 @@ async def test_the_history_is_kept_and_each_container_reads_its_own(gallery: Gal
 
 
 async def test_a_customer_has_a_quota_and_models_of_its_own(gallery: Gallery) -> None:
-    gallery.put("customer_quota")
+    gallery.put("customer_quota", change=("20_000", "50"))
     async with gallery.agent() as agent:
         await chat(agent, "one word", model="anthropic/claude-opus-4-1", stream=True)
         assert gallery.asked()[0]["model"] == "claude-haiku-4-5", "the default model in the place of another"
@@ -454,7 +464,9 @@ ELSEWHERE = {
 
 @STREAMED
 async def test_any_gateway_may_answer_by_the_egress_of_the_container(gallery: Gallery, stream: bool) -> None:
-    gallery.put("any_gateway", file="api/v1/chat/completions.py")
+    gallery.put(
+        "any_gateway", file="api/v1/chat/completions.py", change=("https://gateway.example.org", "http://gateway.test")
+    )
     heads: list[str] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
