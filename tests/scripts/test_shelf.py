@@ -164,6 +164,7 @@ def test_what_is_removed_leaves_no_empty_folders(shelf: Shelf) -> None:
     shelf.write("default", "1", "api/v1/chat/completions.py", PLAIN)
     shelf.remove("default", "1", "api/v1/chat/completions.py")
     assert shelf.stock.exec("default", "1") is None
+    assert [each.name for each in shelf._root.rglob("*")] == ["default", "1"], "its worker looks into that folder"
     with pytest.raises(Fault) as caught:
         shelf.remove("default", "1", "api/v1/chat/completions.py")
     assert caught.value.code == "api.not_found"
