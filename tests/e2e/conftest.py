@@ -38,7 +38,7 @@ LONG_VARIANTS = frozenset(
 )
 LONG_FILES = frozenset((
     "test_files.py", "test_images.py", "test_limits.py", "test_packages.py", "test_ports.py", "test_reload.py",
-    "test_rights.py", "test_workspaces.py",
+    "test_rights.py", "test_scripts.py", "test_tasks.py", "test_workspaces.py",
 ))  # fmt: skip
 """The same of whole files; what the wall holds is tried in both runtimes always."""
 
