@@ -332,7 +332,7 @@ def test_a_change_of_the_json_and_a_change_of_a_text_both_hold(wire: Spoken) -> 
 @STREAMED
 def test_the_model_is_named_where_the_wire_has_it(wire: Spoken, stream: bool) -> None:
     req = wire.asks(stream)
-    assert req.model == "m"
+    assert (req.model, req.stream) == ("m", stream)
     req.model = "provider/another"
     assert req.model == "provider/another"
     assert req.talk is not None

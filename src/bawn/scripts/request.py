@@ -86,6 +86,9 @@ class Request:
     @property
     def stream(self) -> bool:
         """Whether the agent wants the answer as events."""
+        in_path = _IN_PATH.fullmatch(self.path)
+        if in_path is not None:
+            return in_path[3].startswith(":stream")
         said = self.json
         return isinstance(said, dict) and said.get("stream") is True
 
