@@ -135,9 +135,12 @@ def changed(kind: str, place: int = 0, **fields: Any) -> list[dict[str, Any]]:
         changed("response.function_call_arguments.done", name="other"),
         changed("response.function_call_arguments.done", output_index=None),
         changed("response.function_call_arguments.delta", output_index=None),
-        changed("response.completed", response__output=[
-            {"type": "custom_tool_call", "call_id": "call_1", "name": "bash", "input": CALLS[0].arguments},
-        ]),
+        changed(
+            "response.completed",
+            response__output=[
+                {"type": "custom_tool_call", "call_id": "call_1", "name": "bash", "input": CALLS[0].arguments},
+            ],
+        ),
         changed("response.completed", response__output__2__arguments='{"command": "rm"}'),
         changed("response.completed", response__output__0__type="function_call"),
         changed("response.completed", response__output="none"),

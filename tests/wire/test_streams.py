@@ -277,7 +277,9 @@ def test_an_error_of_the_provider_is_passed_on_as_the_end() -> None:
 
 @pytest.mark.parametrize("error", [{}, "", 0, {"message": "overloaded"}])
 def test_an_error_that_brings_a_call_along_is_not_passed_on(error: object) -> None:
-    frames = chat(chunk({"content": "a"}), chunk(call(0, "{}", name="bash", call_id="1"), finish="tool_calls", error=error))
+    frames = chat(
+        chunk({"content": "a"}), chunk(call(0, "{}", name="bash", call_id="1"), finish="tool_calls", error=error)
+    )
     assert frames[-1] == Broken("The provider ended its stream with an error.")
 
 

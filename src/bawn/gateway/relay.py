@@ -97,6 +97,9 @@ class Relay:
     def go_on(self, opened: Opened, reader: StreamReader, source: Source, secret: bytes) -> None:
         """The model was told: its next answer comes behind what has gone out."""
         self._intercepted.go_on()
+        if self._source is not None:
+            # Its stream has ended; its HTTP may not have, and whatever comes of that is not of the next answer.
+            self._source.leave()
         self._opened, self._reader, self._source, self._secret = opened, reader, source, secret
         self._queue.clear()
         self._queued_bytes = 0
