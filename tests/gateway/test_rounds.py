@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import NEVER
+from tests.gateway.stand_in import stand_in
 
+from bawn.gateway.settings import ProviderKind
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given
 
 USED = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 FUNCTION = {"index": 0, "id": "c1", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
-ASKING = {
+ASKING: dict[str, Any] = {
     "url": "/v1/chat/completions",
     "json": {"model": "scripted/agent", "stream": True, "messages": [{"role": "user", "content": "hi"}]},
 }
@@ -100,6 +102,44 @@ async def test_an_answer_after_which_the_model_could_not_be_told_is_paid_for_onc
         settled = await yard.settled()
     assert settled.usage is not None
     assert settled.usage.input_tokens == 100
+
+
+SERVER_RAN = [
+    {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}},
+    {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
+    {"type": "tool_use", "id": "t1", "name": "bash", "input": {}},
+]
+SHELL_RAN = [
+    {"type": "shell_call", "call_id": "s1", "action": {"commands": ["ls"]}, "environment": {"type": "container"}},
+    {"type": "function_call", "call_id": "t1", "name": "bash", "arguments": "{}"},
+]
+AS_ANTHROPIC = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use", "usage": {}}
+AS_RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("path", "asking", "first", "second"),
+    [
+        (
+            "/v1/messages",
+            {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+            {**AS_ANTHROPIC, "content": SERVER_RAN},
+            {**AS_ANTHROPIC, "content": [{"type": "text", "text": "fine"}], "stop_reason": "end_turn"},
+        ),
+        ("/v1/responses", {"input": "hi"}, {**AS_RESPONSE, "output": SHELL_RAN}, {**AS_RESPONSE, "output": []}),
+    ],
+)
+async def test_a_refused_call_that_the_provider_has_run_does_not_go_out_with_the_next_answer(
+    start: Start, path: str, asking: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    told = [first, second]
+    kind = ProviderKind.ANTHROPIC if path == "/v1/messages" else ProviderKind.SCRIPTED
+    async with stand_in(lambda *_: (200, told.pop(0))) as there:
+        yard = await start(provider=there.address, kind=kind, judges=(NEVER,))
+        async with yard.client() as client:
+            answer = await client.post(path, json={"model": "scripted/agent", **asking})
+    assert "tool.refused" in answer.text or "refused" in answer.json()["error"]["message"], answer.text
+    assert "s1" not in answer.text
 
 
 class Remembers:
