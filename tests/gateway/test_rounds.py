@@ -113,7 +113,14 @@ SHELL_RAN = [
     {"type": "shell_call", "call_id": "s1", "action": {"commands": ["ls"]}, "environment": {"type": "container"}},
     {"type": "function_call", "call_id": "t1", "name": "bash", "arguments": "{}"},
 ]
-AS_ANTHROPIC = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use", "usage": {}}
+AS_ANTHROPIC = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "stop_reason": "tool_use",
+    "usage": {},
+}
 AS_RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "m"}
 
 
