@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 from tests.gateway.conftest import SECRET, Start, Yard, until
 
 from bawn.gateway.settings import Allow, Limits, Timeouts
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending, Stage
+from bawn.terms.frames import Frame
 
 CHAT = {"model": "scripted/echo", "messages": [{"role": "user", "content": "good morning"}]}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -301,8 +305,30 @@ async def test_calls_over_the_limit_at_once_are_refused_and_may_be_tried_again(s
         assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == 200
 
 
-async def test_a_slow_client_does_not_make_the_gateway_buffer(start: Start) -> None:
-    yard = await start(timeouts=Timeouts(idle_seconds=30))
+class Looks:
+    """A stage that looks at each frame of an answer."""
+
+    name = "looks"
+
+    async def request(self, asked: Asked) -> None:
+        """It lets every request pass."""
+
+    def view(self, asked: Asked) -> Looks:
+        return self
+
+    async def frame(self, frame: Frame) -> Sequence[Frame]:
+        return (frame,)
+
+    async def whole(self, body: bytes) -> bytes:
+        return body
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        """Nothing is kept."""
+
+
+@pytest.mark.parametrize("stages", [(), (Looks(),)], ids=["no view", "a view"])
+async def test_a_slow_client_does_not_make_the_gateway_buffer(start: Start, stages: tuple[Stage, ...]) -> None:
+    yard = await start(timeouts=Timeouts(idle_seconds=30), stages=stages)
     body = CHAT | {"model": "scripted/fault-endless", "stream": True}
     reader, writer = await asyncio.open_connection("127.0.0.1", yard.port, limit=1024)
     raw = json.dumps(body).encode()

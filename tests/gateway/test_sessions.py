@@ -6,16 +6,22 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.gateway.conftest import OTHER, Start, Yard
 from tests.gateway.judges import NEVER
 from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
 
+from bawn.gateway.sessions import Sessions
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending
-from bawn.terms.exchange import Exchange
+from bawn.terms.exchange import Endpoint, Exchange, WireName
+from bawn.terms.principal import Container
+from bawn.wire import Route, wire
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
 from bawn.wire.documents import document
+
+TOOL = {"type": "function", "function": {"name": "bash", "parameters": {}}}
 
 
 class Sees:
@@ -139,3 +145,19 @@ async def test_conversations_are_known_again_after_many_calls_of_others(start: S
             assert (await client.post("/api/v1/chat/completions", json=bare)).status_code == 200
     await say(yard, speaks, False, next_turn(speaks, first, answer, "and now?"))
     assert sees.sessions[0] == sees.sessions[-1]
+
+
+def test_an_answer_to_more_than_may_wait_is_looked_at_at_once() -> None:
+    sessions = Sessions()
+    messages = [{"role": "user", "content": "x" * 5 * 2**20}, {"role": "assistant", "content": "yes"}]
+    body = json.dumps({"model": "m", "messages": messages, "tools": [TOOL]}).encode()
+    exchange = wire(WireName.OPENAI).read_request(Route(Endpoint.CHAT_COMPLETIONS, WireName.OPENAI), body)
+    container = Container(OTHER, 8, "other", "default")
+    first = Asked("call_1", container, exchange, (), sessions.find, document)
+    said = answers(WireName.OPENAI).answer_of("and more", "m", "call_1", 1)
+    sessions.sent(first, said, ())
+    read = document(exchange)
+    assert read is not None
+    read.add_message(Said.ASSISTANT, "and more")
+    second = structs.replace(exchange, body=read.body())
+    assert Asked("call_2", container, second, (), sessions.find, document).session == first.session

@@ -356,3 +356,10 @@ def test_one_wrong_pattern_is_told_once() -> None:
     with pytest.raises(Fault) as caught:
         load("rules: [{tools: ['re:(?=x)'], action: deny}]\n", "bawn.yaml", Tools)
     assert len(caught.value.sentence.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("value", "given"), [(True, 1), (True, 1.0), (False, 0), (1, True), ([True], [1])])
+def test_a_value_that_is_set_is_that_very_value(value: Any, given: Any) -> None:
+    made = rules({"tools": ["run"], "action": "set", "argument": "dry", "value": value})
+    said = judge(made, "run", {"dry": given})
+    assert said.arguments == json.dumps({"dry": value}, separators=(",", ":"))

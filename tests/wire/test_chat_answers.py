@@ -59,12 +59,16 @@ def choices(draw: st.DrawFn, number: int, tools: tuple[str, ...]) -> list[bytes]
 
 @st.composite
 def streams(draw: st.DrawFn, most: int = 2, tools: tuple[str, ...] = ("read", "write", "sh")) -> bytes:
-    """Choices in any mixture that keeps the order of each."""
-    waiting = [draw(choices(number, tools)) for number in range(draw(st.integers(1, most)))]
+    """Choices in any mixture that keeps the order of each; they begin in the order of their numbers."""
+    to_begin = [draw(choices(number, tools)) for number in range(draw(st.integers(1, most)))]
+    waiting: list[list[bytes]] = []
     mixed: list[bytes] = []
-    while waiting:
-        chosen = draw(st.sampled_from(waiting))
-        mixed.append(chosen.pop(0))
+    while waiting or to_begin:
+        if to_begin and (not waiting or draw(st.booleans())):
+            waiting.append(to_begin.pop(0))
+            mixed.append(waiting[-1].pop(0))
+        else:
+            mixed.append(draw(st.sampled_from(waiting)).pop(0))
         waiting = [each for each in waiting if each]
     usage = [chunk(usage=USAGE)] if draw(st.booleans()) else []
     return b"".join([*mixed, *usage, DONE])

@@ -571,3 +571,9 @@ def test_texts_added_anywhere_are_all_there_and_the_older_ones_keep_their_number
     assert [text for text in kept if text] == sorted(
         text for text in (*texts, *(text for said, _, text in adds if said is not S)) if text
     )
+
+
+@pytest.mark.parametrize("kind", [{}, [], 1, None, "surprise"])
+def test_an_item_of_no_known_type_is_no_reason_to_fail(kind: object) -> None:
+    read = opened(RESPONSES, {"input": [{"type": kind, "content": "x"}, {"role": "user", "content": "hello"}]})
+    assert [message.text for message in read.messages] == ["", "hello"]

@@ -131,6 +131,16 @@ def changed(kind: str, place: int = 0, **fields: Any) -> list[dict[str, Any]]:
         changed("response.output_item.done", 2, item__name="other"),
         changed("response.output_item.done", 2, item__call_id="call_9"),
         changed("response.output_item.done", 2, item__type="message"),
+        changed("response.output_item.added", 2, item__type="custom_tool_call"),
+        changed("response.function_call_arguments.done", name="other"),
+        changed("response.function_call_arguments.done", output_index=None),
+        changed("response.function_call_arguments.delta", output_index=None),
+        changed(
+            "response.completed",
+            response__output=[
+                {"type": "custom_tool_call", "call_id": "call_1", "name": "bash", "input": CALLS[0].arguments},
+            ],
+        ),
         changed("response.completed", response__output__2__arguments='{"command": "rm"}'),
         changed("response.completed", response__output__0__type="function_call"),
         changed("response.completed", response__output="none"),
@@ -157,6 +167,20 @@ def test_an_error_of_the_provider_ends_the_stream_as_broken(kind: str) -> None:
     frames = read([stream([*events(said())[:5], {"type": kind, "message": "no"}])])
     assert isinstance(frames[-1], Broken)
     assert kind.encode() in frames[-1].data
+
+
+def test_an_error_of_the_provider_that_tells_calls_is_not_passed_on() -> None:
+    item = {"type": "function_call", "call_id": "c", "name": "bash", "arguments": "{}"}
+    frames = read([stream([*events(said())[:5], {"type": "response.failed", "response": {"output": [item]}}])])
+    assert isinstance(frames[-1], Broken)
+    assert frames[-1].data == b""
+
+
+@pytest.mark.parametrize("kind", ["local_shell_call", "shell_call", "apply_patch_call", "computer_call"])
+def test_a_call_whose_type_says_what_runs_is_judged_under_no_other_name(kind: str) -> None:
+    item = {"type": kind, "call_id": "c", "name": "harmless", "namespace": "some", "action": {"command": ["rm"]}}
+    answer = RESPONSES.read_answer(Endpoint.RESPONSES, json.dumps({"output": [item]}).encode())
+    assert [call.name for call in answer.calls] == [kind]
 
 
 @pytest.mark.parametrize(

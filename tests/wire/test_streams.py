@@ -210,6 +210,11 @@ UNSOUND_CHAT = {
     "a call without a number": chunk({"tool_calls": [{"id": "1", "function": {"name": "a", "arguments": "{}"}}]}),
     "two calls of one number": chunk(call(0, "{}", name="a", call_id="1")) + chunk(call(0, "{}", name="b", call_id="2")),
     "no name for a call that its stream leaves open": chunk(call(0, "{}")) + DONE,
+    "a first call that is not number 0": chunk(call(1, "{}", name="a", call_id="1")),
+    "a call behind one that never came": chunk(call(0, "{}", name="a", call_id="1"))
+    + chunk(call(2, "{}", name="b", call_id="2")),
+    "calls of choices that begin in another order": chunk(call(0, "{}", name="a"), choice=1) + chunk(call(0, "{}", name="b")),
+    "a name that comes in pieces": chunk(call(0, "", name="ba", call_id="1")) + chunk(call(0, "{}", name="sh")),
     "arguments that are no text": chunk({"tool_calls": [{"index": 0, "function": {"name": "a", "arguments": {}}}]}),
     "deep nesting": b"data: " + b"[" * 100_000 + b"\n\n",
 }  # fmt: skip
@@ -232,6 +237,11 @@ UNSOUND_MESSAGES = {
     "a call without a name": start(0, type="tool_use", id="t", input={}),
     "an end within a call": start(0, type="tool_use", id="t", name="a", input={}) + b"".join(MESSAGE_END),
     "a block that begins twice": start(0, type="text", text="") + start(0, type="text", text=""),
+    "a first block that is not number 0": start(1, type="tool_use", id="t", name="a", input={}) + stop(1),
+    "a call behind one that never came": start(0, type="text", text="") + stop(0)
+    + start(2, type="tool_use", id="t", name="a", input={}) + stop(2),
+    "a piece of a call that packages leave out": start(0, type="tool_use", id="t", name="a", input={})
+    + delta(0, "thinking_delta", partial_json="{}") + stop(0),
     "a call in the place of one that went": start(0, type="tool_use", id="t", name="a", input={}) + stop(0)
     + start(0, type="tool_use", id="t", name="b", input={}),
 }  # fmt: skip
@@ -263,6 +273,14 @@ def test_an_error_of_the_provider_is_passed_on_as_the_end() -> None:
     assert chat(chunk({"content": "a"}), told)[-1] == Broken("The provider ended its stream with an error.", told)
     told = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     assert messages(MESSAGE_START, told)[-1] == Broken("The provider ended its stream with an error.", told)
+
+
+@pytest.mark.parametrize("error", [{}, "", 0, {"message": "overloaded"}])
+def test_an_error_that_brings_a_call_along_is_not_passed_on(error: object) -> None:
+    frames = chat(
+        chunk({"content": "a"}), chunk(call(0, "{}", name="bash", call_id="1"), finish="tool_calls", error=error)
+    )
+    assert frames[-1] == Broken("The provider ended its stream with an error.")
 
 
 def test_usage_that_we_asked_for_is_read_and_not_shown() -> None:

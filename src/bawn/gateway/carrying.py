@@ -96,7 +96,8 @@ class Carrying:
         exchange = opened.prepared.exchange
         self._account.free = given.free
         headers = list(given.headers)
-        if given.alone:
+        if given.alone or given.free:
+            # What costs nothing brings no call that does.
             self._style = self._style.model_copy(update={"feedback_rounds": 0})
         source = given.source or _There(given.data)
         try:
@@ -250,11 +251,11 @@ class Carrying:
             relay.begin(begun)
             source.hand_to(relay)
             while (again := await relay.run()) is not None:
-                used = summed(used, reader.usage)
                 found = await self._told(opened, again, intercepted, relay)
                 if found is None:
                     await relay.give_up()
                     return
+                used = summed(used, reader.usage)
                 opened, reader = found
         finally:
             relay.stop()
@@ -272,18 +273,23 @@ class Carrying:
         forms = _forms(exchange)
         try:
             request = forms.continued(exchange.body, forms.folded(intercepted.answer), again.refusals)
-            opened, answer, way = await relay.patiently(self._again(opened, request))
+            opened, answer, way = await relay.patiently(self._round(opened, request))
         except Fault as fault:
             _log.info("call.not_told", call=opened.prepared.admitted.raw.id, code=fault.code)
             return None
         if answer.status != 200 or not is_event_stream(answer, way):
-            self._rounds.append((answer, None))
             return None
         reader = self._reader(opened, answer, way)
-        self._rounds.append((answer, reader))
+        self._rounds[-1] = answer, reader
         relay.go_on(opened, reader, answer, answer.secret)
         answer.hand_to(relay)
         return opened, reader
+
+    async def _round(self, opened: Opened, request: bytes) -> tuple[Opened, Answer, Passage]:
+        """As `_again`. Whoever waits may be cancelled when the answer is there already; then it is left all the same."""
+        found = await self._again(opened, request)
+        self._rounds.append((found[1], None))
+        return found
 
     def _leave_rounds(self) -> None:
         for answer, reader in self._rounds:

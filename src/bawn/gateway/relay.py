@@ -33,7 +33,7 @@ class Relay:
     """A `Sink` that carries one stream."""
 
     __slots__ = (
-        "_before_end", "_clock", "_gate", "_intercepted", "_keep_alive", "_opened", "_queue", "_queued_bytes", "_reader",
+        "_before_end", "_clock", "_full", "_gate", "_intercepted", "_keep_alive", "_opened", "_queue", "_queued_bytes", "_reader",
         "_reply", "_secret", "_source", "_stopped", "_views", "_wake", "first_byte", "frames",
     )  # fmt: skip
 
@@ -67,6 +67,8 @@ class Relay:
         self._queued_bytes = 0
         self._wake: asyncio.Event = asyncio.Event()
         self._stopped = False
+        self._full = False
+        """Whether the client reads more slowly than it is written to."""
         self.first_byte = 0.0
         """Monotonic seconds when the first part came; 0 before."""
         self.frames = 0
@@ -89,7 +91,7 @@ class Relay:
                 self._queued_bytes -= len(frame.data)
                 if over is not None:
                     return over if isinstance(over, Again) else None
-                if self._queued_bytes <= _QUEUED_BYTES // 2 and self._source is not None:
+                if self._queued_bytes <= _QUEUED_BYTES // 2 and self._source is not None and not self._full:
                     self._source.resume()
             self._wake.clear()
             await self._wake.wait()
@@ -97,6 +99,9 @@ class Relay:
     def go_on(self, opened: Opened, reader: StreamReader, source: Source, secret: bytes) -> None:
         """The model was told: its next answer comes behind what has gone out."""
         self._intercepted.go_on()
+        if self._source is not None:
+            # Its stream has ended; its HTTP may not have, and whatever comes of that is not of the next answer.
+            self._source.leave()
         self._opened, self._reader, self._source, self._secret = opened, reader, source, secret
         self._queue.clear()
         self._queued_bytes = 0
@@ -161,15 +166,17 @@ class Relay:
     def _enqueue(self, frame: Frame) -> None:
         self._queue.append(frame)
         self._queued_bytes += len(frame.data)
-        if self._queued_bytes > _QUEUED_BYTES and self._source is not None:
+        if (self._full or self._queued_bytes > _QUEUED_BYTES) and self._source is not None:
             self._source.pause()
         self._wake.set()
 
     def _pause(self) -> None:
+        self._full = True
         if self._source is not None:
             self._source.pause()
 
     def _drained(self) -> None:
+        self._full = False
         if self._source is not None and self._queued_bytes <= _QUEUED_BYTES:
             self._source.resume()
 

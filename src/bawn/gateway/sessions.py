@@ -77,7 +77,8 @@ class Sessions:
             uuid, longest = next(iter(self._answered.items()))
             self._let_go(longest.popleft())
             if not longest:
-                del self._answered[uuid]
+                # Looking at it may have looked at all that wait.
+                self._answered.pop(uuid, None)
 
     def _let_go(self, answered: _Answered) -> None:
         if answered.asked.exchange.tools:

@@ -129,7 +129,9 @@ class Rule:
                 return self._each(call, call.arguments, self._replaced)
 
     def _set(self, call: Call, arguments: dict[str, Any]) -> bool:
-        if values(self._argument, arguments) == [self.settings.value]:
+        found = values(self._argument, arguments)
+        # As JSON: 1 and true are one value in here, and not to a tool.
+        if found and written(found) == written([self.settings.value]):
             return False
         try:
             call.arguments = with_value(self._argument, arguments, self.settings.value)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bawn.wire.anthropic_blocks import runs_here
+from bawn.wire.anthropic_calls import is_tool_call
 from bawn.wire.editing import Refused
 from bawn.wire.holding import Unsound
 from bawn.wire.plain_object import dicts
@@ -19,6 +20,8 @@ def continued_request(request: dict[str, Any], answer: dict[str, Any], refusals:
     """Raises Unsound when there is a call that nobody refused."""
     said = [block for block in dicts(answer.get("content"), "a content") if not _says_nothing(block)]
     texts = {refused.id: refused.text for refused in refusals}
+    if any(is_tool_call(block) and not runs_here(block) and block.get("id") in texts for block in said):
+        raise Unsound("a call was refused that the provider has run already")
     results = [_result(block, texts) for block in said if runs_here(block)]
     if not results:
         raise Unsound("there is no call to answer")

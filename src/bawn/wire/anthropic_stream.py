@@ -66,8 +66,11 @@ class MessageStreamReader(StreamReading[int]):
 
     def _block_start(self, event: dict[str, Any], raw: bytes) -> None:
         index, block = _index(event), event.get("content_block")
-        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._begun:
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str):
             raise Unsound("a block does not start as it must")
+        if index != len(self._begun):
+            # Packages append what starts to a list, and look up what comes next by its number.
+            raise Unsound("a block has a number that is not the next one")
         self._begun.add(index)
         is_call = is_tool_call(block)
         self._open[index] = is_call
@@ -93,6 +96,8 @@ class MessageStreamReader(StreamReading[int]):
             return
         self._holding.keep(raw)
         piece = delta.get("partial_json", "")
+        if "partial_json" in delta and delta.get("type") != "input_json_delta":
+            raise Unsound("a piece of a tool call is of a kind that is not known")
         if not isinstance(piece, str):
             raise Unsound("a piece of a tool call is not a text")
         if piece:

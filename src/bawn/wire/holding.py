@@ -97,8 +97,11 @@ class Holding(Generic[Key]):
             if call.free is not None and call.free != free:
                 raise Unsound("a tool call changed its kind half-way")
             call.free = free
+        if name and call.name:
+            # Some clients put such pieces together, others take the first.
+            raise Unsound("a tool call tells its name twice")
         call.id = call.id or call_id
-        call.name += name
+        call.name = call.name or name
         if arguments:
             call.arguments.append(arguments)
         self._held += len(call_id) + len(name) + len(arguments)

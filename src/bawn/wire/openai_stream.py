@@ -21,12 +21,16 @@ _DONE_WITHOUT_END = (b"data: [DONE]", b"data:[DONE]")
 
 
 class ChatStreamReader(StreamReading[tuple[int, int]]):
-    __slots__ = ("_calling", "_finished", "_hide_usage", "_started")
+    __slots__ = ("_begun", "_calling", "_disordered", "_finished", "_hide_usage", "_started")
 
     def __init__(self, *, hide_usage: bool) -> None:
         super().__init__()
         self._hide_usage = hide_usage
         self._started: set[int] = set()
+        self._disordered = False
+        """Whether choices began in another order than that of their numbers."""
+        self._begun: dict[int, int] = {}
+        """How many calls of `tool_calls` have begun, by choice."""
         self._finished: set[int] = set()
         self._calling: dict[int, int] = {}
         """Choices that have calls in the held group and are not finished; with the highest place of these."""
@@ -57,7 +61,8 @@ class ChatStreamReader(StreamReading[tuple[int, int]]):
         if not isinstance(chunk, dict):
             raise Unsound("a frame is not an object")
         if chunk.get("error") is not None or frame.event == b"error":
-            self._break("The provider ended its stream with an error.", frame.raw)
+            # Packages that see no error in it would take calls from it, at which nobody has looked.
+            self._break("The provider ended its stream with an error.", b"" if "choices" in chunk else frame.raw)
             return
         if not self.model and isinstance(chunk.get("model"), str):
             self.model = chunk["model"]
@@ -86,13 +91,13 @@ class ChatStreamReader(StreamReading[tuple[int, int]]):
                 self._calling = {}
             holding.keep(raw)
             for number, piece in found:
+                self._in_place(number, piece.index)
                 holding.grow((number, piece.index), piece.id, piece.name, piece.arguments, free=piece.free)
                 self._calling[number] = max(piece.index, self._calling.get(number, piece.index))
         for number in told:
             if number in self._finished:
                 # Only now: the frame that ends a choice may bring the last piece of its call.
                 self._calling.pop(number, None)
-        self._started.update(told)
         if holding.held and not self._calling:
             holding.let_go()
 
@@ -106,11 +111,23 @@ class ChatStreamReader(StreamReading[tuple[int, int]]):
         if delta is not None and not isinstance(delta, dict):
             raise Unsound("a delta is not an object")
         said = pieces(delta, streamed=True) if delta else []
+        if number not in self._started:
+            self._disordered = self._disordered or number != len(self._started)
+            self._started.add(number)
         if said and number in self._finished:
             raise Unsound("a tool call comes after the end of its choice")
         if choice.get("finish_reason") is not None:
             self._finished.add(number)
         return number, said
+
+    def _in_place(self, number: int, index: int) -> None:
+        """The official packages put choices and calls into lists by their numbers: where one is left out, pieces of two calls
+        become one there, which is none of those that were judged."""
+        begun = self._begun.get(number, 0)
+        if self._disordered or index > begun:
+            raise Unsound("a tool call has a number that is not the next one")
+        if index == begun:
+            self._begun[number] = begun + 1
 
     def _all_behind(self, begun: list[tuple[int, Piece]]) -> bool:
         """Whether every choice that is calling goes on behind the calls that are held, and so makes them whole."""

@@ -24,6 +24,8 @@ CALLS = {
     "tool_search_call": "arguments",
 }
 """Types of items that a client acts on, and where what it shall do stands."""
+NAMED = ("function_call", "custom_tool_call", "mcp_approval_request")
+"""Types of calls that name their tool; what the others make a client do is told by their type alone."""
 SEVERAL = ("shell_call", "computer_call")
 """Types of calls that may tell a list of `actions` in place of one."""
 SAID = frozenset((
@@ -66,10 +68,10 @@ def tool_call(item: dict[str, Any]) -> ToolCall:
 def call_of(item: dict[str, Any]) -> tuple[str, str, str]:
     """Id, name and arguments of a call. Raises Unsound."""
     kind = str(item["type"])
-    name, call_id = item.get("name", kind), item.get("call_id", item.get("id"))
+    name, call_id = item.get("name", kind) if kind in NAMED else kind, item.get("call_id", item.get("id"))
     if not isinstance(name, str) or not name or not isinstance(call_id, str):
         raise Unsound("a tool call has no name or no id")
-    owner = item.get("namespace", item.get("server_label"))
+    owner = item.get("namespace", item.get("server_label")) if kind in NAMED else None
     if owner is not None and not isinstance(owner, str):
         raise Unsound("a tool call is of a set without a name")
     said = item.get(CALLS[kind])

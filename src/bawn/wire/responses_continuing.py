@@ -8,7 +8,7 @@ from typing import Any
 from bawn.wire.editing import Refused
 from bawn.wire.holding import Unsound
 from bawn.wire.plain_object import dicts
-from bawn.wire.responses_calls import call_of
+from bawn.wire.responses_calls import call_of, is_call
 from bawn.wire.responses_items import runs_here
 from bawn.wire.responses_stream import items_of
 
@@ -18,6 +18,8 @@ def continued_request(request: dict[str, Any], answer: dict[str, Any], refusals:
     output = items_of(answer)
     answered = {item.get("call_id") for item in output if str(item.get("type")).endswith("_output")}
     texts = {refused.id: refused.text for refused in refusals}
+    if any(is_call(item) and not runs_here(item) and call_of(item)[0] in texts for item in output):
+        raise Unsound("a call was refused that the provider has run already")
     left = [item for item in output if runs_here(item) and call_of(item)[0] not in answered]
     results = [_result(item, texts) for item in left]
     if not results:

@@ -32,7 +32,7 @@ class ResponsesDocument(Editable):
             yield "instructions", Place(read, "instructions", Said.SYSTEM)
 
     def _hear(self, item: dict[str, Any]) -> Heard:
-        kind = item.get("type", "message")
+        kind = str(item.get("type", "message"))
         if kind in _NEVER:
             return Heard(Said.ASSISTANT, [])
         if kind == "message":
@@ -45,7 +45,7 @@ class ResponsesDocument(Editable):
             places = texts_of(item, "output", Said.TOOL, as_text(item.get("id")))
             call = ToolCall(as_text(item.get("id")), as_text(item.get("name")), as_text(item.get("arguments")))
             return Heard(Said.ASSISTANT, places, [call], [call.id])
-        if str(kind).endswith("_output"):
+        if kind.endswith("_output"):
             call_id = as_text(item.get("call_id"))
             return Heard(Said.TOOL, _results(item, call_id), answers=(call_id,))
         if kind == "mcp_approval_response":

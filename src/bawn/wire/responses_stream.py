@@ -25,11 +25,12 @@ _ALIVE_FIELDS = frozenset(("type", "sequence_number"))
 _PIECES = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _WHOLE = {"response.function_call_arguments.done": "arguments", "response.custom_tool_call_input.done": "input"}
 
-_Call = tuple[str, str, str]
+_Call = tuple[str, str, str, str]
+"""Type, id, name and arguments."""
 
 
 class ResponseStreamReader(StreamReading[int]):
-    __slots__ = ("_begun", "_calling", "_calls", "_judged", "_open", "_pieces")
+    __slots__ = ("_begun", "_calling", "_calls", "_judged", "_names", "_open", "_pieces")
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +40,10 @@ class ResponseStreamReader(StreamReading[int]):
         """Items that were added and are not done; true for calls."""
         self._calling = 0
         """How many of these are calls."""
-        self._calls: dict[int, tuple[str, str]] = {}
+        self._calls: dict[int, tuple[str, str, str]] = {}
+        """Type, id and name of those."""
+        self._names: dict[int, object] = {}
+        """Their names as they are told, without an owner."""
         self._pieces: dict[int, list[str]] = {}
         self._judged: set[_Call] = set()
 
@@ -59,7 +63,8 @@ class ResponseStreamReader(StreamReading[int]):
         if kind in _ALIVE and _ALIVE_FIELDS.issuperset(event):
             self._holding.alive(frame.raw)
         elif kind in _BROKEN:
-            self._break("The provider ended its stream with an error.", frame.raw)
+            # What else stands in it was not looked at, and calls that were withheld may be told in it again.
+            self._break("The provider ended its stream with an error.", b"" if _tells_more(event) else frame.raw)
         elif kind in _OPENING:
             self._response(event, opening=True)
             self._holding.text(frame.raw)
@@ -97,7 +102,8 @@ class ResponseStreamReader(StreamReading[int]):
             return
         call_id, name, arguments = call_of(item)
         self._calling += 1
-        self._calls[index] = call_id, name
+        self._calls[index] = str(item["type"]), call_id, name
+        self._names[index] = item.get("name")
         self._pieces[index] = []
         self._holding.keep(raw)
         self._holding.grow(index, call_id, name, free=is_free(item))
@@ -108,7 +114,7 @@ class ResponseStreamReader(StreamReading[int]):
 
     def _part(self, kind: str, event: dict[str, Any], raw: bytes) -> None:
         index = event.get("output_index")
-        if index is None and kind.startswith("response."):
+        if index is None and kind.startswith("response.") and kind not in _PIECES and kind not in _WHOLE:
             self._holding.text(raw)
             return
         index = _index(event)
@@ -127,6 +133,8 @@ class ResponseStreamReader(StreamReading[int]):
             self._pieces[index].append(piece)
             self._holding.grow(index, arguments=piece)
         elif kind in _WHOLE:
+            if event.get("name") not in (None, self._names[index]):
+                raise Unsound("a tool call changed its name half-way")
             self._agree(index, event.get(_WHOLE[kind]))
 
     def _done(self, event: dict[str, Any], raw: bytes) -> None:
@@ -137,11 +145,11 @@ class ResponseStreamReader(StreamReading[int]):
         if not calls:
             self._holding.text(raw)
             return
-        call = call_of(item)
-        if self._calls.pop(index) != call[:2]:
-            raise Unsound("a tool call changed its id or its name half-way")
+        call = _call(item)
+        if self._calls.pop(index) != call[:3]:
+            raise Unsound("a tool call changed its kind, its id or its name half-way")
         self._holding.keep(raw)
-        self._agree(index, call[2])
+        self._agree(index, call[3])
         del self._pieces[index]
         self._judged.add(call)
         self._calling -= 1
@@ -164,11 +172,21 @@ class ResponseStreamReader(StreamReading[int]):
             raise Unsound("the response ends within a tool call")
         response = self._response(event, opening=False)
         self.usage = responses_usage(response.get("usage"))
-        told = [call_of(item) for item in items_of(response) if is_call(item)]
+        told = [_call(item) for item in items_of(response) if is_call(item)]
         if any(call not in self._judged for call in told):
             raise Unsound("the response tells a call that its stream did not")
         self._holding.put(End(raw))
         self._ended = True
+
+
+def _call(item: dict[str, Any]) -> _Call:
+    return str(item["type"]), *call_of(item)
+
+
+def _tells_more(event: dict[str, Any]) -> bool:
+    """Whether an error brings items."""
+    response = event.get("response")
+    return "item" in event or (isinstance(response, dict) and bool(response.get("output")))
 
 
 def items_of(response: dict[str, Any]) -> list[dict[str, Any]]:
