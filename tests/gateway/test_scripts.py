@@ -448,6 +448,9 @@ async def test_a_path_that_only_a_script_knows_is_passed_on_whole(start: Start, 
         assert ("script", "1/api/v1/tasks/[id].py") in held.yard.record.of("script.called")[0].detail
 
 
+_CALLS_STREAMED = 'data: {"choices": []}\n\ndata: {"choices": [{"delta": {"tool_calls": [{"id": "1"}]}}]}\n\n'
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -457,6 +460,13 @@ async def test_a_path_that_only_a_script_knows_is_passed_on_whole(start: Start, 
         Said(b"x", kind="application/octet-stream"),
         said({}, 301),
         Said(b"{", kind="application/json"),
+        stream(_CALLS_STREAMED),
+        stream(_CALLS_STREAMED.replace("\n", "\r\n")),
+        stream('event: x\ndata: {"content_block":\ndata: {"type": "tool_use", "name": "bash"}}'),
+        stream('data: {"a": {"type": "text", "type": "tool_use"}}\n\n'),
+        Said(b'{"content":\n [{"type": "tool_use", "name": "bash"}]}', kind="text/plain"),
+        Said(b'{"a": 1}\n{"type": "function_call", "name": "bash"}\n', kind="application/x-ndjson"),
+        Said(b"[" * 100_000 + b"{", kind="text/plain"),
     ],
 )
 async def test_a_path_that_only_a_script_knows_is_no_way_round_the_gate(
@@ -468,6 +478,25 @@ async def test_a_path_that_only_a_script_knows_is_no_way_round_the_gate(
             got = await client.post("/v1/mine", json={})
             assert got.status_code == 502
             assert got.headers["x-bawn-code"] == "script.bad_answer"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        stream('data: {"choices": [{"delta": {"content": "it says tool_calls"}}]}\n\ndata: [DONE]\n\n'),
+        Said(b"# Tools\n\nUse {braces} and [brackets].\n", kind="text/markdown"),
+        Said(b'{"a": 1}\n{"b": [2]}\n', kind="application/x-ndjson"),
+    ],
+)
+async def test_texts_and_streams_without_calls_come_from_a_path_that_only_a_script_knows(
+    start: Start, tmp_path: Path, answer: Said
+) -> None:
+    async with scripted(start, tmp_path, lambda held, told: answer) as held:
+        held.put("1", "api/v1/mine.py")
+        async with held.client() as client:
+            got = await client.post("/v1/mine", json={})
+            assert got.status_code == 200, got.text
+            assert got.content == (answer.body if isinstance(answer.body, bytes) else b"".join(answer.body))
 
 
 async def test_services_are_asked_for_the_container_of_the_ticket(start: Start, tmp_path: Path) -> None:
