@@ -173,14 +173,17 @@ class ScriptDesk:
     async def _ready(self, project: str, name: str) -> Origin:
         if self._crew is None:
             raise Fault("script.unavailable", "The workers of scripts cannot be started yet.")
-        _tell_authority(self._folder(project, "egress") / "ca.pem", self.authority())
+        _tell_authority(self._folder("egress", project) / "ca.pem", self.authority())
         for record in self._registry.list():
             if record.project == project:
                 self._egress_socket(record.uuid)
         return Origin("worker", 80, tls=False, unix=await self._crew.socket(project, name))
 
     def _folder(self, *parts: str) -> Path:
-        """A folder beneath run/scripts, made if there is none."""
+        """A folder beneath run/scripts, made if there is none: `door`, or `egress` and a project.
+
+        No project's folder stands beside the door's, which every worker sees: a project may have any name.
+        """
         folder = self._home / "run" / "scripts"
         folder.mkdir(mode=0o700, exist_ok=True)
         for part in parts:
@@ -243,7 +246,7 @@ class ScriptDesk:
         standing = self._registry.standing(uuid)
         if standing is None or standing.state != "running" or uuid in self._sockets:
             return
-        path = self._folder(standing.container.project, "egress") / f"{standing.container.number}.sock"
+        path = self._folder("egress", standing.container.project) / f"{standing.container.number}.sock"
         try:
             listener = bound(path)
         except OSError as error:
