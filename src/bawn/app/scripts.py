@@ -69,6 +69,7 @@ class ScriptDesk:
         pool: Pool,
         clock: Clock,
         running: set[Answer],
+        stands_for: Callable[[Container], str] = lambda container: container.name,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -78,7 +79,7 @@ class ScriptDesk:
         self._pool = pool
         self._clock = clock
         self.shelf = Shelf(home / "scripts")
-        self.ways = Ways(lambda: self.shelf.stock, settings)
+        self.ways = Ways(lambda: self.shelf.stock, settings, stands_for)
         self._reentry = Reentry(clock, max_depth=_DEPTH)
         self.workers = ScriptWorkers(pool, self._reentry, clock, settings, self._ready, running)
         self.stage = ScriptStage(self.ways, self.workers, settings, clock)
@@ -126,7 +127,7 @@ class ScriptDesk:
                 continue
             found += [
                 f"Every call of {record.name} is refused: its required exec {name} has no scripts."
-                for name in self._settings().required_of(standing.container)
+                for name in self.ways.required(standing.container)
                 if stock.exec(record.project, name) is None
             ]
         return found

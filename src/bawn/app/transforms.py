@@ -55,6 +55,8 @@ class TransformDesk:
         """Asks a model by a call of its own; put in by whoever makes such calls."""
         self.embed: Callable[[Container, str, Sequence[str]], Awaitable[Sequence[Sequence[float]]]] = _nobody_embeds
         """Texts as vectors by an embedding model, in the same way."""
+        self.stands_for: Callable[[Container], str] = lambda container: container.name
+        """The name of the container whose task another does; put in by the composition root."""
         self._clock = clock
         self._redactor = redactor
         self._prices = prices
@@ -83,7 +85,7 @@ class TransformDesk:
         return stages(settings, means)
 
     def judges(self, settings: Transforms) -> tuple[Judge, ...]:
-        return judges(settings, self.kept)
+        return judges(settings, self.kept, self.stands_for)
 
     async def load(self, settings: Transforms) -> None:
         await self.kept.load(settings)

@@ -180,9 +180,13 @@ def _context(settings: Context, means: Means) -> ContextInjection:
     return ContextInjection(settings, means.kept.knowledge, vectors, means.kept.counts("context"))
 
 
-def judges(settings: Transforms, kept: Kept) -> tuple[Judge, ...]:
-    """Who decides over tool calls, as far as this configuration says."""
-    return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools")),)
+def _itself(container: Container) -> str:
+    return container.name
+
+
+def judges(settings: Transforms, kept: Kept, stands_for: Callable[[Container], str] = _itself) -> tuple[Judge, ...]:
+    """Who decides over tool calls, as far as this configuration says. `stands_for`: see `ToolRules`."""
+    return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools"), stands_for),)
 
 
 def configured(settings: Transforms) -> tuple[str, ...]:
