@@ -322,6 +322,19 @@ def test_a_container_made_for_a_task_passes_what_the_one_has_to_that_had_it_made
     assert caught.value.code == "script.no_route"
 
 
+def test_what_a_script_asks_for_that_was_told_of_a_task_passes_what_is_required(tmp_path: Path) -> None:
+    held = ways(tmp_path, required(dev=["guard", "log"]), guard=PLAIN, log=PLAIN, n3="# @next 4\n" + PLAIN, n4=PLAIN)
+    for name, ahead in (("3", ("guard", "log", "4")), ("log", ("guard",))):
+        found = held.told(DEV, name, b"/api/v1/done")
+        assert found is not None
+        assert (found.exec, found.after) == (name, Way(ahead, (name,), 1))
+    other = Container(DEV.uuid, 8, "other", DEV.project)
+    found = held.told(other, "log", b"/api/v1/done")
+    assert found is not None
+    assert not found.after.ahead
+    assert held.told(DEV, "3", b"/elsewhere") is None
+
+
 def test_a_required_script_without_a_file_for_the_path_refuses_the_call(tmp_path: Path) -> None:
     held = ways(tmp_path, required(dev=["guard"]), log=PLAIN)
     with pytest.raises(Fault) as caught:

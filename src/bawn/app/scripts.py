@@ -43,7 +43,6 @@ from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Container, Operator, label
-from bawn.terms.way import Way
 from bawn.vault.vault import SCRIPT, Vault
 
 LOOK_S = 0.5
@@ -360,12 +359,11 @@ class ScriptDesk:
         `/api/done` is `/api/v1/done` as well, where the exec has no file for it as it is.
         """
         self.ways.known(caller, name)
-        way = Way(ahead=(name,))
         raw = path.encode("ascii")
-        found = self.ways.layer(caller, way, raw)
+        found = self.ways.told(caller, name, raw)
         if found is None and raw.startswith(b"/api/"):
             raw = b"/api/v1/" + raw.removeprefix(b"/api/")
-            found = self.ways.layer(caller, way, raw)
+            found = self.ways.told(caller, name, raw)
         if found is None:
             raise Fault("script.no_route", f"The exec {quoted(name)} has no file for this path.")
         call = new_call_id()
