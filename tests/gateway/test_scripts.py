@@ -499,6 +499,22 @@ async def test_texts_and_streams_without_calls_come_from_a_path_that_only_a_scri
             assert got.content == (answer.body if isinstance(answer.body, bytes) else b"".join(answer.body))
 
 
+async def test_results_of_a_batch_do_not_pass_the_gate_as_the_content_of_a_file(start: Start, tmp_path: Path) -> None:
+    results = b'{"custom_id": "1", "response": {"body": {"choices": [{"message": {"tool_calls": [{"id": "1"}]}}]}}}\n'
+    contents = [results * 2, b"PK\x03\x04\xff{\x00", b'{"role": "user"}\n{"role": "user"}\n']
+
+    def content(held: Scripted, told: Told) -> Said:
+        return Said(contents[len(held.worker.told) - 1], kind="application/octet-stream")
+
+    async with scripted(start, tmp_path, content, allow=Allow(models=("*",), objects=("files",))) as held:
+        held.put("1")
+        async with held.client() as client:
+            refused = await client.get("/v1/files/file-1/content")
+            assert (refused.status_code, refused.headers["x-bawn-code"]) == (502, "script.bad_answer")
+            for each in contents[1:]:
+                assert (await client.get("/v1/files/file-1/content")).content == each
+
+
 async def test_services_are_asked_for_the_container_of_the_ticket(start: Start, tmp_path: Path) -> None:
     async def notifying(held: Scripted, told: Told) -> Said:
         answer = await held.ask(told, "/_bawn/notify", b'{"title": "hello"}', "POST")

@@ -121,8 +121,8 @@ class ScriptCalls:
                 read_other_path_answer(body)
             except Fault as fault:
                 raise _bad(fault.cause or fault.sentence) from None
-        elif body and raw.route.object is None:
-            if not _TEXT.fullmatch(kind):
+        elif body:
+            if raw.route.object is None and not _TEXT.fullmatch(kind):
                 raise _bad(f"its content type is {kind.decode('latin-1')[:100]!r}")
             try:
                 read_other_path_text(body)
