@@ -282,6 +282,7 @@ async def test_a_burst_gets_past_no_limit(yard: Yard) -> None:
 
 async def test_tasks_that_ask_for_tasks_nest_so_deep_and_no_deeper(yard: Yard) -> None:
     by = (await box(yard, "dev", "shop"))[1]
+    dev = by.on_behalf_of
     for depth in (1, 2):
         task = await yard.tasks.begin(wanted("exec sleep 60"), by)
         assert (task.depth, task.project, task.stands_for) == (depth, "shop", "dev")
@@ -292,6 +293,7 @@ async def test_tasks_that_ask_for_tasks_nest_so_deep_and_no_deeper(yard: Yard) -
         await yard.tasks.begin(wanted("exec sleep 60"), by)
     assert caught.value.code == "limit.depth"
     assert yard.tasks.stands_for(by.on_behalf_of) == "dev"
+    assert yard.tasks.works_for(by.on_behalf_of) == yard.tasks.works_for(dev) == dev
 
 
 async def test_a_container_gets_its_own_models_for_its_tasks_and_no_others(yard: Yard) -> None:

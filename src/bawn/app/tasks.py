@@ -213,6 +213,14 @@ class Tasks:
         task = self._inside.get(container.uuid)
         return task.stands_for or container.name if task is not None else container.name
 
+    def works_for(self, container: Container) -> Container:
+        """The container at whose wish this one works, through all tasks that asked for tasks; else itself."""
+        uuid = container.uuid
+        while (task := self._inside.get(uuid)) is not None and task.parent_uuid:
+            uuid = task.parent_uuid
+        standing = self._registry.standing(uuid)
+        return container if standing is None else standing.container
+
     async def close(self) -> None:
         """The process ends. What runs is told as failed at the next start, which sweeps its container."""
         self._closing = True

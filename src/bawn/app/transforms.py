@@ -57,6 +57,8 @@ class TransformDesk:
         """Texts as vectors by an embedding model, in the same way."""
         self.stands_for: Callable[[Container], str] = lambda container: container.name
         """The name of the container whose task another does; put in by the composition root."""
+        self.works_for: Callable[[Container], Container] = lambda container: container
+        """That container itself; put in likewise."""
         self._clock = clock
         self._redactor = redactor
         self._prices = prices
@@ -81,6 +83,7 @@ class TransformDesk:
             ask=self._asked,
             embed=self._embedded,
             notify=self._notify,
+            works_for=self.works_for,
         )
         return stages(settings, means)
 

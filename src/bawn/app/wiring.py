@@ -189,7 +189,7 @@ class Yard:
             self.books.usage.of,
             Answers(lambda: self.configuration.tasks, posting.post, self._calling),
         )
-        self.transforms.stands_for = self.tasks.stands_for
+        self.transforms.stands_for, self.transforms.works_for = self.tasks.stands_for, self.tasks.works_for
         self.scripts = ScriptDesk(
             handed.home,
             lambda: self.configuration.scripts,
