@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 WAITING = 100
 """Tasks that may wait to be executed, of all who ask together."""
+WAITING_OF_ONE = 20
+"""Of these, those of one container: what waits has no end of its own, and must not take the place of others."""
 RESTARTED = "Bawn was restarted while it ran."
 
 _log = structlog.get_logger("bawn.tasks")
@@ -402,6 +404,9 @@ class Tasks:
         if not running:
             if sum(each.state is State.WAITING for each in self._live.values()) >= WAITING:
                 raise Fault("task.too_many", f"{WAITING} tasks wait to be executed already.")
+            same = [each for each in self._live.values() if each.parent_uuid == task.parent_uuid]
+            if task.parent_uuid and sum(each.state is State.WAITING for each in same) >= WAITING_OF_ONE:
+                raise Fault("task.too_many", f"{WAITING_OF_ONE} tasks of this container wait to be executed already.")
             return
         active = [each for each in self._live.values() if each.state is State.RUNNING]
         if len(active) >= settings.at_once:
