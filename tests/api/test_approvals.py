@@ -261,6 +261,22 @@ async def test_what_is_too_long_to_be_shown_whole_cannot_be_approved_on_the_page
     assert (await press(browser, ticket, token, act="reject")).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["ls " * 170 + "; rm -rf /", "\u202e" * 90], ids=["long", "hidden"])
+async def test_what_a_name_hides_behind_its_length_cannot_be_approved_on_the_page(
+    yard: Yard, browser: httpx.AsyncClient, name: str
+) -> None:
+    token = await yard.person("ada", Role.APPROVER)
+    for question in (
+        Question(Kind.QUESTION, DEV.uuid, DEV.name, "s1", title=name, arguments="Shall I?", text=True),
+        Question(Kind.TOOL, DEV.uuid, DEV.name, "s1", tool=name, arguments=LS),
+    ):
+        said = await yard.desk.ask(question, DEV, wait_s=0)
+        assert isinstance(said, Denied)
+        ticket = await yard.desk.get(said.ticket)
+        assert "<form" not in (await browser.get(link(ticket))).text
+        assert (await press(browser, ticket, token)).status_code == 409
+
+
 async def test_the_page_answers_under_the_public_address_and_the_api_does_not(
     yard: Yard, browser: httpx.AsyncClient
 ) -> None:

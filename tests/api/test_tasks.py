@@ -280,8 +280,21 @@ async def test_a_burst_gets_past_no_limit(yard: Yard) -> None:
     assert sorted(await asyncio.gather(*(refused(other) for _ in range(2)))) == ["", "task.too_many"]
 
 
+async def test_what_waits_of_one_container_leaves_room_for_others(yard: Yard) -> None:
+    _, dev = await box(yard, "dev")
+    _, other = await box(yard, "other")
+    for _ in range(20):
+        await yard.tasks.begin(wanted("true", auto_execute=False), dev)
+    with pytest.raises(Fault) as caught:
+        await yard.tasks.begin(wanted("true", auto_execute=False), dev)
+    assert caught.value.code == "task.too_many"
+    for by in (other, ADA):
+        assert (await yard.tasks.begin(wanted("true", auto_execute=False), by)).state is State.WAITING
+
+
 async def test_tasks_that_ask_for_tasks_nest_so_deep_and_no_deeper(yard: Yard) -> None:
     by = (await box(yard, "dev", "shop"))[1]
+    dev = by.on_behalf_of
     for depth in (1, 2):
         task = await yard.tasks.begin(wanted("exec sleep 60"), by)
         assert (task.depth, task.project, task.stands_for) == (depth, "shop", "dev")
@@ -292,6 +305,7 @@ async def test_tasks_that_ask_for_tasks_nest_so_deep_and_no_deeper(yard: Yard) -
         await yard.tasks.begin(wanted("exec sleep 60"), by)
     assert caught.value.code == "limit.depth"
     assert yard.tasks.stands_for(by.on_behalf_of) == "dev"
+    assert yard.tasks.works_for(by.on_behalf_of) == yard.tasks.works_for(dev) == dev
 
 
 async def test_a_container_gets_its_own_models_for_its_tasks_and_no_others(yard: Yard) -> None:

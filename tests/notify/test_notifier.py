@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import functools
 import json
 import socket
 import subprocess
@@ -83,6 +85,31 @@ async def test_a_notice_reaches_a_service_in_words(sink: Callable[[str], Apprise
     assert came["title"] == "Hello"
     assert came["message"] == "A few words\nLook: https://x.example/"
     assert came["type"] == "warning"
+
+
+async def post_office(mails: list[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As much of an SMTP server as takes a mail."""
+    writer.write(b"220 here\r\n")
+    while line := await reader.readline():
+        if line.upper().startswith(b"DATA"):
+            writer.write(b"354 go on\r\n")
+            mails.append(await reader.readuntil(b"\r\n.\r\n"))
+        writer.write(b"250 well\r\n")
+    writer.close()
+
+
+async def test_what_an_agent_wrote_is_no_html_of_a_mail(sink: Callable[[str], AppriseSink]) -> None:
+    mails: list[bytes] = []
+    server = await asyncio.start_server(functools.partial(post_office, mails), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        hostile = {"message": '<a href="https://evil.example/">Approve</a><b>x</b>'}
+        await sink(f"mailto://127.0.0.1:{port}?from=a@b.test&to=c@d.test&mode=insecure").deliver(NOTICE | hostile)
+    [mail] = [email.message_from_bytes(each) for each in mails]
+    parts = {part.get_content_type(): part.get_payload(decode=True) for part in mail.walk()}
+    assert hostile["message"].encode() in bytes(parts["text/plain"] or b"")
+    assert b"<a" not in bytes(parts.get("text/html") or b"")
+    assert b"<b>" not in bytes(parts.get("text/html") or b"")
 
 
 async def test_a_service_that_fails_is_tried_again_later(sink: Callable[[str], AppriseSink], service: Service) -> None:

@@ -183,7 +183,7 @@ class Standing:
         return {**came["said"], "fds": came["fds"]}
 
     async def start(self, exec_id: str = "1", project: str = "shop", **fields: object) -> dict[str, Any]:
-        (self.home / "run/scripts" / project / "egress").mkdir(parents=True, exist_ok=True)
+        (self.home / "run/scripts/egress" / project).mkdir(parents=True, exist_ok=True)
         (self.home / "scripts" / project / exec_id).mkdir(parents=True, exist_ok=True)
         said = await self.ask("start", project=project, exec=exec_id, **fields)
         self.sockets[project, exec_id] = said["socket"]

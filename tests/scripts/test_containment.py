@@ -222,8 +222,8 @@ async def test_what_the_gateway_may_not_name_is_refused(standing: Standing) -> N
 
 async def test_a_link_in_place_of_a_folder_is_not_followed(standing: Standing) -> None:
     standing.write(WELL)
-    (standing.home / "run/scripts/shop/egress").mkdir(parents=True)
-    for name in ("scripts/shop", "run/scripts/shop/egress", "run/scripts/door", "run/scripts"):
+    (standing.home / "run/scripts/egress/shop").mkdir(parents=True)
+    for name in ("scripts/shop", "run/scripts/egress/shop", "run/scripts/door", "run/scripts"):
         place, moved = standing.home / name, standing.home / "moved"
         place.rename(moved)
         place.symlink_to(moved)
@@ -235,6 +235,17 @@ async def test_a_link_in_place_of_a_folder_is_not_followed(standing: Standing) -
         moved.rename(place)
     await standing.start()
     assert await standing.call() == (200, {"well": True})
+
+
+@pytest.mark.parametrize("other", ["door", "egress", "data", "modules"])
+async def test_whatever_another_project_is_called_its_way_out_is_not_seen(standing: Standing, other: str) -> None:
+    standing.write(WELL, project=other)
+    await standing.start(project=other)
+    (standing.home / "run/scripts/egress" / other / "7.sock").touch()
+    out = await run(
+        standing, "out = [names for place in ('door', 'egress') for _, *names in os.walk('/run/bawn/' + place)]"
+    )
+    assert out == [[[], ["door.sock"]], [[], []]]
 
 
 async def test_the_same_worker_is_not_started_twice(standing: Standing) -> None:

@@ -29,7 +29,7 @@ class Manned(Standing):
     async def asked(self, do: str, /, **fields: object) -> Packet:
         if do == "script.start":
             self.starts += 1
-            (self.home / f"run/scripts/{fields['project']}/egress").mkdir(parents=True, exist_ok=True)
+            (self.home / f"run/scripts/egress/{fields['project']}").mkdir(parents=True, exist_ok=True)
         said = await self.ask(do.removeprefix("script."), **fields)
         return Packet({name: value for name, value in said.items() if name != "fds"}, tuple(said["fds"]))
 

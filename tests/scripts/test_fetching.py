@@ -30,7 +30,7 @@ class Proxy:
         self.authority.speak_for(["site.test", "other.test"])
         self.came: list[tuple[str, dict[str, str], bytes]] = []
         self.says: dict[str, bytes] = {}
-        self.folder = standing.home / "run/scripts/shop/egress"
+        self.folder = standing.home / "run/scripts/egress/shop"
         self.folder.mkdir(parents=True)
         (self.folder / "ca.pem").write_text(self.authority.pem)
 

@@ -72,6 +72,17 @@ async def test_exactly_what_the_lock_file_names_is_there_for_the_scripts_of_the_
     assert await standing.call() == (200, {"said": "good day"})
 
 
+async def test_what_workers_still_import_from_is_not_taken_away_for_a_project_of_a_shorter_name(
+    standing: Standing,
+) -> None:
+    for project in ("shop", "shop-b"):
+        (standing.home / "scripts" / project).mkdir()
+    for project in ("shop-b", "shop-b", "shop", "shop", "shop"):
+        await standing.ask("install", project=project)
+    kept = [path.name.rpartition("-")[0] for path in (standing.home / "workers/modules").glob(".old-*")]
+    assert sorted(kept) == [".old-shop", ".old-shop-b"]
+
+
 async def test_a_lock_file_that_is_a_link_is_not_read(standing: Standing) -> None:
     standing.write(USES)
     (standing.home / "scripts/shop/requirements.lock").symlink_to("/etc/hostname")

@@ -287,7 +287,9 @@ def required(**lines: list[str]) -> Scripts:
     return Scripts.model_validate({"required": {name.replace("_", ":"): execs for name, execs in lines.items()}})
 
 
-def ways(tmp_path: Path, settings: Scripts, **files: str) -> Ways:
+def ways(
+    tmp_path: Path, settings: Scripts, stands_for: Callable[[Container], str] = lambda it: it.name, **files: str
+) -> Ways:
     root = tmp_path / "held"
     root.mkdir()
     shelf = Shelf(root)
@@ -296,7 +298,7 @@ def ways(tmp_path: Path, settings: Scripts, **files: str) -> Ways:
         place.parent.mkdir(parents=True)
         place.write_text(text)
     shelf.refresh()
-    return Ways(lambda: shelf.stock, lambda: settings)
+    return Ways(lambda: shelf.stock, lambda: settings, stands_for)
 
 
 def test_required_scripts_come_first_and_none_twice(tmp_path: Path) -> None:
@@ -307,6 +309,30 @@ def test_required_scripts_come_first_and_none_twice(tmp_path: Path) -> None:
     assert held.begin(DEV, "log").ahead == ("guard", "log", "n3")
     other = Container(DEV.uuid, 8, "other", "else")
     assert not held.begin(other, "").ahead
+
+
+def test_a_container_made_for_a_task_passes_what_the_one_has_to_that_had_it_made(tmp_path: Path) -> None:
+    settings = Scripts.model_validate({"required": {"dev": ["guard"], "task-*": ["log"]}})
+    made = Container(DEV.uuid, 8, "task-1", DEV.project)
+    held = ways(tmp_path, settings, lambda it: "dev" if it == made else it.name, log=PLAIN)
+    assert held.begin(made, "").ahead == ("log", "guard")
+    assert held.begin(DEV, "").ahead == ("guard",)
+    with pytest.raises(Fault) as caught:
+        held.layer(made, Way(("guard",)), b"/v1/models")
+    assert caught.value.code == "script.no_route"
+
+
+def test_what_a_script_asks_for_that_was_told_of_a_task_passes_what_is_required(tmp_path: Path) -> None:
+    held = ways(tmp_path, required(dev=["guard", "log"]), guard=PLAIN, log=PLAIN, n3="# @next 4\n" + PLAIN, n4=PLAIN)
+    for name, ahead in (("3", ("guard", "log", "4")), ("log", ("guard",))):
+        found = held.told(DEV, name, b"/api/v1/done")
+        assert found is not None
+        assert (found.exec, found.after) == (name, Way(ahead, (name,), 1))
+    other = Container(DEV.uuid, 8, "other", DEV.project)
+    found = held.told(other, "log", b"/api/v1/done")
+    assert found is not None
+    assert not found.after.ahead
+    assert held.told(DEV, "3", b"/elsewhere") is None
 
 
 def test_a_required_script_without_a_file_for_the_path_refuses_the_call(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def project(yard: Yard) -> str:
     folders = [
         "run/scripts",
         "run/scripts/door",
-        f"run/scripts/{name}",
-        f"run/scripts/{name}/egress",
+        "run/scripts/egress",
+        f"run/scripts/egress/{name}",
         f"scripts/{name}",
     ]
     folders += [f"scripts/{name}/1", f"scripts/{name}/1/api", f"scripts/{name}/1/api/v1"]

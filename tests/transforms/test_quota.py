@@ -38,6 +38,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened.close()
 
 
+TASK = Container("uuid-task", 4, "task-1", "shop")
+"""Does a task of DEV."""
+
+
 def resolve(name: str) -> str:
     if "/" not in name:
         raise Fault("request.unknown_model", "No.")
@@ -50,11 +54,15 @@ def price(model: str, usage: Usage) -> Decimal | None:
 
 class Yard:
     def __init__(self, store: Store, customers: dict[str, Any], **settings: Any) -> None:
+        self.works_for = {TASK: DEV}
         self.clock = Clock()
         self.book = QuotaBook(store)
         self.counts = Counts()
         made = Quota.model_validate({"customers": customers, **settings})
-        self.stage = QuotaStage(made, self.book, resolve, price, self.clock, self.counts)
+        self.stage = QuotaStage(made, self.book, resolve, price, self.clock, self.counts, self._asker)
+
+    def _asker(self, container: Container) -> Container:
+        return self.works_for.get(container, container)
 
     def asked(self, container: Container = DEV, model: str = "scripted/demo", output: int = 100) -> Asked:
         return asked(chat("x", model=model, max_tokens=output), container=container, read=chat_document)
@@ -102,6 +110,19 @@ async def test_containers_of_a_customer_share_a_quota_or_have_one_each(store: St
                 await yard.call(1, TEST)
         else:
             await yard.call(1, TEST)
+
+
+@pytest.mark.parametrize("each", [False, True])
+async def test_what_a_task_of_a_container_uses_counts_for_that_container(store: Store, each: bool) -> None:
+    yard = Yard(store, {"acme": {"containers": ["dev"], "tokens_per_day": 600, "models": ["scripted/*"], "each": each}})
+    with pytest.raises(Fault) as caught:
+        await yard.call(1, TASK, model="own/priced")
+    assert caught.value.code == "quota.model_refused"
+    await yard.call(550, TASK)
+    for container in (TASK, DEV):
+        with pytest.raises(Fault) as caught:
+            await yard.call(1, container)
+        assert caught.value.code == "quota.exceeded"
 
 
 async def test_all_quotas_that_a_container_is_in_hold(store: Store) -> None:

@@ -72,6 +72,13 @@ def test_a_rule_is_about_its_containers_only() -> None:
     assert judge(made, "sh", {}, container=TEST).decision.effect is DENY
 
 
+def test_a_rule_about_a_container_is_about_those_that_do_its_tasks() -> None:
+    settings = Tools.model_validate({"rules": [{"tools": ["sh"], "action": "deny", "containers": ["dev"]}]})
+    for_dev = ToolRules(settings, Counts(), lambda _: "dev")
+    assert judge(for_dev, "sh", {}, container=TEST).decision.effect is DENY
+    assert judge(ToolRules(settings, Counts()), "sh", {}, container=TEST).decision.effect is ALLOW
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -42,6 +42,8 @@ NOTIFY = "/api/notify"
 TASKS = re.compile(r"/api/tasks(?:/[A-Za-z0-9_-]{1,64}(?:/execute)?)?")
 SHOWN = 64 * 1024
 """Characters of what is asked about that the page shows."""
+LINE = 500
+"""Of everything else."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -195,10 +197,13 @@ def _said(ticket: Ticket) -> str:
 
 
 def _too_long(ticket: Ticket) -> bool:
-    return len(visible(canonical_text(ticket), keep="\n\t")) > SHOWN
+    """Whether anything that the answer rests on is cut on the page."""
+    question = ticket.question
+    named = (question.container, question.tool, question.server, question.title)
+    return len(visible(canonical_text(ticket), keep="\n\t")) > SHOWN or any(len(visible(name)) > LINE for name in named)
 
 
-def _shown(text: str, limit: int = 500, keep: str = "") -> str:
+def _shown(text: str, limit: int = LINE, keep: str = "") -> str:
     return html.escape(shortened(visible(text, keep), limit))
 
 

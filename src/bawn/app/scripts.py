@@ -43,7 +43,6 @@ from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Container, Operator, label
-from bawn.terms.way import Way
 from bawn.vault.vault import SCRIPT, Vault
 
 LOOK_S = 0.5
@@ -69,6 +68,7 @@ class ScriptDesk:
         pool: Pool,
         clock: Clock,
         running: set[Answer],
+        stands_for: Callable[[Container], str] = lambda container: container.name,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -78,7 +78,7 @@ class ScriptDesk:
         self._pool = pool
         self._clock = clock
         self.shelf = Shelf(home / "scripts")
-        self.ways = Ways(lambda: self.shelf.stock, settings)
+        self.ways = Ways(lambda: self.shelf.stock, settings, stands_for)
         self._reentry = Reentry(clock, max_depth=_DEPTH)
         self.workers = ScriptWorkers(pool, self._reentry, clock, settings, self._ready, running)
         self.stage = ScriptStage(self.ways, self.workers, settings, clock)
@@ -126,7 +126,7 @@ class ScriptDesk:
                 continue
             found += [
                 f"Every call of {record.name} is refused: its required exec {name} has no scripts."
-                for name in self._settings().required_of(standing.container)
+                for name in self.ways.required(standing.container)
                 if stock.exec(record.project, name) is None
             ]
         return found
@@ -173,14 +173,17 @@ class ScriptDesk:
     async def _ready(self, project: str, name: str) -> Origin:
         if self._crew is None:
             raise Fault("script.unavailable", "The workers of scripts cannot be started yet.")
-        _tell_authority(self._folder(project, "egress") / "ca.pem", self.authority())
+        _tell_authority(self._folder("egress", project) / "ca.pem", self.authority())
         for record in self._registry.list():
             if record.project == project:
                 self._egress_socket(record.uuid)
         return Origin("worker", 80, tls=False, unix=await self._crew.socket(project, name))
 
     def _folder(self, *parts: str) -> Path:
-        """A folder beneath run/scripts, made if there is none."""
+        """A folder beneath run/scripts, made if there is none: `door`, or `egress` and a project.
+
+        No project's folder stands beside the door's, which every worker sees: a project may have any name.
+        """
         folder = self._home / "run" / "scripts"
         folder.mkdir(mode=0o700, exist_ok=True)
         for part in parts:
@@ -243,7 +246,7 @@ class ScriptDesk:
         standing = self._registry.standing(uuid)
         if standing is None or standing.state != "running" or uuid in self._sockets:
             return
-        path = self._folder(standing.container.project, "egress") / f"{standing.container.number}.sock"
+        path = self._folder("egress", standing.container.project) / f"{standing.container.number}.sock"
         try:
             listener = bound(path)
         except OSError as error:
@@ -356,12 +359,11 @@ class ScriptDesk:
         `/api/done` is `/api/v1/done` as well, where the exec has no file for it as it is.
         """
         self.ways.known(caller, name)
-        way = Way(ahead=(name,))
         raw = path.encode("ascii")
-        found = self.ways.layer(caller, way, raw)
+        found = self.ways.told(caller, name, raw)
         if found is None and raw.startswith(b"/api/"):
             raw = b"/api/v1/" + raw.removeprefix(b"/api/")
-            found = self.ways.layer(caller, way, raw)
+            found = self.ways.told(caller, name, raw)
         if found is None:
             raise Fault("script.no_route", f"The exec {quoted(name)} has no file for this path.")
         call = new_call_id()

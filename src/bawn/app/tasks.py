@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 WAITING = 100
 """Tasks that may wait to be executed, of all who ask together."""
+WAITING_OF_ONE = 20
+"""Of these, those of one container: what waits has no end of its own, and must not take the place of others."""
 RESTARTED = "Bawn was restarted while it ran."
 
 _log = structlog.get_logger("bawn.tasks")
@@ -212,6 +214,14 @@ class Tasks:
         """The name by which the rights of a container are looked up: that of the one that had it made, else its own."""
         task = self._inside.get(container.uuid)
         return task.stands_for or container.name if task is not None else container.name
+
+    def works_for(self, container: Container) -> Container:
+        """The container at whose wish this one works, through all tasks that asked for tasks; else itself."""
+        uuid = container.uuid
+        while (task := self._inside.get(uuid)) is not None and task.parent_uuid:
+            uuid = task.parent_uuid
+        standing = self._registry.standing(uuid)
+        return container if standing is None else standing.container
 
     async def close(self) -> None:
         """The process ends. What runs is told as failed at the next start, which sweeps its container."""
@@ -394,6 +404,9 @@ class Tasks:
         if not running:
             if sum(each.state is State.WAITING for each in self._live.values()) >= WAITING:
                 raise Fault("task.too_many", f"{WAITING} tasks wait to be executed already.")
+            same = [each for each in self._live.values() if each.parent_uuid == task.parent_uuid]
+            if task.parent_uuid and sum(each.state is State.WAITING for each in same) >= WAITING_OF_ONE:
+                raise Fault("task.too_many", f"{WAITING_OF_ONE} tasks of this container wait to be executed already.")
             return
         active = [each for each in self._live.values() if each.state is State.RUNNING]
         if len(active) >= settings.at_once:

@@ -55,6 +55,10 @@ class TransformDesk:
         """Asks a model by a call of its own; put in by whoever makes such calls."""
         self.embed: Callable[[Container, str, Sequence[str]], Awaitable[Sequence[Sequence[float]]]] = _nobody_embeds
         """Texts as vectors by an embedding model, in the same way."""
+        self.stands_for: Callable[[Container], str] = lambda container: container.name
+        """The name of the container whose task another does; put in by the composition root."""
+        self.works_for: Callable[[Container], Container] = lambda container: container
+        """That container itself; put in likewise."""
         self._clock = clock
         self._redactor = redactor
         self._prices = prices
@@ -79,11 +83,12 @@ class TransformDesk:
             ask=self._asked,
             embed=self._embedded,
             notify=self._notify,
+            works_for=self.works_for,
         )
         return stages(settings, means)
 
     def judges(self, settings: Transforms) -> tuple[Judge, ...]:
-        return judges(settings, self.kept)
+        return judges(settings, self.kept, self.stands_for)
 
     async def load(self, settings: Transforms) -> None:
         await self.kept.load(settings)

@@ -189,6 +189,7 @@ class Yard:
             self.books.usage.of,
             Answers(lambda: self.configuration.tasks, posting.post, self._calling),
         )
+        self.transforms.stands_for, self.transforms.works_for = self.tasks.stands_for, self.tasks.works_for
         self.scripts = ScriptDesk(
             handed.home,
             lambda: self.configuration.scripts,
@@ -198,6 +199,7 @@ class Yard:
             self.pool,
             self.clock,
             self._running,
+            self.tasks.stands_for,
         )
         self.gateway = Gateway(
             self._works(configuration),

@@ -57,7 +57,9 @@ def deliver(url: str, title: str, body: str, kind: str) -> int:
         return UNUSABLE
     notifying = Apprise(asset=_asset())
     notifying.add(service)
-    return DELIVERED if notifying.notify(body=body, title=title, notify_type=kind) else FAILED
+    # Said to be plain: what stands in a notice may come from an agent, and by default goes into the HTML of a mail as it is.
+    sent = notifying.notify(body=body, title=title, notify_type=kind, body_format="text")
+    return DELIVERED if sent else FAILED
 
 
 class _Handler(BaseHTTPRequestHandler):

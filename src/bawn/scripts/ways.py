@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from msgspec import structs
+
 from bawn.errors import Fault, quoted
 from bawn.scripts.routes import Parameters
 from bawn.scripts.settings import Scripts
@@ -42,17 +44,38 @@ def exec_of(host: bytes) -> str:
     return named[1].decode("ascii").lower()
 
 
+def _itself(container: Container) -> str:
+    return container.name
+
+
 class Ways:
-    def __init__(self, stock: Callable[[], Stock], settings: Callable[[], Scripts]) -> None:
+    """`stands_for`: the name of the container that had one made for a task of its own; else that of the container."""
+
+    def __init__(
+        self,
+        stock: Callable[[], Stock],
+        settings: Callable[[], Scripts],
+        stands_for: Callable[[Container], str] = _itself,
+    ) -> None:
         self._stock = stock
         self._settings = settings
+        self._stands_for = stands_for
+
+    def required(self, container: Container) -> tuple[str, ...]:
+        """The execs that every call passes: those of the container, and those of the one whose task it does, which would
+        else get round its own by asking for a task."""
+        settings, name = self._settings(), self._stands_for(container)
+        found = settings.required_of(container)
+        if name != container.name:
+            found += settings.required_of(structs.replace(container, name=name))
+        return tuple(dict.fromkeys(found))
 
     def begin(self, container: Container, chosen: str) -> Way:
         """The way of a call of an agent; `chosen` is the exec that its URL names, if any.
 
         Fault `script.unknown_exec` when the project has no such exec.
         """
-        required = self._settings().required_of(container)
+        required = self.required(container)
         if not chosen:
             return Way(required) if required else NO_WAY
         self.known(container, chosen)
@@ -75,7 +98,7 @@ class Ways:
     def layer(self, container: Container, way: Way, path: bytes) -> Layer | None:
         """The next script; None when none is left. Faults `script.no_route`, `script.not_loaded`, `script.cyclic`."""
         stock, settings = self._stock(), self._settings()
-        required = settings.required_of(container) if way.ahead else ()
+        required = self.required(container) if way.ahead else ()
         for at, name in enumerate(way.ahead):
             held = stock.exec(container.project, name)
             found = held.find(path) if held is not None else None
@@ -94,6 +117,17 @@ class Ways:
             timeout_s = min(header.timeout_s, settings.limits.timeout_seconds)
             return Layer(name, found.file, found.parameters, timeout_s, after)
         return None
+
+    def told(self, container: Container, name: str, path: bytes) -> Layer | None:
+        """The script of an exec that is told something by Bawn itself, which passes no other; what it then asks for in the
+        name of the container passes what is required, as ever. Faults as `layer`."""
+        found = self.layer(container, Way(ahead=(name,)), path)
+        if found is None:
+            return None
+        after = found.after
+        required = (each for each in self.required(container) if each not in after.passed)
+        ahead = tuple(dict.fromkeys((*required, *after.ahead)))
+        return structs.replace(found, after=structs.replace(after, ahead=ahead))
 
     @staticmethod
     def _with(way: Way, name: str) -> Way:

@@ -167,7 +167,8 @@ class Modules:
 
     def _put(self, made: Path, place: Path) -> None:
         # The one before is kept until the next time: workers that run import from it still.
-        for old in place.parent.glob(f".old-{place.name}-*"):
+        # Exactly its own: what `mkdtemp` adds has no hyphen, so `a` is never taken for the beginning of `a-b`.
+        for old in [each for each in place.parent.iterdir() if each.name.rpartition("-")[0] == f".old-{place.name}"]:
             shutil.rmtree(old, ignore_errors=True)
         if place.exists():
             place.rename(place.with_name(f".old-{place.name}-{made.name.removeprefix('.new-')}"))

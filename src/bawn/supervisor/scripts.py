@@ -6,7 +6,7 @@ goes to the gateway by a pipe, whose other end comes with the answer.
 
     scripts/<project>       the files, read-only               /scripts
     run/scripts/door        the gateway's socket               /run/bawn/door
-    run/scripts/<project>/egress  sockets by container         /run/bawn/egress
+    run/scripts/egress/<project>  sockets by container         /run/bawn/egress
     workers/data/<project>  what scripts keep, written         /data
     workers/modules/<project>  of the lock file, read-only     /modules
 """
@@ -298,7 +298,7 @@ class Scripts:
             for place, parts, whose in (
                 ("/scripts", ("scripts", project), gateway),
                 ("/run/bawn/door", ("run", "scripts", "door"), gateway),
-                ("/run/bawn/egress", ("run", "scripts", project, "egress"), gateway),
+                ("/run/bawn/egress", ("run", "scripts", "egress", project), gateway),
                 ("/data", ("workers", "data", project), owner),
                 ("/modules", ("workers", "modules", project), owner),
             ):

@@ -113,6 +113,10 @@ class Kept:
         return gone + self.similar.forget(wanted)
 
 
+def _same(container: Container) -> Container:
+    return container
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What transforms need of the rest."""
@@ -134,6 +138,8 @@ class Means:
     """Texts as vectors by an embedding model, on behalf of a container. Fault when there are none."""
     notify: Callable[[Notice, Container], None]
     """Tell people; neither waits nor raises."""
+    works_for: Callable[[Container], Container] = _same
+    """The container whose task another does; else itself."""
 
 
 def stages(settings: Transforms, means: Means) -> dict[str, Stage]:
@@ -142,7 +148,9 @@ def stages(settings: Transforms, means: Means) -> dict[str, Stage]:
     made: dict[str, Stage] = {}
     if settings.quota is not None:
         counts = kept.counts("quota")
-        made["quota"] = QuotaStage(settings.quota, kept.quotas, means.resolve, means.cost, clock, counts)
+        made["quota"] = QuotaStage(
+            settings.quota, kept.quotas, means.resolve, means.cost, clock, counts, means.works_for
+        )
     if settings.log is not None:
         made["log"] = LogStage(settings.log, kept.lines, means.redactor, answers, clock, kept.counts("log"))
     if settings.alert is not None:
@@ -180,9 +188,13 @@ def _context(settings: Context, means: Means) -> ContextInjection:
     return ContextInjection(settings, means.kept.knowledge, vectors, means.kept.counts("context"))
 
 
-def judges(settings: Transforms, kept: Kept) -> tuple[Judge, ...]:
-    """Who decides over tool calls, as far as this configuration says."""
-    return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools")),)
+def _itself(container: Container) -> str:
+    return container.name
+
+
+def judges(settings: Transforms, kept: Kept, stands_for: Callable[[Container], str] = _itself) -> tuple[Judge, ...]:
+    """Who decides over tool calls, as far as this configuration says. `stands_for`: see `ToolRules`."""
+    return () if settings.tools is None else (ToolRules(settings.tools, kept.counts("tools"), stands_for),)
 
 
 def configured(settings: Transforms) -> tuple[str, ...]:

@@ -112,8 +112,15 @@ class _Compiled:
         return Limit(subject, self.settings.tokens_per_day, self.settings.usd_per_day)
 
 
+def _itself(container: Container) -> Container:
+    return container
+
+
 class QuotaStage:
-    """Replaced on reload; what was used stays in the book."""
+    """Replaced on reload; what was used stays in the book. `works_for`: the container whose task another does.
+
+    What the other uses counts for the one as well, or a container would get round its quota by asking for tasks.
+    """
 
     name = "quota"
 
@@ -125,7 +132,9 @@ class QuotaStage:
         cost: Callable[[str, Usage], Decimal | None],
         clock: Clock,
         counts: Counts,
+        works_for: Callable[[Container], Container] = _itself,
     ) -> None:
+        self._works_for = works_for
         self._settings = settings
         self._customers = [_Compiled(name, each) for name, each in settings.customers.items()]
         self._book = book
@@ -135,11 +144,12 @@ class QuotaStage:
         self.counts = counts
 
     async def request(self, asked: Asked) -> Given | None:
-        about = [each for each in self._customers if each.counts(asked.container)]
+        container, asker = asked.container, self._works_for(asked.container)
+        about = [each for each in self._customers if each.counts(asker) or each.counts(container)]
         if not about or asked.exchange.endpoint in _FREE:
             return None
         target = self._permitted(asked, about)
-        limits = [each.limit(asked.container) for each in about]
+        limits = [each.limit(asker if each.counts(asker) else container) for each in about]
         limits = [limit for limit in limits if limit.tokens is not None or limit.usd is not None]
         if limits:
             usage = self._estimate(asked)

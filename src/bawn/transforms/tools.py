@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bawn.stages.judging import Judgement, Proposed
 from bawn.terms.decision import Decision, Effect, combine
+from bawn.terms.principal import Container
 from bawn.transforms.argument_paths import ArgumentPath, argument_path, texts, values, with_value, with_values
 from bawn.transforms.counts import Counts
 from bawn.transforms.folders import Leaves, within
@@ -92,10 +93,10 @@ class Rule:
     def stops(self) -> bool:
         return self.action in (Action.DENY, Action.CONFIRM)
 
-    def fits(self, container: str, call: Call) -> bool:
+    def fits(self, containers: frozenset[str], call: Call) -> bool:
         # What lets through must be meant for exactly this; everything else holds when it may be meant.
         lets = self.action is Action.ALLOW
-        if not any(pattern.fits(container) for pattern in self._containers):
+        if not any(pattern.fits(name) for pattern in self._containers for name in containers):
             return False
         if not any(pattern.fits(call.name) if lets else pattern.found(call.name) for pattern in self._tools):
             return False
@@ -204,12 +205,20 @@ class Rule:
         return found[0] if len(found) == 1 else found or ""
 
 
+def _itself(container: Container) -> str:
+    return container.name
+
+
 class ToolRules:
-    """The judge; replaced as a whole on reload."""
+    """The judge; replaced as a whole on reload. `stands_for`: the name of the container whose task another does.
+
+    A rule about the one is about the other as well, or a container would get round its rules by asking for a task.
+    """
 
     name = "tools"
 
-    def __init__(self, settings: Tools, counts: Counts) -> None:
+    def __init__(self, settings: Tools, counts: Counts, stands_for: Callable[[Container], str] = _itself) -> None:
+        self._stands_for = stands_for
         self._rules = [Rule(rule, number) for number, rule in enumerate(settings.rules)]
         self._default = _DEFAULTS[settings.default]
         self.counts = counts
@@ -226,31 +235,32 @@ class ToolRules:
         return judgement
 
     def judged(self, proposed: Proposed) -> Judgement:
-        container, raw = proposed.asked.container.name, proposed.call.arguments_raw
+        container, raw = proposed.asked.container, proposed.call.arguments_raw
+        names = frozenset((container.name, self._stands_for(container)))
         try:
             call = _read(proposed)
         except (NotPlain, UnicodeEncodeError):
             because = "its arguments have no one reading"
             return Judgement(Decision(Effect.DENY, "tool.unreadable", because))
-        about = [rule for rule in self._rules if rule.decides and rule.fits(container, call)]
+        about = [rule for rule in self._rules if rule.decides and rule.fits(names, call)]
         decisions = [rule.decision() for rule in about]
         try:
-            changes = self._changed(container, call)
+            changes = self._changed(names, call)
         except Unfit as unfit:
             facts = (("rule", unfit.rule),)
             because = f"the rule {unfit.rule} cannot be followed: {unfit}"
             return Judgement(Decision(Effect.DENY, "tool.rule_unfit", because, facts))
         if changes:
-            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(container, call)]
+            decisions += [rule.decision() for rule in self._rules if rule.stops and rule.fits(names, call)]
         return self._judgement(proposed, call, raw, decisions, changes, touched=bool(about))
 
-    def _changed(self, container: str, call: Call) -> list[str]:
+    def _changed(self, names: frozenset[str], call: Call) -> list[str]:
         """Make the changes that are ordered for the call; the names of the rules by which it is another now."""
         changes: list[str] = []
         rule = None
         try:
             for rule in self._rules:
-                if not rule.decides and rule.fits(container, call) and rule.change(call):
+                if not rule.decides and rule.fits(names, call) and rule.change(call):
                     changes.append(rule.name)
         except Unfit as unfit:
             unfit.rule = rule.name if rule is not None else ""

@@ -7,7 +7,9 @@ wherever it stands. Of its answer is known even less, so one with anything that 
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from bawn.errors import Fault
@@ -16,6 +18,7 @@ from bawn.wire import fields
 from bawn.wire.endpoints import Route
 from bawn.wire.json_text import NotPlain, read_object, read_plain
 from bawn.wire.responses_calls import CALLS
+from bawn.wire.sse import SseSplitter, TooLong
 from bawn.wire.usage import anthropic_usage, openai_usage, responses_usage
 from bawn.wire.ways_out import Found, sweep, too_deep
 
@@ -82,6 +85,35 @@ def read_other_path_answer(body: bytes) -> Usage | None:
         raise Fault("upstream.broken", "The provider's answer has a call of a tool in a place that is not known.")
     said = read.get("usage") if isinstance(read, dict) else None
     return openai_usage(said) or responses_usage(said) or anthropic_usage(said)
+
+
+def read_other_path_text(body: bytes) -> None:
+    """As `read_other_path_answer` for a text, which may hold JSON as a whole, by lines or in the events of a stream:
+    clients read it so whatever its content type says. Fault `upstream.broken`."""
+    for piece in _pieces(body):
+        if b"{" not in piece:
+            continue
+        try:
+            # As loosely as any client reads; what is JSON only to some of them is then refused as not plain.
+            json.loads(piece)
+        except RecursionError:
+            raise Fault("upstream.broken", "The provider's answer is nested too deep.") from None
+        except ValueError:
+            continue
+        read_other_path_answer(piece)
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    yield body
+    for line in body.splitlines():
+        yield line.removeprefix(b"data:")
+    splitter = SseSplitter()
+    try:
+        # Some clients take a last event that nothing ends.
+        frames = splitter.feed(body + b"\n\n") + splitter.last()
+    except TooLong:
+        raise Fault("upstream.broken", "The provider's answer has too long an event.") from None
+    yield from (frame.data for frame in frames if frame.data is not None)
 
 
 def _calls(value: Any) -> bool:
