@@ -184,7 +184,7 @@ def _field(path: Path, model: type[BaseModel]) -> FieldInfo | None:
 
 def _fields(path: Path, model: type[BaseModel]) -> list[str]:
     holder = _model_at(path, model)
-    return list(holder.model_fields) if holder is not None else []
+    return [field.alias or name for name, field in holder.model_fields.items()] if holder is not None else []
 
 
 def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:

@@ -1,0 +1,198 @@
+"""Rules as people write them: the `mitm` block, key for key as agents with rules of their own know it.
+
+What goes beyond that is marked so in `docs/rules.md`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from bawn.config.patterns import sound
+from bawn.config.section import Section
+from bawn.errors import quoted
+
+MOST_RULES = 2000
+_Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+_Glob = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Words = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+
+
+def _expression(source: str) -> str:
+    sound(f"re:{source}")
+    return source
+
+
+class EventName(StrEnum):
+    """What can happen, in the words of agents that have such hooks."""
+
+    SESSION_CREATED = "session.created"
+    SESSION_IDLE = "session.idle"
+    SESSION_ERROR = "session.error"
+    CHAT_MESSAGE = "chat.message"
+    TOOL_BEFORE = "tool.execute.before"
+    TOOL_AFTER = "tool.execute.after"
+    SYSTEM = "chat.system.transform"
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether something can still be changed when it is told."""
+        return self not in AFTER_THE_FACT
+
+
+AFTER_THE_FACT = frozenset((EventName.SESSION_CREATED, EventName.SESSION_IDLE, EventName.SESSION_ERROR))
+
+
+class _Written(Section):
+    """Keys are written as the reference writes them: `toolName`, `cooldownMs`."""
+
+    model_config = ConfigDict(alias_generator=lambda name: _camel(name), populate_by_name=False)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class Tag(_Written):
+    """A label that sessions carry and rules ask for."""
+
+    id: _Id
+    label: str = Field(default="", max_length=200)
+    color: str = Field(default="", max_length=40)
+
+
+class Trigger(_Written):
+    """When a rule fires: on this event, where all that is said fits."""
+
+    event: EventName
+    tags: tuple[_Id, ...] = Field(default=(), description="Sessions with one of these tags; none: all sessions.")
+    tool_name: _Glob | None = Field(default=None, description="The tool, exact or with `*` and `?`.")
+    role: Literal["user", "assistant"] | None = Field(default=None, description="Who said the message.")
+    content_match: Annotated[str, AfterValidator(_expression)] | None = Field(
+        default=None, description="RE2 expression that must be found in the text of the event."
+    )
+    containers: tuple[_Glob, ...] = Field(default=(), description="Names of containers; none: all.")
+    projects: tuple[_Glob, ...] = Field(default=(), description="Names of projects; none: all.")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Trigger:
+        if self.tool_name is not None and self.event not in (EventName.TOOL_BEFORE, EventName.TOOL_AFTER):
+            raise ValueError("only events of tools have a toolName; leave it out")
+        if self.role is not None and self.event is not EventName.CHAT_MESSAGE:
+            raise ValueError("only chat.message has a role; leave it out")
+        return self
+
+
+class Shell(_Written):
+    """Runs a command; what happened is in its environment (`MITM_…`) and on its standard input as JSON."""
+
+    type: Literal["shell"]
+    command: _Words
+    host: bool = Field(default=False, description="On the host itself, where the operator has allowed that.")
+    timeout_seconds: float = Field(default=30, gt=0, le=600)
+
+
+class Webhook(_Written):
+    """Sends what happened to an address."""
+
+    type: Literal["webhook"]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$", max_length=2000)]
+    method: Literal["GET", "POST"] = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class Notification(_Written):
+    """Tells the people who run the installation."""
+
+    type: Literal["notification"]
+    title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    body: str = Field(default="", max_length=4000)
+
+
+class OnFailure(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class Message(_Written):
+    """The model is told something, as if the user said it."""
+
+    type: Literal["message"]
+    content: _Words
+    on_failure: OnFailure = OnFailure.CLOSED
+
+
+class PromptInject(_Written):
+    """Text before or behind the system text or what the user said."""
+
+    type: Literal["prompt-inject"]
+    content: _Words
+    position: Literal["prepend", "append"] = "append"
+    target: Literal["system", "user"] = "system"
+    on_failure: OnFailure = OnFailure.CLOSED
+
+
+class Block(_Written):
+    """Refuses it, with the reason."""
+
+    type: Literal["block"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class Approve(_Written):
+    """Asks a person."""
+
+    type: Literal["approve"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+Action = Annotated[
+    Shell | Webhook | Notification | Message | PromptInject | Block | Approve, Field(discriminator="type")
+]
+_CHANGING = (Message, PromptInject, Block, Approve)
+
+
+class Rule(_Written):
+    """One event, some filters, one action."""
+
+    id: _Id
+    name: str = Field(default="", max_length=200)
+    enabled: bool = True
+    description: str = Field(default="", max_length=2000)
+    trigger: Trigger
+    action: Action
+    cooldown_ms: int = Field(default=0, ge=0, le=30 * 86_400_000, description="Per session, between two firings.")
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Of rewrites; the higher first.")
+    dry_run: bool = Field(default=False, description="Only recorded.")
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Rule:
+        event = self.trigger.event
+        if isinstance(self.action, _CHANGING) and not event.in_flight:
+            raise ValueError(f"{event.value} is told after the fact: {self.action.type!r} cannot change it")
+        if isinstance(self.action, Approve) and event is not EventName.TOOL_BEFORE:
+            raise ValueError("a person can be asked on tool.execute.before")
+        return self
+
+
+class Mitm(_Written):
+    """The block as a whole."""
+
+    tags: tuple[Tag, ...] = ()
+    rules: tuple[Rule, ...] = Field(default=(), max_length=MOST_RULES)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Mitm:
+        tags = [tag.id for tag in self.tags]
+        for kind, names in (("tag", tags), ("rule", [rule.id for rule in self.rules])):
+            twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+            if twice is not None:
+                raise ValueError(f"the {kind} {quoted(twice)} is there twice; give each its own id")
+        for rule in self.rules:
+            unknown = next((tag for tag in rule.trigger.tags if tags and tag not in tags), None)
+            if unknown is not None:
+                raise ValueError(f"the rule {quoted(rule.id)} asks for the tag {quoted(unknown)}, which is not in `tags`")
+        return self
