@@ -194,5 +194,7 @@ class Mitm(_Written):
         for rule in self.rules:
             unknown = next((tag for tag in rule.trigger.tags if tags and tag not in tags), None)
             if unknown is not None:
-                raise ValueError(f"the rule {quoted(rule.id)} asks for the tag {quoted(unknown)}, which is not in `tags`")
+                raise ValueError(
+                    f"the rule {quoted(rule.id)} asks for the tag {quoted(unknown)}, which is not in `tags`"
+                )
         return self

@@ -18,6 +18,7 @@ class _None:
 
 def answers(wire: WireName) -> Answers:
     from bawn.wire.anthropic_answers import AnthropicAnswers
+
     if wire is WireName.ANTHROPIC:
         return AnthropicAnswers()
     found: Any = _None()
