@@ -65,15 +65,29 @@ KINDS: dict[str, Kind] = {
         Kind("limit.concurrency", _C, 429, "Wait for running calls of this container to end.", retry=True),
         Kind("limit.bodies", _C, 429, "Wait for running calls with large bodies to end.", retry=True),
         Kind("limit.depth", _C, 403, "Do not let calls on behalf of a container nest so deep."),
+        Kind("quota.exceeded", _C, 429, "Wait until the quota is full again, or ask the operator to raise it."),
+        Kind("quota.model_refused", _C, 403, "Use a model that `GET /models` lists, or ask the operator for this one."),
         Kind("tool.refused", _C, 403, "The tool call was refused; do not repeat it."),
         Kind("stage.refused", _C, 403, "The call was refused by a stage of the gateway."),
         Kind("resource.not_found", _C, 404, "Use the id of an object that this container made."),
         Kind("call.revoked", _C, 401, "The right to call models was withdrawn; the operator sees why with `bawn why`."),
+        # questions to people. A pending one is 425: official SDKs try 408, 409, 429 and 5xx again by themselves and not this,
+        # and 202 would be a good answer that is none of the wire.
+        Kind("approval.pending", _C, 425, "Wait until somebody has answered, then make the same call again."),
+        Kind("approval.rejected", _C, 403, "Do something else; a person said no."),
+        Kind("approval.expired", _C, 408, "Ask again when somebody is there to answer."),
+        Kind("approval.withdrawn", _C, 403, "Do something else; the question was taken back."),
+        Kind("approval.too_many", _C, 429, "Wait until the open questions of this container are answered."),
+        Kind("approval.too_large", _C, 413, "Ask for less at once: nobody can read so much before answering."),
+        Kind("approval.answered", _C, 409, "Look at it with `bawn approvals show`; it is no longer open."),
+        Kind("approval.changed", _C, 409, "Look again at what is asked, then answer with its digest."),
+        Kind("notify.too_many", _C, 429, "Send fewer notices, or ask the operator to raise `notify.per_minute`."),
         # the provider
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),
         Kind("upstream.broken", _U, 502, "Try again; the provider's answer was not whole.", retry=True),
         Kind("upstream.not_translatable", _U, 502, "Use a model whose provider speaks this wire."),
+        Kind("upstream.exhausted", _U, 503, "Try again later; the operator sees why with `bawn why`.", retry=True),
         Kind("upstream.key_refused", _O, 503, "Ask the operator to rotate the key with `bawn keys rotate`."),
         Kind("upstream.no_key", _O, 503, "Ask the operator to run `bawn keys add` for this provider."),
         # what leaves by the egress door
@@ -220,13 +234,17 @@ KINDS: dict[str, Kind] = {
 class Fault(Exception):
     """Something Bawn will not or cannot do, said so that the reader can act on it."""
 
-    def __init__(self, code: str, sentence: str, *, remedy: str | None = None, cause: str = "") -> None:
+    def __init__(
+        self, code: str, sentence: str, *, remedy: str | None = None, cause: str = "", retry_after: float = 0
+    ) -> None:
         super().__init__(sentence)
         self.kind = KINDS[code]
         self.sentence = sentence
         self.remedy = remedy if remedy is not None else self.kind.remedy
         self.cause = cause
         """Told to the operator only: the record and `bawn why`, never the client."""
+        self.retry_after = retry_after
+        """Seconds after which the same call may succeed, where that is known; 0 where it is not."""
 
     @property
     def code(self) -> str:

@@ -22,22 +22,34 @@ from bawn.api.services import Change, Found, Services
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
+from bawn.app.transforms import TransformDesk
+from bawn.approvals.book import Book
+from bawn.approvals.desk import Desk
+from bawn.approvals.settings import Approvals
+from bawn.audit.redact import Redactor
 from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.egress.settings import Credential
 from bawn.egress.settings import Egress as EgressSettings
 from bawn.errors import Fault
+from bawn.guardrails.prices import Prices
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
 from bawn.identity.shares import Shares
 from bawn.lines.line import Line
+from bawn.notify.notices import Notices
+from bawn.notify.settings import Notify
+from bawn.notify.sinks import FileSink
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
 from bawn.store.engine import BUSY_TIMEOUT_S, Store
 from bawn.store.upgrade import upgrade
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, Role, label
+from bawn.transforms.cache import Cache
+from bawn.transforms.dedupe import Dedupe
+from bawn.transforms.settings import Transforms
 
 T = TypeVar("T")
 
@@ -411,6 +423,22 @@ class Yard:
             self.log.record,
             lambda name: None,
         )
+        self.notices = Notices(
+            Notify(),
+            lambda said: {"file": FileSink(directory / "notices.jsonl")},
+            self.log,
+            lambda text: text,
+            self.clock,
+        )
+        self.desk = Desk(
+            Approvals(), Book(self.store), self.log, self.notices, self.clock, lambda uuid: uuid not in self.gone
+        )
+        self.transforms = TransformDesk(
+            directory, self.store, self.clock, Redactor(), Prices(), self.notices, self.registry, self.log
+        )
+        self.transforms.stages(Transforms(cache=Cache(), dedupe=Dedupe()), str)
+        self.gone: set[str] = set()
+        self.public_url: str | None = None
         self.services = Services(
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
@@ -430,6 +458,11 @@ class Yard:
             config=Settings(),
             audit=self.log,
             recorder=self.log,
+            approvals=self.desk,
+            transforms=self.transforms,
+            knowledge=self.transforms,
+            notices=self.notices,
+            public_url=lambda: self.public_url,
         )
         self.port = 0
 
@@ -455,5 +488,7 @@ class Yard:
         try:
             yield self
         finally:
+            await self.desk.close()
+            await self.notices.close()
             await self.server.stop()
             self.store.close()

@@ -52,3 +52,17 @@ def test_a_good_file_holds_for_the_next_call_without_a_restart(yard: Installatio
     yard.done("config", "reload")
     assert dev.ask(model="parrot") == (200, "hello")
     assert yard.pid("gateway") == pid
+
+
+def test_a_chain_holds_for_the_next_call_and_is_told_of_in_the_record(
+    yard: Installation, dev: Container, before: str
+) -> None:
+    assert dev.ask(model="scripted/fault-500")[0] == 500
+    chain = "failover:\n  chains: {scripted/fault-500: [scripted/echo]}\n  backoff: {base_seconds: 0.01}\napi:"
+    yard.config.write_text(before.replace("api:", chain))
+    yard.done("config", "reload")
+    assert dev.ask(model="scripted/fault-500") == (200, "hello")
+    yard.config.write_text(before.replace("api:", chain.replace("scripted/echo", "nobody/echo")))
+    refused = yard.bawn("config", "reload")
+    assert refused.code == 1
+    assert "failover.chains.scripted/fault-500" in refused.err

@@ -22,10 +22,13 @@ from msgspec import structs
 
 import bawn
 from bawn.errors import Fault
+from bawn.gateway.breaker import Breakers
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.closing import Closing
 from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
+from bawn.gateway.failover import Failover
+from bawn.gateway.failover_settings import Failover as FailoverSettings
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
@@ -260,6 +263,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         concurrent: int = 1000,
         more: Mapping[str, Provider] | None = None,
         aliases: Mapping[str, str] | None = None,
+        failover: FailoverSettings | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -287,13 +291,19 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         held = HeldKeys()
         keyring = Keyring(held, pool, clock, record.note)
         upstream = Upstream(addresses, keyring, pool, ledger, timeouts, clock.monotonic, set())
+        limits = limits or Limits()
+        breakers = Breakers(clock.monotonic)
+        going_on = None
+        if failover is not None:
+            going_on = Failover(failover, permissions, upstream, limits, record, breakers, clock, lambda: 0.5)
         works = Works(
-            limits or Limits(),
+            limits,
             permissions,
             Pipeline(stages, permissions, clock=clock.monotonic),
             upstream,
             ToolGate(judges, record, approvers),
             interception or Interception(),
+            going_on,
         )
         lost: list[str] = []
         gateway = Gateway(

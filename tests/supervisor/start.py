@@ -10,5 +10,5 @@ here = Path(__file__).parent
 service = (str(here / "stand_in_service.py"),)
 gateway = (str(here / "stand_in_gateway.py"),)
 owner = (str(here / "stand_in_owner.py"),)
-programs = Programs(gateway, audit=service, scripted=service, egress=owner, packages=owner)
+programs = Programs(gateway, audit=service, scripted=service, egress=owner, packages=owner, notifier=service)
 sys.exit(main(sys.argv[1:], programs))

@@ -213,7 +213,7 @@ def test_a_gateway_that_never_starts_ends_the_supervisor_instead_of_being_tried_
     starting = (
         "import sys; from bawn.supervisor.main import main; from bawn.supervisor.processes import Programs; "
         "quiet = ('-c', 'import signal; signal.pause()'); bad = ('-c', 'raise SystemExit(1)'); "
-        "sys.exit(main(sys.argv[1:], Programs(bad, quiet, quiet, quiet, quiet)))"
+        "sys.exit(main(sys.argv[1:], Programs(bad, quiet, quiet, quiet, quiet, quiet)))"
     )
     (tmp_path / "etc").mkdir()
     tmp_path.chmod(0o755)

@@ -240,7 +240,7 @@ def test_a_response_that_tells_another_answer_than_its_stream_is_broken(lost: by
 
 
 def test_a_call_in_many_pieces_takes_no_longer_than_its_pieces() -> None:
-    piece = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "12345678"}}]}}
+    piece = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "12345678" * 500}}]}}
     frame = b"data: " + json.dumps({"choices": [piece]}).encode() + b"\n\n"
     reader = events_of(WireName.OPENAI)
     with pytest.raises(Unsound, match="too long"):

@@ -47,7 +47,7 @@ def test_a_chat_answer_tells_its_calls_usage_and_model() -> None:
     ]
     data = chat({"tool_calls": calls}, usage={"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7})
     ChatCompletion.model_validate_json(data)
-    assert read(data) == Answer(Usage(3, 4), (ToolCall("1", "read", "{}"), ToolCall("2", "sh", "ls")), "m-1")
+    assert read(data) == Answer(Usage(3, 4), (ToolCall("1", "read", "{}"), ToolCall("2", "sh", "ls", free=True)), "m-1")
     assert read(chat({"function_call": {"name": "f", "arguments": "x"}})).calls == (ToolCall("", "f", "x"),)
 
 

@@ -76,6 +76,26 @@ def test_a_stream_passes_byte_for_byte_and_its_calls_are_held() -> None:
     assert not any(b"call_1" in frame.data for frame in frames if isinstance(frame, TextFrame))
 
 
+def test_what_comes_behind_the_first_event_of_a_call_waits_with_it_and_keep_alives_do_not() -> None:
+    told = events(said())
+    first, done = (
+        next(place for place, event in enumerate(told) if event["type"] == kind and event["output_index"] == 2)
+        for kind in ("response.output_item.added", "response.output_item.done")
+    )
+    message = {"id": "m", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    behind = [
+        {"type": f"response.output_item.{what}", "output_index": 9, "item": message} for what in ("added", "done")
+    ]
+    alive = {"type": "keepalive", "sequence_number": 7}
+    reader = RESPONSES.stream_reader(hide_usage=False)
+    reader.feed(stream(told[:first]))
+    assert reader.feed(stream([told[first], *behind, alive])) == [TextFrame(stream([alive]))]
+    (held,) = reader.feed(stream(told[first + 1 : done + 1]))
+    assert held.data == stream([told[first], *behind, *told[first + 1 : done + 1]])
+    carrying = {**alive, "output": [{"type": "function_call"}]}
+    assert isinstance(read([stream([*told[:first], carrying])])[-1], Broken)
+
+
 @given(cuts=st.lists(st.integers(0, 6000), max_size=12))
 def test_any_pieces_say_the_same(cuts: list[int]) -> None:
     data = stream(events(said()))
@@ -143,7 +163,7 @@ def test_an_error_of_the_provider_ends_the_stream_as_broken(kind: str) -> None:
     ("item", "call"),
     [
         ({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, ToolCall("c", "f", "{}")),
-        ({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}, ToolCall("c", "f", "x")),
+        ({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}, ToolCall("c", "f", "x", free=True)),
         (
             {"type": "local_shell_call", "call_id": "c", "action": {"type": "exec", "command": ["ls"]}},
             ToolCall("c", "local_shell_call", '{"type":"exec","command":["ls"]}'),

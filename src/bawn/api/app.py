@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from bawn import __version__
 from bawn.api import (
+    approvals,
     audit,
     config,
     containers,
@@ -22,10 +23,13 @@ from bawn.api import (
     files,
     images,
     keys,
+    knowledge,
     models,
+    notify,
     operators,
     ports,
     status,
+    transforms,
     usage,
     workspaces,
 )
@@ -70,6 +74,10 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        transforms.router(services.transforms),
+        knowledge.router(services.knowledge),
+        approvals.router(services.approvals, services.lifecycle),
+        notify.router(services.notices),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

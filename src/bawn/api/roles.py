@@ -1,6 +1,6 @@
 """Which role each route needs. The table is the whole of it: a route that is not here cannot be reached.
 
-Viewers read, admins change. Approvers will answer approvals; until then they read. Running a command in a
+Viewers read, admins change. Approvers also see exactly what approvals ask, answer them, and send notices. Running a command in a
 container, reading who holds which tokens, and everything that changes a key are for admins.
 """
 
@@ -13,7 +13,7 @@ from bawn.terms.principal import Role
 ROOT = "/api/v1"
 WEBSOCKET = "WEBSOCKET"
 
-_V, _A = Role.VIEWER, Role.ADMIN
+_V, _P, _A = Role.VIEWER, Role.APPROVER, Role.ADMIN
 
 ROLES: dict[tuple[str, str], Role] = {
     ("GET", "/openapi.json"): _V,
@@ -53,6 +53,17 @@ ROLES: dict[tuple[str, str], Role] = {
     ("DELETE", "/containers/{ref}/egress/{grant_id}"): _A,
     ("GET", "/containers/{ref}/egress/suggestions"): _V,
     ("GET", "/egress/log"): _V,
+    ("GET", "/knowledge"): _V,
+    ("POST", "/knowledge"): _A,
+    ("DELETE", "/knowledge/{base}"): _A,
+    ("GET", "/transforms"): _V,
+    ("POST", "/transforms/cache/forget"): _A,
+    ("GET", "/approvals"): _V,
+    ("GET", "/approvals/watch"): _V,
+    ("GET", "/approvals/{approval_id}"): _P,
+    ("POST", "/approvals/{approval_id}/approve"): _P,
+    ("POST", "/approvals/{approval_id}/reject"): _P,
+    ("POST", "/notify"): _P,
     ("GET", "/credentials"): _V,
     ("PUT", "/credentials/{name}"): _A,
     ("DELETE", "/credentials/{name}"): _A,

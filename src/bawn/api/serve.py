@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from bawn.api import peers
 from bawn.api.app import build
+from bawn.api.asking import AskingPage, Shortcuts
 from bawn.api.security import Unbroken, guarded
 from bawn.api.services import Services
 from bawn.api.sharing import ByHost, Sharing
@@ -126,6 +127,8 @@ class ManagementServer:
         public = services.public_hosts - hosts
         if public and not trust_peer:
             guard = ByHost(guard, Unbroken(Sharing(services.links, services.ports)), public)
+        page = AskingPage(services.approvals, services.operators, services.recorder, hosts, services.public_url)
+        guard = Shortcuts(guard, Unbroken(page))
         config = uvicorn.Config(
             guard,
             http=peers.Http,

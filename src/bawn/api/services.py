@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,11 @@ from typing import Any, Literal, Protocol
 
 from msgspec import UNSET, Struct, UnsetType
 
+from bawn.approvals.desk import Desk
 from bawn.identity.operators import Operators
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.shares import Shares
+from bawn.notify.notices import Notices
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command, Data
 from bawn.terms.event import Event
@@ -265,6 +267,27 @@ class Configuration(Protocol):
         """Reads the file again; a bad one changes nothing."""
 
 
+class Transforms(Protocol):
+    def list(self) -> Sequence[shapes.Transform]:
+        """Those that are configured, with what they have done since the start."""
+
+    async def forget(
+        self, container: str | None, project: str | None, model: str | None, by: Operator
+    ) -> shapes.Forgotten:
+        """Forget kept answers, on record. Fault `api.not_found` for a container that there is not."""
+
+
+class Knowledge(Protocol):
+    async def bases(self) -> Sequence[shapes.KnowledgeBase]:
+        """By name."""
+
+    async def add_folder(self, base: str, folder: str, by: Operator) -> shapes.KnowledgeAdded:
+        """Take the texts of a folder of the host into a base. Fault `api.invalid` where there is no such folder."""
+
+    async def remove_base(self, base: str, by: Operator) -> None:
+        """Take a base away. Fault `api.not_found`."""
+
+
 class AuditLog(Protocol):
     def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """The last records, oldest first, then new ones when `follow`."""
@@ -296,3 +319,9 @@ class Services:
     config: Configuration
     audit: AuditLog
     recorder: Recorder
+    approvals: Desk
+    transforms: Transforms
+    knowledge: Knowledge
+    notices: Notices
+    public_url: Callable[[], str | None]
+    """The address of the operator's own tunnel to the loopback port, for links of notices."""

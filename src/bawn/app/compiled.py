@@ -69,6 +69,7 @@ MODULES = (
     "bawn.wire.responses_calls",
     "bawn.wire.responses_stream",
     "bawn.wire.sse",
+    "bawn.wire.stream_reading",
     "bawn.wire.usage",
     "bawn.wire.ways_out",
 )

@@ -30,6 +30,7 @@ from bawn.app.settings import Configuration, configured
 from bawn.app.wiring import Handed, Yard
 from bawn.config.schema import schema
 from bawn.errors import Fault
+from bawn.notify.notices import host_url
 from bawn.vault.harden import harden
 
 _SWITCH_S = 0.0001
@@ -115,8 +116,10 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     yard.boxes.open()
     yard.status.greeting = await yard.lifecycle.adopt()
     server, yard.status.listening = _management(yard)
+    yard.notices.host_url = host_url(yard.status.listening)
     tasks = [
         asyncio.create_task(yard.expiry.run(), name="expiry"),
+        asyncio.create_task(yard.desk.run(), name="approvals"),
     ]
     yard.books.start()
     yard.passages.start()

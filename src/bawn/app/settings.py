@@ -15,15 +15,23 @@ from pydantic import Field, StringConstraints, model_validator
 
 from bawn.api.settings import Api
 from bawn.app.egress_rules import sound
+from bawn.approvals.settings import Approvals
 from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
 from bawn.egress.settings import Egress
 from bawn.errors import Fault, quoted
+from bawn.gateway.catalogue import Catalogue
+from bawn.gateway.failover_settings import Failover
 from bawn.gateway.providers import address_of
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, Timeouts
 from bawn.guardrails.settings import Guardrails
+from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
+from bawn.transforms.building import configured as configured_stages
+from bawn.transforms.building import models as models_of
+from bawn.transforms.building import order_of
+from bawn.transforms.settings import Transforms
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
@@ -92,13 +100,22 @@ class Configuration(Section):
     )
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    failover: Failover = Field(default_factory=Failover)
     interception: Interception = Field(default_factory=Interception)
     guardrails: Guardrails = Field(default_factory=Guardrails)
+    transforms: Transforms = Field(
+        default_factory=Transforms, description="Ready-made steps between agents and models; see docs/transforms.md."
+    )
+    stages: tuple[str, ...] | None = Field(
+        default=None, description="The order of the steps that requests pass, by name; empty: as documented."
+    )
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
     audit: Audit = Field(default_factory=Audit)
     api: Api = Field(default_factory=Api)
     boxes: Boxes = Field(default_factory=Boxes)
+    approvals: Approvals = Field(default_factory=Approvals)
+    notify: Notify = Field(default_factory=Notify)
 
 
 def configured(text: str, name: str) -> Configuration:
@@ -111,6 +128,7 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
     for provider, said in configuration.providers.items():
         address_of(provider, said, "")
     sound(configuration.egress)
+    _sound_chains(configuration, name)
     targets = {"models.default": configuration.models.default or ""}
     targets |= {f"models.aliases.{alias}": target for alias, target in configuration.models.aliases.items()}
     for path, target in targets.items():
@@ -118,7 +136,27 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
+    order_of(configured_stages(configuration.transforms), configuration.stages)
+    for path, target in models_of(configuration.transforms).items():
+        if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
+            raise Fault(
+                "config.invalid",
+                f"{name}: transforms.{path}: {quoted(target)} names no configured provider/model or alias.",
+            )
     return configuration
+
+
+def _sound_chains(configuration: Configuration, name: str) -> None:
+    catalogue = Catalogue(configuration.providers, configuration.models)
+    for model, targets in configuration.failover.chains.items():
+        for target in targets:
+            try:
+                catalogue.resolve(target)
+            except Fault:
+                path = f"failover.chains.{model}"
+                raise Fault(
+                    "config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model."
+                ) from None
 
 
 def _with_profile(own: Configuration) -> Configuration:
@@ -138,11 +176,16 @@ def _with_profile(own: Configuration) -> Configuration:
         containers={**base.containers, **own.containers},
         limits=own.limits,
         timeouts=own.timeouts,
+        failover=own.failover,
         interception=own.interception,
         guardrails=own.guardrails,
+        transforms=own.transforms,
+        stages=own.stages,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,
         audit=own.audit,
         api=own.api,
         boxes=own.boxes,
+        approvals=own.approvals,
+        notify=own.notify,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import socket
 import ssl
@@ -26,13 +27,19 @@ from bawn.app.credentials import Credentials
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.lifecycle import ATTACHED, Lifecycle
+from bawn.app.notices import sinks
 from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
+from bawn.app.posting import Posting
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import Configuration, Isolation, Runtime
 from bawn.app.told import Told
+from bawn.app.transforms import TransformDesk
 from bawn.app.workspaces import Workspaces
+from bawn.approvals.book import Book
+from bawn.approvals.desk import Desk
+from bawn.approvals.people import People
 from bawn.audit.feed import Feed
 from bawn.audit.recorder import Recorder
 from bawn.audit.redact import Redactor
@@ -41,11 +48,13 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.breaker import Breakers
 from bawn.gateway.catalogue import Catalogue, Target
 from bawn.gateway.checking import Checked, check
 from bawn.gateway.closing import Closing
 from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
+from bawn.gateway.failover import Failover
 from bawn.gateway.habits import HABITS
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
@@ -68,10 +77,12 @@ from bawn.identity.record import Record
 from bawn.identity.registry import Registry
 from bawn.identity.shares import Shares
 from bawn.lines.line import Line
+from bawn.notify.notices import Notices
 from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
 from bawn.store.engine import Store, open_store
 from bawn.terms.event import Event
+from bawn.transforms.building import ordered
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.master import find_master
 from bawn.vault.vault import Vault
@@ -126,12 +137,36 @@ class Yard:
         self.ledger = ConcurrencyLedger(configuration.guardrails.concurrent_calls)
         self._running: set[Answer] = set()
         self._thoughts = KeptThoughts()
+        self._breakers = Breakers(self.clock.monotonic)
         self.sessions = Sessions()
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        self.notices = Notices(
+            configuration.notify,
+            sinks(handed.home, self.vault, Posting(self.pool)),
+            self.recorder,
+            self.redactor.text,
+            self.clock,
+        )
+        self.desk = Desk(
+            configuration.approvals, Book(self.store), self.recorder, self.notices, self.clock, self._may_ask
+        )
+        self._policy = _version(configuration)
+        self.people = People(self.desk, lambda: self._policy)
+        self.registry.watch(self.desk.changed)
         self.prices = Prices()
         self._price(configuration)
+        self.transforms = TransformDesk(
+            handed.home / "state",
+            self.store,
+            self.clock,
+            self.redactor,
+            self.prices,
+            self.notices,
+            self.registry,
+            self.recorder,
+        )
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
         self.gateway = Gateway(
             self._works(configuration),
@@ -223,6 +258,11 @@ class Yard:
             config=self.file,
             audit=AuditLog(Feed(self.recorder)),
             recorder=self.recorder,
+            approvals=self.desk,
+            transforms=self.transforms,
+            knowledge=self.transforms,
+            notices=self.notices,
+            public_url=lambda: self.configuration.notify.public_url,
         )
         self.ended = asyncio.Event()
         self._lost_records = 0
@@ -237,6 +277,8 @@ class Yard:
         await self.owners.load()
         await self.vault.load()
         await self.grants.load()
+        await self.desk.load()
+        await self.transforms.load(self.configuration.transforms)
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
@@ -248,29 +290,46 @@ class Yard:
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
+        self.desk.settings = configuration.approvals
+        self.notices.apply(configuration.notify)
+        self._policy = _version(configuration)
 
     def _works(self, configuration: Configuration) -> Works:
         scripted = str(self.handed.home / "run" / "scripted.sock")
         addresses = {name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()}
         catalogue = Catalogue(configuration.providers, configuration.models)
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
+        made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
+        steps = ordered(made, configuration.stages)
+        upstream = Upstream(
+            addresses,
+            self.keyring,
+            self.pool,
+            self.ledger,
+            configuration.timeouts,
+            self.clock.monotonic,
+            self._running,
+            self._thoughts,
+        )
         return Works(
             limits=configuration.limits,
             permissions=permissions,
-            pipeline=Pipeline((), permissions, self.sessions, self.stage_times, self.clock.monotonic),
-            gate=ToolGate((), self.recorder),
+            pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
+            gate=ToolGate(self.transforms.judges(configuration.transforms), self.recorder, self.people),
             interception=configuration.interception,
-            upstream=Upstream(
-                addresses,
-                self.keyring,
-                self.pool,
-                self.ledger,
-                configuration.timeouts,
-                self.clock.monotonic,
-                self._running,
-                self._thoughts,
-            ),
+            upstream=upstream,
+            failover=self._failover(configuration, permissions, upstream),
         )
+
+    def _may_ask(self, uuid: str) -> bool:
+        standing = self.registry.standing(uuid)
+        return standing is not None and standing.ai
+
+    def _failover(self, configuration: Configuration, permissions: Permissions, upstream: Upstream) -> Failover | None:
+        said = configuration.failover
+        if not said.chains:
+            return None
+        return Failover(said, permissions, upstream, configuration.limits, self.recorder, self._breakers, self.clock)
 
     def _price(self, configuration: Configuration) -> None:
         providers = configuration.providers.items()
@@ -357,6 +416,7 @@ class Yard:
             for record in self.registry.list()
             if record.runtime == ATTACHED and record.state == "running"
         ]
+        troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
         return troubles
@@ -372,10 +432,18 @@ class Yard:
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
         await self.doors.shut()
+        await self.transforms.close()
+        await self.desk.close()
+        await self.notices.close()
         await self.books.close()
         await self.recorder.close()
         self.boxes.close()
         self.store.close()
+
+
+def _version(configuration: Configuration) -> str:
+    """Another one for every other configuration: an approval holds under the one by which it was asked for."""
+    return hashlib.sha256(configuration.model_dump_json().encode()).hexdigest()[:16]
 
 
 def _provider_hosts(configuration: Configuration) -> frozenset[str]:

@@ -14,6 +14,7 @@ import typer
 
 from bawn import __version__
 from bawn.cli import (
+    approvals,
     attach,
     audit,
     config,
@@ -23,6 +24,7 @@ from bawn.cli import (
     egress,
     files,
     images,
+    kb,
     keys,
     operators,
     output,
@@ -30,6 +32,7 @@ from bawn.cli import (
     providers,
     run,
     snapshots,
+    transforms,
     usage,
     workspaces,
 )
@@ -100,6 +103,9 @@ app.add_typer(operators.app, name="operators")
 app.add_typer(images.app, name="images")
 app.command("models")(usage.models)
 app.add_typer(providers.app, name="providers")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(transforms.app, name="transforms")
+app.add_typer(kb.app, name="kb")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bawn.errors import Fault
+from bawn.terms.visible import visible
 
 WIDE = 100_000
 """Columns of what is no terminal: nothing is cut that a program may read."""
@@ -32,16 +32,9 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Controls, format characters (bidirectional ones among them), surrogates, unassigned, line separators."""
-
-
 def clean(text: str, keep: str = "") -> str:
     """The text with everything invisible written out, but for the characters in `keep`."""
-    return "".join(
-        c if c in keep or unicodedata.category(c) not in _HIDDEN else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
+    return visible(text, keep)
 
 
 def say(text: str) -> None:

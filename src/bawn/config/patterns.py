@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any, Protocol
 
 import re2
@@ -34,10 +35,15 @@ _REASONS = (
 )
 
 
-class _Searching(Protocol):
-    def search(self, text: str) -> Any: ...
+Readings = tuple[bytes, ...]
+"""A text as it stands and as it reads."""
+_SHORT = 200
 
-    def fullmatch(self, text: str) -> Any: ...
+
+class _Searching(Protocol):
+    def search(self, text: str | bytes) -> Any: ...
+
+    def fullmatch(self, text: bytes) -> Any: ...
 
     def sub(self, by: str, text: str) -> str: ...
 
@@ -54,13 +60,13 @@ class Pattern:
         self._anywhere = _compiled(expression, lines=True)
         self._whole = _compiled(expression, lines=False)
 
-    def found(self, text: str) -> bool:
+    def found(self, text: str | Readings) -> bool:
         """Whether any reading of the text fits; an expression may fit anywhere in it, a dot being a line's end too."""
-        return any(self._anywhere.search(each) is not None for each in readings(text))
+        return any(self._anywhere.search(each) is not None for each in _read(text))
 
-    def fits(self, text: str) -> bool:
+    def fits(self, text: str | Readings) -> bool:
         """Whether every reading of the text fits as a whole; a dot is no line's end."""
-        return all(self._whole.fullmatch(each) is not None for each in readings(text))
+        return all(self._whole.fullmatch(each) is not None for each in _read(text))
 
     def replaced(self, text: str, by: str) -> str | None:
         r"""The text with everything that fits replaced; `\1` in `by` is the first group. None where only another reading
@@ -69,6 +75,11 @@ class Pattern:
         if self._anywhere.search(plain) is not None:
             return self._anywhere.sub(by, plain)
         return None if any(self._anywhere.search(each) is not None for each in others) else text
+
+
+def read(text: str) -> Readings:
+    """The readings of a text that many patterns are held against, found once."""
+    return tuple(each.encode("utf-8", "replace") for each in readings(text))
 
 
 def readings(text: str) -> tuple[str, ...]:
@@ -82,6 +93,16 @@ def readings(text: str) -> tuple[str, ...]:
 def seen(text: str) -> str:
     """How the text reads: without what cannot be seen, and with plain letters for their compatibility forms."""
     return _UNSEEN.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
+
+
+_read_short = lru_cache(4096)(read)
+"""Names come again and again."""
+
+
+def _read(text: str | Readings) -> Readings:
+    if isinstance(text, tuple):
+        return text
+    return _read_short(text) if len(text) <= _SHORT else read(text)
 
 
 def sound(source: str) -> str:

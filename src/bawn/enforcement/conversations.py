@@ -91,8 +91,8 @@ class Conversations:
             rows = await self._store.read(lambda connection: connection.execute(_of(container, session)).all())
             now, monotonic = self._clock.now(), self._clock.monotonic()
             fired = [
-                Firing(rule, key, Place(place), content, monotonic - _seconds(now, at))
-                for rule, key, place, content, at in reversed(rows)
+                Firing(row.rule, row.key, Place(row.place), row.content, monotonic - _seconds(now, row.at))
+                for row in reversed(rows)
             ]
             # Another call of the same conversation may have been as quick.
             found = self._known.setdefault((container, session), Conversation(container, session, fired))

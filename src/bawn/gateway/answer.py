@@ -40,6 +40,7 @@ class Answer:
         "connection",
         "deadline",
         "headers",
+        "key_id",
         "key_label",
         "origin",
         "reservation",
@@ -66,6 +67,7 @@ class Answer:
         """The key this call was made with: whatever the provider answers, it does not pass."""
         self.key_label = ""
         """Which of the provider's keys that was, where they have labels."""
+        self.key_id = ""
         self.usage_added = usage_added
         """Whether the usage of a stream was asked for by us and not by the client."""
         self.origin: Origin | None = None
@@ -128,7 +130,7 @@ class Answer:
     def hand_to(self, sink: Sink) -> None:
         """Let everything, including what has come already, go to `sink`."""
         self._sink = sink
-        held, self._held = self._held, []
+        held, self._held, self._held_bytes = self._held, [], 0
         for data in held:
             sink.on_data(data)
         if self._ended:
@@ -137,6 +139,10 @@ class Answer:
             sink.on_broken(self._fault)
         elif self._paused:
             self.resume()
+
+    def keep(self) -> None:
+        """Whoever took it wants no more for now: what comes waits here until the next `hand_to`."""
+        self._sink = None
 
     def pause(self) -> None:
         self._paused = True

@@ -13,13 +13,14 @@ import structlog
 
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
+from bawn.gateway.attempt import Begun, is_event_stream, stream_reader
 from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account
 from bawn.gateway.http1 import DoorConnection
 from bawn.gateway.interception import Again, Intercepted, outcomes, told
 from bawn.gateway.opening import Opened, Recorder, open_record
 from bawn.gateway.owners import OWED
-from bawn.gateway.passage import Passage, accepted
+from bawn.gateway.passage import Passage
 from bawn.gateway.passing import without
 from bawn.gateway.provider_refusal import carry_refusal
 from bawn.gateway.relay import Relay
@@ -30,8 +31,8 @@ from bawn.gateway.toolgate import Cleared, Judged, ToolGate
 from bawn.gateway.works import Works
 from bawn.stages.stage import Given, Sink, Source
 from bawn.terms.clock import Clock
-from bawn.terms.exchange import Endpoint, Exchange, Usage, WireName
-from bawn.terms.frames import HeldCall
+from bawn.terms.exchange import Endpoint, Exchange, Usage
+from bawn.terms.frames import Frame, HeldCall
 from bawn.wire import wire
 from bawn.wire.answers import answers
 from bawn.wire.editing import Answers
@@ -71,18 +72,20 @@ class Carrying:
         """What the answer used by itself, without those that came behind it."""
         self._rounds: list[tuple[Answer, StreamReader | None]] = []
 
-    async def answer(self, opened: Opened, answer: Answer, way: Passage) -> None:
-        """What the provider says, once its head is there."""
+    async def answer(self, begun: Begun) -> None:
+        """What the provider says, once its head is there, or as far as it was read."""
         account, upstream = self._account, self._works.upstream
+        opened, way, answer = begun.opened, begun.way, begun.answer
         account.key_label = answer.key_label
         try:
             if answer.status != 200:
                 await carry_refusal(answer, way, self._reply, account, self._works.limits)
-            elif opened.prepared.exchange.stream and _is_event_stream(answer, way.serving.wire):
-                reader = self._reader(opened, answer, way)
-                await self._stream(opened, reader, answer, answer.secret, [*answer.headers, *way.headers])
+            elif opened.prepared.exchange.stream and is_event_stream(answer, way):
+                reader = begun.reader or self._reader(opened, answer, way)
+                headers = [*answer.headers, *way.headers]
+                await self._stream(opened, reader, answer, answer.secret, headers, begun.frames)
             else:
-                await self._whole(opened, answer, way)
+                await self._whole(begun)
         finally:
             answer.leave()
             upstream.settle(answer, self._first)
@@ -102,8 +105,13 @@ class Carrying:
 
     # whole
 
-    async def _whole(self, opened: Opened, answer: Answer, way: Passage) -> None:
-        body, kind = await self._body(opened, answer, way)
+    async def _whole(self, begun: Begun) -> None:
+        opened, way, answer, body, kind = begun.opened, begun.way, begun.answer, begun.body, begun.kind
+        if body is None:
+            body, kind = await self._body(opened, answer, way)
+        else:
+            self._account.first_byte = self._clock.monotonic()
+            body = without(answer.secret, body)
         if way.carriage is not None:
             self._first = self._account.usage = way.carriage.usage
         await self._release(opened, body, [*answer.headers, *way.headers], kind, counted=way.carriage is not None)
@@ -156,8 +164,9 @@ class Carrying:
         for _ in range(style.feedback_rounds):
             if style.withheld is not Withheld.FEEDBACK or len(judged.withheld) < len(judged.verdicts):
                 break
-            request = forms.continued(opened.prepared.exchange.body, last, [told(each) for each in judged.withheld])
+            refusals = [told(each) for each in judged.withheld]
             try:
+                request = forms.continued(opened.prepared.exchange.body, last, refusals)
                 opened, read, last = await self._told_whole(opened, request)
             except Fault as fault:
                 _log.info("call.not_told", call=opened.prepared.admitted.raw.id, code=fault.code)
@@ -191,11 +200,7 @@ class Carrying:
     # streamed
 
     def _reader(self, opened: Opened, answer: Answer, way: Passage) -> StreamReader:
-        prepared = opened.prepared
-        reader = wire(prepared.exchange.wire).stream_reader(hide_usage=answer.usage_added)
-        if way.carriage is None:
-            return reader
-        return way.carriage.stream(reader, prepared.admitted.raw.id, int(self._clock.now().timestamp()))
+        return stream_reader(opened, answer, way, int(self._clock.now().timestamp()))
 
     async def _stream(
         self,
@@ -204,7 +209,9 @@ class Carrying:
         source: Source,
         secret: bytes,
         headers: Sequence[tuple[bytes, bytes]],
+        begun: Sequence[Frame] = (),
     ) -> None:
+        """Carry a stream of which `begun` was read already."""
         account, works, exchange = self._account, self._works, opened.prepared.exchange
         before_end = None
         if any(tool.type in KEEPING for tool in exchange.hosted_tools):
@@ -231,6 +238,7 @@ class Carrying:
         used: Usage | None = None
         first = reader
         try:
+            relay.begin(begun)
             source.hand_to(relay)
             while (again := await relay.run()) is not None:
                 used = summed(used, reader.usage)
@@ -259,7 +267,7 @@ class Carrying:
         except Fault as fault:
             _log.info("call.not_told", call=opened.prepared.admitted.raw.id, code=fault.code)
             return None
-        if answer.status != 200 or not _is_event_stream(answer, way.serving.wire):
+        if answer.status != 200 or not is_event_stream(answer, way):
             self._rounds.append((answer, None))
             return None
         reader = self._reader(opened, answer, way)
@@ -345,13 +353,6 @@ def _forms(exchange: Exchange) -> Answers:
 
 def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
     return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
-
-
-def _is_event_stream(answer: Answer, speaks: WireName) -> bool:
-    wanted = accepted(speaks, stream=True)
-    return any(
-        name == b"content-type" and value.split(b";")[0].strip().lower() == wanted for name, value in answer.headers
-    )
 
 
 def _content_type(answer: Answer) -> bytes:

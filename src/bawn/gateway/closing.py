@@ -23,6 +23,7 @@ from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, Exchange, Usage
 from bawn.terms.principal import Container, label
+from bawn.terms.value import Value
 
 _BATCH_SHARE = Decimal("0.5")
 
@@ -38,6 +39,23 @@ class Books(Protocol):
     def add(self, settlement: Settlement) -> None: ...
 
     def refuse(self, refusal: Refusal) -> None: ...
+
+
+class Tried(Value, frozen=True):
+    """A try of a call that did not become its answer, and may have been billed all the same."""
+
+    number: int
+    """Of the tries of its call, from 1."""
+    target: Target
+    model: str
+    """As the provider answered; empty when it did not say."""
+    usage: Usage | None
+    usage_estimated: bool
+    status: int
+    outcome: Outcome
+    """`upstream_error`, or `cut` when another try was quicker."""
+    code: str
+    total_ms: int
 
 
 class Account:
@@ -58,8 +76,10 @@ class Account:
         "results",
         "said",
         "status",
+        "story",
         "streamed",
         "target",
+        "tried",
         "usage",
         "usage_estimated",
     )  # fmt: skip
@@ -83,6 +103,10 @@ class Account:
         """Whether what was asked costs nothing: reading and keeping objects, but not what a model did for them."""
         self.results: list[tuple[str, Usage]] = []
         """What the lines of a batch used, by model, when their results are read for the first time."""
+        self.tried: list[Tried] = []
+        """What it had used at other targets, before or beside the one that answered."""
+        self.story = ""
+        """What was tried in which order, when it was more than one thing; for the operator."""
         self.answered_model = ""
         self.key_label = ""
         """Which of the provider's keys was used, where they have labels."""
@@ -125,7 +149,7 @@ class Closing:
             container=raw.door.container_uuid,
             call=raw.id,
             code=fault.code if fault is not None else "",
-            cause=(fault.cause or fault.sentence) if fault is not None else "",
+            cause=(fault.cause or fault.sentence) if fault is not None else account.story,
             detail=_facts(account),
         )
         try:
@@ -145,7 +169,10 @@ class Closing:
                         model=account.exchange.model[:200] if account.exchange is not None else "",
                     )
                 )
+            elif account.story and account.outcome == "upstream_error":
+                self._books.refuse(_exhausted(account, now))
             if opened and container is not None and account.target is not None and account.exchange is not None:
+                self._settle_tried(account, container, account.exchange, now)
                 self._books.add(
                     Settlement(
                         call=raw.id,
@@ -174,6 +201,35 @@ class Closing:
         except Fault as error:
             # The call is over and cannot be stopped any more; the next one will be refused at its opening.
             self._lost(raw.id, error)
+
+    def _settle_tried(self, account: Account, container: Container, exchange: Exchange, now: datetime) -> None:
+        """A row for each try that may have been billed and is not the one that answered."""
+        for tried in account.tried:
+            target = tried.target
+            self._books.add(
+                Settlement(
+                    call=f"{account.raw.id}.{tried.number}",
+                    time=now,
+                    container_uuid=container.uuid,
+                    container_number=container.number,
+                    session=exchange.session or _session(account.raw),
+                    wire=exchange.wire,
+                    endpoint=exchange.endpoint,
+                    provider=target.provider,
+                    model_requested=exchange.model,
+                    model=tried.model or target.model,
+                    usage=tried.usage,
+                    usage_estimated=tried.usage_estimated,
+                    cost_usd=self._prices.cost(
+                        target.provider, tried.model or target.model, tried.usage, now, target.model
+                    ),
+                    first_byte_ms=None,
+                    total_ms=tried.total_ms,
+                    status=tried.status,
+                    outcome=tried.outcome,
+                    code=tried.code,
+                )
+            )
 
     def ending(self, account: Account) -> Ending:
         """How it ended, for the stages that saw it begin."""
@@ -237,6 +293,23 @@ class Closing:
             return Decimal(0)
         model = account.answered_model or target.model
         return self._prices.cost(target.provider, model, account.usage, now, target.model)
+
+
+def _exhausted(account: Account, now: datetime) -> Refusal:
+    """The provider's own error went to the client; `bawn why` tells of all that was tried before."""
+    fault = Fault("upstream.exhausted", "No provider answered the call; the last error of one was passed on.")
+    return Refusal(
+        time=now,
+        container_uuid=account.raw.door.container_uuid,
+        call=account.raw.id,
+        code=fault.code,
+        sentence=fault.sentence,
+        cause=account.story,
+        remedy=fault.remedy,
+        method=account.raw.method[:16],
+        endpoint=account.exchange.endpoint.value if account.exchange is not None else "",
+        model=account.exchange.model[:200] if account.exchange is not None else "",
+    )
 
 
 def _facts(account: Account) -> tuple[tuple[str, str], ...]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from bawn.errors import Fault
 from bawn.gateway.habits import HABITS, Proof
+from bawn.gateway.pace import asked_wait
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import Address
 from bawn.gateway.sigv4 import AwsKey, ToSign, aws_key, signed
@@ -32,6 +32,7 @@ ABOUT_KEYS = frozenset((401, 403, 429))
 REFUSED_REST = 600.0
 LONGEST_REST, USUAL_REST = 60.0, 5.0
 """Seconds after 429: at most what `retry-after` says, and without one."""
+NONE_BARRED: frozenset[str] = frozenset()
 _SERVICE = "bedrock"
 _CONTENT_TYPE = re.compile(rb"\r\ncontent-type: ([^\r\n]*)")
 
@@ -139,8 +140,10 @@ class _Ring:
         self.keys = keys
         self.only = keys[0] if len(keys) == 1 else None
 
-    def next(self, now: float, without: Key | None = None) -> Key | None:
-        awake = [key for key in self.keys if key.rests_until <= now and key is not without]
+    def next(self, now: float, without: Key | None = None, barred: frozenset[str] = NONE_BARRED) -> Key | None:
+        awake = [
+            key for key in self.keys if key.rests_until <= now and key is not without and key.held.id not in barred
+        ]
         if not awake:
             return None
         for key in awake:
@@ -162,14 +165,22 @@ class Keyring:
         self._note = note
         self._rings: dict[str, _Ring] = {}
 
-    def take(self, address: Address) -> Key:
-        """The key for the next call. Faults `upstream.no_key`, `vault.unreadable`."""
+    def take(self, address: Address, barred: frozenset[str] = NONE_BARRED) -> Key:
+        """The key for the next call, rather none of those whose ids are barred. Faults `upstream.no_key`,
+        `vault.unreadable`."""
         if not address.needs_key:
             return NO_KEY
         ring = self._ring(address)
         if ring.only is not None:
             return ring.only
-        return ring.next(self._clock.monotonic()) or min(ring.keys, key=_rest)
+        return ring.next(self._clock.monotonic(), None, barred) or min(ring.keys, key=_rest)
+
+    def usable(self, address: Address, barred: frozenset[str]) -> bool:
+        """Whether a key neither rests nor is barred. Faults as of `take`."""
+        if not address.needs_key:
+            return True
+        now = self._clock.monotonic()
+        return any(key.rests_until <= now and key.held.id not in barred for key in self._ring(address).keys)
 
     def all(self, address: Address) -> Sequence[Key]:
         """Every key there is for it, or the one that stands for none."""
@@ -217,16 +228,8 @@ class Keyring:
         return {key.held.id: key.rests_until - now for key in ring.keys if key.rests_until > now}
 
     def _asked_rest(self, headers: Sequence[tuple[bytes, bytes]]) -> float:
-        """Of `retry-after`, which is seconds or a date (RFC 9110 §10.2.3)."""
-        said = next((value.decode("latin-1").strip() for name, value in headers if name == b"retry-after"), "")
-        try:
-            if said.isascii() and said.isdecimal():
-                seconds = float(said)
-            else:
-                seconds = (parsedate_to_datetime(said) - self._clock.now()).total_seconds()
-        except (ValueError, TypeError):
-            return USUAL_REST
-        return min(max(seconds, 0.0), LONGEST_REST)
+        seconds = asked_wait(headers, self._clock.now())
+        return USUAL_REST if seconds is None else min(seconds, LONGEST_REST)
 
     def _ring(self, address: Address) -> _Ring:
         held = self._secrets.keys_for(address.name)

@@ -52,6 +52,29 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
     return Opened(prepared, record_id)
 
 
+async def open_attempt(
+    prepared: Prepared, recorder: Recorder, number: int, more: tuple[tuple[str, str], ...] = ()
+) -> Opened:
+    """A further try of a call that is on record already, at the target that `prepared` now has."""
+    raw, container = prepared.admitted.raw, prepared.admitted.container
+    record_id = await recorder.record(
+        Event(
+            event="attempt.opened",
+            endpoint=prepared.exchange.endpoint.value,
+            method=raw.method,
+            api_key_name=f"container-{container.name}",
+            model=prepared.target.model,
+            provider=prepared.target.provider,
+            principal=label(container),
+            container=container.uuid,
+            call=raw.id,
+            detail=(("attempt", str(number)), *more),
+        )
+    )
+    await record_ways_out(prepared, prepared.exchange, recorder)
+    return Opened(prepared, record_id)
+
+
 async def record_ways_out(prepared: Prepared, exchange: Exchange, recorder: Recorder) -> None:
     """A record for each thing that the provider may do outside the wall for this call."""
     if not (exchange.hosted_tools or exchange.unknown_tools or exchange.fetches):

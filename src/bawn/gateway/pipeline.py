@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from bawn.errors import Fault
 from bawn.gateway.admission import Admitted
 from bawn.gateway.catalogue import Target
@@ -99,7 +101,9 @@ class Pipeline:
         """The same call with another body, which Bawn made: judged as every other, seen by no stage a second time."""
         raw = prepared.admitted.raw
         exchange = wire(prepared.exchange.wire).read_request(_route(raw.route, prepared.exchange.model), body)
-        target = self._permissions.permit(prepared.admitted.container, exchange)
+        # Where it was answered the first time, which may be another target than the client's name stands for.
+        named = structs.replace(exchange, model=prepared.target.name)
+        target = self._permissions.permit(prepared.admitted.container, named)
         return Prepared(prepared.admitted, exchange, target, None, prepared.views, (), prepared.asked)
 
     async def prepare_object(

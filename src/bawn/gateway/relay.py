@@ -131,7 +131,16 @@ class Relay:
             return
         if not self.first_byte:
             self.first_byte = self._clock()
-        for frame in self._reader.feed(data):
+        self._take(self._reader.feed(data))
+
+    def begin(self, frames: Sequence[Frame]) -> None:
+        """What was read of the answer before it was handed over."""
+        if frames and not self.first_byte:
+            self.first_byte = self._clock()
+        self._take(frames)
+
+    def _take(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
             if isinstance(frame, TextFrame) and not self._queue and not self._views and self._intercepted.as_it_is:
                 self._intercepted.passed(self._write(frame))
             else:

@@ -6,6 +6,7 @@ and tool calls that the gate let pass. Everything else is a refusal with a code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from bawn.errors import Fault
@@ -73,6 +74,8 @@ class Reply:
             self.cut()
             return
         headers: Headers = [(b"content-type", b"application/json"), (b"x-bawn-code", fault.code.encode("ascii"))]
+        if fault.retry_after > 0:
+            headers.append((b"retry-after", b"%d" % math.ceil(fault.retry_after)))
         if not fault.kind.retry:
             # Official SDKs retry 408, 409, 429 and 5xx by themselves; this header stops them.
             headers.append((b"x-should-retry", b"false"))

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
+from bawn.gateway.attempt import Begun
 from bawn.gateway.call import RawCall, new_call_id
 from bawn.gateway.carrying import CONVERSATIONS, Carrying
 from bawn.gateway.closing import Account, Closing
@@ -192,17 +194,21 @@ class Gateway:
         account.asked = asked = works.pipeline.asked(admitted, exchange)
         prepared = await works.pipeline.prepare(admitted, asked)
         account.exchange, account.target = prepared.exchange, prepared.target
+        carrying = Carrying(works, self._recorder, self.clock, call, connection, reply, account)
+        if works.failover is not None and (chain := works.failover.chain(prepared)) is not None:
+            still = partial(self._still, admitted)
+            await carrying.answer(await works.failover.answered(prepared, chain, account, still))
+            return
         way = works.upstream.passage(prepared) if prepared.given is None else None
         opened = await open_record(prepared, self._recorder, way.detail if way is not None else ())
         account.opened = opened
         if len(raw.body) > _LARGE:
             await asyncio.sleep(0)
         self._still(admitted)
-        carrying = Carrying(works, self._recorder, self.clock, call, connection, reply, account)
         if prepared.given is not None:
             await carrying.given(opened, prepared.given)
         elif way is not None:
-            await carrying.answer(opened, await works.upstream.send(opened, way), way)
+            await carrying.answer(Begun(opened, way, await works.upstream.send(opened, way)))
 
     def _still(self, admitted: Admitted) -> None:
         """Writing the record took time; the right to call must hold now, not only when it was asked."""

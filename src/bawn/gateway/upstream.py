@@ -15,7 +15,7 @@ from bawn import __version__
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.connection import PIECE, ProviderConnection
-from bawn.gateway.credentials import ABOUT_KEYS, Key, Keyring
+from bawn.gateway.credentials import ABOUT_KEYS, NONE_BARRED, Key, Keyring
 from bawn.gateway.habits import HABITS
 from bawn.gateway.opening import Opened
 from bawn.gateway.passage import Passage, accepted, passage
@@ -99,8 +99,21 @@ class Upstream:
         """The providers that keep objects by this wire."""
         return tuple(name for name, address in self.addresses.items() if speaks in HABITS[address.kind].keeps)
 
-    async def send(self, opened: Opened, way: Passage) -> Answer:
-        """The provider's answer once its head is there. Faults of `upstream.*`; cancelling leaves the provider."""
+    def usable(self, provider: str, barred: frozenset[str]) -> bool:
+        """Whether one of its keys neither rests nor is barred. Faults `upstream.no_key`, `vault.unreadable`."""
+        return self._keys.usable(self.addresses[provider], barred)
+
+    def spare_key(self, provider: str, barred: frozenset[str]) -> bool:
+        """Whether there is such a key beside one that has just been told to rest."""
+        address = self.addresses[provider]
+        try:
+            return address.needs_key and self._keys.usable(address, barred)
+        except Fault:  # the keys were taken away meanwhile
+            return False
+
+    async def send(self, opened: Opened, way: Passage, barred: frozenset[str] = NONE_BARRED) -> Answer:
+        """The provider's answer once its head is there, rather not with a key whose id is barred. Faults of `upstream.*`;
+        cancelling leaves the provider."""
         prepared = opened.prepared
         address = self.addresses[prepared.target.provider]
         served = way.serving
@@ -110,7 +123,7 @@ class Upstream:
             body, usage_added = self._body(opened)
         if served.fields:
             body = with_fields(body, served.fields)
-        key = self._keys.take(address)
+        key = self._keys.take(address, barred)
         try:
             answer = await self._with_key(opened, address, served, body, usage_added, key)
         except Fault as fault:
@@ -223,7 +236,7 @@ class Upstream:
             raise
         answer.origin = request.address.origin
         answer.reservation = reservation
-        answer.key_label = request.key.label
+        answer.key_id, answer.key_label = request.key.held.id, request.key.label
         return answer
 
     def settle(self, answer: Answer, usage: Usage | None) -> None:

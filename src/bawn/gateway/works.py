@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bawn.gateway.failover import Failover
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.settings import Interception, Limits
@@ -19,3 +20,5 @@ class Works(Value, frozen=True):
     upstream: Upstream
     gate: ToolGate
     interception: Interception
+    failover: Failover | None = None
+    """None: every call has one try."""

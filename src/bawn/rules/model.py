@@ -45,15 +45,15 @@ class EventName(StrEnum):
 AFTER_THE_FACT = frozenset((EventName.SESSION_CREATED, EventName.SESSION_IDLE, EventName.SESSION_ERROR))
 
 
-class _Written(Section):
-    """Keys are written as the reference writes them: `toolName`, `cooldownMs`."""
-
-    model_config = ConfigDict(alias_generator=lambda name: _camel(name), populate_by_name=False)
-
-
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+class _Written(Section):
+    """Keys are written as the reference writes them: `toolName`, `cooldownMs`."""
+
+    model_config = ConfigDict(alias_generator=_camel, populate_by_name=False)
 
 
 class Tag(_Written):

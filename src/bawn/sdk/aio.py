@@ -151,6 +151,25 @@ class AsyncConfiguration(AsyncNoun):
     reload = Awaited(endpoints.reload_config)
 
 
+class AsyncTransforms(AsyncNoun):
+    list = Awaited(endpoints.list_transforms)
+    forget = Awaited(endpoints.forget_answers)
+
+
+class AsyncKnowledge(AsyncNoun):
+    list = Awaited(endpoints.list_knowledge)
+    add = Awaited(endpoints.add_knowledge)
+    remove = Awaited(endpoints.remove_knowledge)
+
+
+class AsyncApprovals(AsyncNoun):
+    list = Awaited(endpoints.list_approvals)
+    get = Awaited(endpoints.get_approval)
+    approve = Awaited(endpoints.approve)
+    reject = Awaited(endpoints.reject)
+    watch = AsyncIterated(endpoints.watch_approvals)
+
+
 class AsyncAudit(AsyncNoun):
     tail = AsyncIterated(endpoints.audit_tail)
 
@@ -182,9 +201,13 @@ class AsyncClient:
         self.providers = AsyncProviders(self)
         self.config = AsyncConfiguration(self)
         self.audit = AsyncAudit(self)
+        self.approvals = AsyncApprovals(self)
+        self.transforms = AsyncTransforms(self)
+        self.knowledge = AsyncKnowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status
+        self.notify = noun.notify
 
     async def send(self, call: Call[T]) -> T:
         try:
@@ -243,3 +266,4 @@ class _Single(AsyncNoun):
 
     usage = Awaited(endpoints.usage)
     status = Awaited(endpoints.status)
+    notify = Awaited(endpoints.notify)

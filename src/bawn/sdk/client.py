@@ -152,6 +152,25 @@ class Configuration(SyncNoun):
     reload = Blocking(endpoints.reload_config)
 
 
+class Transforms(SyncNoun):
+    list = Blocking(endpoints.list_transforms)
+    forget = Blocking(endpoints.forget_answers)
+
+
+class Knowledge(SyncNoun):
+    list = Blocking(endpoints.list_knowledge)
+    add = Blocking(endpoints.add_knowledge)
+    remove = Blocking(endpoints.remove_knowledge)
+
+
+class Approvals(SyncNoun):
+    list = Blocking(endpoints.list_approvals)
+    get = Blocking(endpoints.get_approval)
+    approve = Blocking(endpoints.approve)
+    reject = Blocking(endpoints.reject)
+    watch = Iterated(endpoints.watch_approvals)
+
+
 class Audit(SyncNoun):
     tail = Iterated(endpoints.audit_tail)
 
@@ -183,9 +202,13 @@ class Client:
         self.providers = Providers(self)
         self.config = Configuration(self)
         self.audit = Audit(self)
+        self.approvals = Approvals(self)
+        self.transforms = Transforms(self)
+        self.knowledge = Knowledge(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status
+        self.notify = noun.notify
 
     def send(self, call: Call[T]) -> T:
         try:
@@ -243,6 +266,7 @@ class _Single(SyncNoun):
 
     usage = Blocking(endpoints.usage)
     status = Blocking(endpoints.status)
+    notify = Blocking(endpoints.notify)
 
 
 def unreachable(where: place.Place, error: Exception) -> Fault:

@@ -326,6 +326,80 @@ def revoke_token(person: str, token_id: str) -> Call[None]:
     return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
 
 
+# transforms
+
+
+def list_transforms() -> Call[list[shapes.Transform]]:
+    return Call("GET", at("transforms"), many("transforms", shapes.Transform))
+
+
+def forget_answers(
+    *, container: str | None = None, project: str | None = None, model: str | None = None
+) -> Call[shapes.Forgotten]:
+    """What a container or a project brought, what a model said, or all; it is asked of the model again."""
+    body = given(container=container, project=project, model=model)
+    return Call("POST", at("transforms", "cache", "forget"), one("forgotten", shapes.Forgotten), body=body)
+
+
+def list_knowledge() -> Call[list[shapes.KnowledgeBase]]:
+    return Call("GET", at("knowledge"), many("bases", shapes.KnowledgeBase))
+
+
+def add_knowledge(base: str, folder: str) -> Call[shapes.KnowledgeAdded]:
+    """`folder`: of the machine that Bawn runs on, from the root on."""
+    body = {"base": base, "folder": folder}
+    return Call("POST", at("knowledge"), one("added", shapes.KnowledgeAdded), body=body)
+
+
+def remove_knowledge(base: str) -> Call[None]:
+    return Call("DELETE", at("knowledge", base), nothing)
+
+
+# approvals and notices
+
+
+def list_approvals(
+    *, state: str = "open", container: str | None = None, limit: int = 100
+) -> Call[list[shapes.Approval]]:
+    """Newest first; `state` may be `all`."""
+    params = given(container=container) | {"state": state, "limit": str(limit)}
+    return Call("GET", at("approvals"), many("approvals", shapes.Approval), params=params)
+
+
+def get_approval(approval_id: str) -> Call[shapes.Approval]:
+    """With exactly what is asked about, and its digest."""
+    return Call("GET", at("approvals", approval_id), one("approval", shapes.Approval))
+
+
+def approve(approval_id: str, digest: str, *, reason: str = "", arguments: str | None = None) -> Call[shapes.Approval]:
+    """`digest`: of what was shown; `arguments`: others, in place of those."""
+    body = given(digest=digest, reason=reason, arguments=arguments)
+    return Call("POST", at("approvals", approval_id, "approve"), one("approval", shapes.Approval), body=body)
+
+
+def reject(approval_id: str, digest: str, *, reason: str = "") -> Call[shapes.Approval]:
+    body = given(digest=digest, reason=reason)
+    return Call("POST", at("approvals", approval_id, "reject"), one("approval", shapes.Approval), body=body)
+
+
+def watch_approvals() -> Stream[shapes.Approval]:
+    """Those that are open, then each that changes."""
+    return Stream("GET", at("approvals", "watch"), line(shapes.Approval))
+
+
+def notify(
+    title: str,
+    message: str = "",
+    *,
+    priority: str = "normal",
+    icon: str = "",
+    actions: Sequence[Mapping[str, str]] = (),
+) -> Call[shapes.NoticeSent]:
+    """Each action has a `label`, a `url` and perhaps a `method`."""
+    body = given(title=title, message=message, priority=priority, icon=icon, actions=[dict(each) for each in actions])
+    return Call("POST", at("notify"), one("notice", shapes.NoticeSent), body=body)
+
+
 # everything else
 
 

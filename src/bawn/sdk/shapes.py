@@ -304,6 +304,45 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Transform:
+    """A ready-made step between agents and models that is configured."""
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict)
+    """What it has done since the start, e.g. `hits`, `saved_tokens`, `rule.NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Kept answers that are not given again."""
+
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """Texts that are put beside what agents ask."""
+
+    name: str
+    folders: tuple[str, ...]
+    files: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeAdded:
+    """What adding a folder to a base has done."""
+
+    base: str
+    files: int
+    """Of the folder that are in the base now."""
+    changed: int
+    gone: int
+    skipped: tuple[str, ...] = ()
+    """Files that were not taken although their names look like text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a long act."""
 
@@ -355,3 +394,51 @@ class ConfigVerdict:
 
     fits: bool
     problems: tuple[ConfigProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to a person. Texts of it come from agents; show them only with everything invisible written out."""
+
+    id: str
+    state: str
+    """open, approved, edited, rejected, expired or withdrawn."""
+    kind: str
+    """tool: a tool call; question: of a script."""
+    container: str
+    container_id: str
+    session: str
+    tool: str
+    title: str
+    because: str
+    """Why a person is asked."""
+    digest: str
+    """Stands for everything that the answer rests on; an answer carries it."""
+    asked: datetime
+    expires: datetime
+    size: int
+    """Characters of what is asked about."""
+    answered: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    used: datetime | None = None
+    """When the approval was used; it is used once."""
+    arguments: str | None = None
+    """Exactly what is approved; None in lists."""
+    canonical: str | None = None
+    """The same JSON written in one way, for reading."""
+    edited: str | None = None
+    """What the person put in their place."""
+    server: str = ""
+    schema: str = ""
+    payload: str = ""
+    script: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSent:
+    """A notice that waits for its sinks."""
+
+    id: str
+    sinks: int

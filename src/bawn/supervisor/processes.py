@@ -32,6 +32,7 @@ class Programs:
     scripted: tuple[str, ...] = ("-m", "bawn.inference")
     egress: tuple[str, ...] = ("-m", "bawn.egress")
     packages: tuple[str, ...] = ("-m", "bawn.packages")
+    notifier: tuple[str, ...] = ("-m", "bawn.notify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class Processes:
         self._on_gateway = on_gateway
         self._on_gateway_gone = on_gateway_gone
         self._children = Children(loop)
-        self._scripted = self._scripted_listener()
+        self._scripted = self._listener("scripted")
+        self._notifier = self._listener("notifier")
         home, programs = setting.home.path, setting.programs
         self._owners = Owners(
             loop,
@@ -84,6 +86,7 @@ class Processes:
 
     def start(self) -> None:
         self._start_scripted()
+        self._start_notifier()
         self._owners.start()
         self._start_core()
 
@@ -102,10 +105,11 @@ class Processes:
     def stop(self) -> None:
         """Orderly: the gateway before the writer, so that the writer can take the last records."""
         self._children.stop()
-        for name in ("egress", "packages", "gateway", "audit", "scripted"):
+        for name in ("egress", "packages", "gateway", "audit", "scripted", "notifier"):
             self._children.end(name)
         self._owners.close()
         self._scripted.close()
+        self._notifier.close()
 
     def _start_core(self) -> None:
         if self._children.stopping:
@@ -178,9 +182,22 @@ class Processes:
             lambda: self._children.later("scripted", self._start_scripted),
         )
 
-    def _scripted_listener(self) -> socket.socket:
-        """There is no model listener on the host's TCP: the scripted model has a socket of the file system."""
-        path = self._setting.home.path / "run/scripted.sock"
+    def _start_notifier(self) -> None:
+        if self._children.stopping:
+            return
+        # It speaks to services out there, so it is the user that does, who may read nothing of the gateway's.
+        self._children.spawn(
+            "notifier",
+            [*self._setting.programs.notifier, "--socket-fd", str(self._notifier.fileno())],
+            [self._notifier.fileno()],
+            self._setting.egress_user,
+            Launch(os.getpid()),
+            lambda: self._children.later("notifier", self._start_notifier),
+        )
+
+    def _listener(self, name: str) -> socket.socket:
+        """Where the gateway reaches a process of ours: nothing on the host's TCP, but a socket of the file system."""
+        path = self._setting.home.path / f"run/{name}.sock"
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))

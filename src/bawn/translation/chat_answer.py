@@ -26,10 +26,9 @@ from bawn.translation.neutral import (
     free_text,
     named,
 )  # fmt: skip
-from bawn.wire.holding import MAX_HELD_BYTES, Unsound
-from bawn.wire.json_text import read_plain
+from bawn.translation.sse_events import SseEvents
+from bawn.wire.holding import Unsound
 from bawn.wire.openai_calls import Piece, pieces
-from bawn.wire.sse import SseFrame, SseSplitter
 from bawn.wire.usage import openai_usage
 
 _STOPS = {
@@ -100,51 +99,27 @@ def _reason(choice: dict[str, Any]) -> Stop:
     return _STOPS[reason]
 
 
-class ChatEvents:
+class ChatEvents(SseEvents):
     """A streamed chat completion as events; a call is told when everything of it is there."""
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._calls: dict[int, tuple[list[str], list[str], list[str]]] = {}
         """Pieces of id, name and arguments, by the number of the call."""
-        self._held = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
         self._opened = False
-        self._over = False
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        """Raises Unsound, NotPlain, TooLong and NotTranslatable; what is told before that stands in `told`."""
-        return self._read(self._splitter.feed(data))
+    def _left(self) -> list[StreamEvent]:
+        # `[DONE]` is left out by some servers, when the choice has said that it is finished.
+        return self._end() if self._stop is not None else super()._left()
 
-    def close(self) -> list[StreamEvent]:
-        out = self._read(self._splitter.last())
-        if not self._over and self._stop is not None:
-            # `[DONE]` is left out by some servers, when the choice has said that it is finished.
-            out += self._end()
-        if not self._over:
-            raise Unsound("it ended before the answer was whole")
-        return out
+    def _data(self, data: bytes) -> list[StreamEvent]:
+        return self._end() if data.strip() == b"[DONE]" else super()._data(data)
 
-    def _read(self, frames: list[SseFrame]) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        for frame in frames:
-            if frame.data is None or self._over:
-                continue
-            if frame.data.strip() == b"[DONE]":
-                out += self._end()
-                continue
-            chunk = read_plain(frame.data)
-            if (
-                not isinstance(chunk, dict)
-                or chunk.get("error") is not None
-                or not isinstance(chunk.get("choices"), list)
-            ):
-                raise Unsound("it ended with an error")
-            out += self._chunk(chunk)
-        return out
-
-    def _chunk(self, chunk: dict[str, Any]) -> list[StreamEvent]:
+    def _event(self, chunk: dict[str, Any]) -> list[StreamEvent]:
+        if chunk.get("error") is not None or not isinstance(chunk.get("choices"), list):
+            raise Unsound("it ended with an error")
         out: list[StreamEvent] = []
         self._usage = openai_usage(chunk.get("usage")) or self._usage
         if not self._opened:
@@ -171,14 +146,12 @@ class ChatEvents:
                 raise NotTranslatable("a content that is not a text")
             if text:
                 out.append(Said(text))
-        for piece in pieces(delta):
+        for piece in pieces(delta, streamed=True):
             ids, names, arguments = self._calls.setdefault(piece.index, ([], [], []))
             ids.append(piece.id)
             names.append(piece.name)
             arguments.append(piece.arguments)
-            self._held += len(piece.id) + len(piece.name) + len(piece.arguments) + 100
-            if self._held > MAX_HELD_BYTES:
-                raise Unsound("its calls are too long")
+            self._hold(len(piece.id) + len(piece.name) + len(piece.arguments))
         return out
 
     def _end(self) -> list[StreamEvent]:

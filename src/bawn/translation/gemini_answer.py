@@ -25,9 +25,9 @@ from bawn.translation.neutral import (
     named,
     object_of,
 )  # fmt: skip
+from bawn.translation.sse_events import SseEvents
 from bawn.wire.holding import Unsound
-from bawn.wire.json_text import read_plain, written
-from bawn.wire.sse import SseFrame, SseSplitter
+from bawn.wire.json_text import written
 from bawn.wire.usage import gemini_usage
 
 _STOPS = {"STOP": Stop.END, "MAX_TOKENS": Stop.LENGTH}
@@ -100,36 +100,23 @@ def _stop(reason: str, *, called: bool) -> Stop:
     raise Unsound(f"it ended by {named(reason) if reason else 'no reason'}")
 
 
-class GeminiEvents:
+class GeminiEvents(SseEvents):
     """A streamed answer as events. It is over when HTTP is, after a reason was given."""
 
     def __init__(self, call_id: str) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._call_id = call_id
         self._calls = 0
         self._opened = False
         self._reason = ""
         self._usage: Usage | None = None
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        return self._read(self._splitter.feed(data))
+    def _left(self) -> list[StreamEvent]:
+        return [Over(_stop(self._reason, called=self._calls > 0), self._usage)]
 
-    def close(self) -> list[StreamEvent]:
-        out = self._read(self._splitter.last())
-        return [*out, Over(_stop(self._reason, called=self._calls > 0), self._usage)]
-
-    def _read(self, frames: list[SseFrame]) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        for frame in frames:
-            if frame.data is None:
-                continue
-            read = read_plain(frame.data)
-            if not isinstance(read, dict) or read.get("error") is not None:
-                raise Unsound("it ended with an error")
-            out += self._frame(read)
-        return out
-
-    def _frame(self, read: dict[str, Any]) -> list[StreamEvent]:
+    def _event(self, read: dict[str, Any]) -> list[StreamEvent]:
+        if read.get("error") is not None:
+            raise Unsound("it ended with an error")
         out: list[StreamEvent] = []
         self._usage = _used(read) or self._usage
         if not self._opened:

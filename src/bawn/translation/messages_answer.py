@@ -25,9 +25,9 @@ from bawn.translation.neutral import (
     named,
     object_of,
 )  # fmt: skip
-from bawn.wire.holding import MAX_HELD_BYTES, Unsound
-from bawn.wire.json_text import read_plain, written
-from bawn.wire.sse import SseFrame, SseSplitter
+from bawn.translation.sse_events import SseEvents
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import written
 from bawn.wire.usage import anthropic_usage
 
 _STOPS = {
@@ -79,35 +79,14 @@ def _stop(said: dict[str, Any]) -> Stop:
     return _STOPS[reason]
 
 
-class MessagesEvents:
+class MessagesEvents(SseEvents):
     """A streamed message as events."""
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
+        super().__init__()
         self._blocks: dict[int, tuple[dict[str, Any], list[str]]] = {}
-        self._held = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
-        self._over = False
-
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        return self._read(self._splitter.feed(data))
-
-    def close(self) -> list[StreamEvent]:
-        out = self._read(self._splitter.last())
-        if not self._over:
-            raise Unsound("it ended before the answer was whole")
-        return out
-
-    def _read(self, frames: list[SseFrame]) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        for frame in frames:
-            if frame.data is not None and not self._over:
-                event = read_plain(frame.data)
-                if not isinstance(event, dict):
-                    raise Unsound("an event is not an object")
-                out += self._event(event)
-        return out
 
     def _event(self, event: dict[str, Any]) -> list[StreamEvent]:
         match event.get("type"):
@@ -163,9 +142,7 @@ class MessagesEvents:
                 return [Thought("", _text(delta, "signature"))]
             case "input_json_delta":
                 piece = _text(delta, "partial_json")
-                self._held += len(piece)
-                if self._held > MAX_HELD_BYTES:
-                    raise Unsound("its calls are too long")
+                self._hold(len(piece))
                 found[1].append(piece)
                 return []
             case "citations_delta":

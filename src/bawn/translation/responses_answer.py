@@ -27,10 +27,9 @@ from bawn.translation.neutral import (
     proof_written,
 )  # fmt: skip
 from bawn.translation.responses_request import summary_of
+from bawn.translation.sse_events import SseEvents
 from bawn.wire.holding import Unsound
-from bawn.wire.json_text import read_plain
 from bawn.wire.responses_stream import items_of
-from bawn.wire.sse import SseFrame, SseSplitter
 from bawn.wire.usage import responses_usage
 
 _INCOMPLETE = {"max_output_tokens": Stop.LENGTH, "content_filter": Stop.FILTERED}
@@ -89,37 +88,20 @@ def _stop(response: dict[str, Any], parts: list[Text | Thinking | ToolUse]) -> S
     return Stop.CALLS if any(isinstance(part, ToolUse) for part in parts) else Stop.END
 
 
-class ResponsesEvents:
+class ResponsesEvents(SseEvents):
     """A streamed response as events."""
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
-        self._over = False
+        super().__init__()
         self._texts: dict[int, int] = {}
         """By the number of an item, how much of it was said in pieces."""
         self._calls: set[str] = set()
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        return self._read(self._splitter.feed(data))
+    def _data(self, data: bytes) -> list[StreamEvent]:
+        return [] if data.strip() == b"[DONE]" else super()._data(data)
 
-    def close(self) -> list[StreamEvent]:
-        out = self._read(self._splitter.last())
-        if not self._over:
-            raise Unsound("it ended before the answer was whole")
-        return out
-
-    def _read(self, frames: list[SseFrame]) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        for frame in frames:
-            if frame.data is None or self._over or frame.data.strip() == b"[DONE]":
-                continue
-            event = read_plain(frame.data)
-            if not isinstance(event, dict):
-                raise Unsound("an event is not an object")
-            out += self._event(str(event.get("type")), event)
-        return out
-
-    def _event(self, kind: str, event: dict[str, Any]) -> list[StreamEvent]:
+    def _event(self, event: dict[str, Any]) -> list[StreamEvent]:
+        kind = str(event.get("type"))
         if kind in _TEXTS:
             text, index = _delta(event), _number(event)
             self._texts[index] = self._texts.get(index, 0) + len(text)

@@ -13,6 +13,7 @@ from bawn.wire.anthropic_continuing import continued_request
 from bawn.wire.anthropic_editing import MessageEditor, stopped
 from bawn.wire.anthropic_folding import folded_message, streamed_message
 from bawn.wire.editing import Outcome, Refused, Said, StreamEditor
+from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.holding import Unsound
 from bawn.wire.plain_object import dicts, read_body, written_body
 from bawn.wire.usage_sum import summed
@@ -26,11 +27,12 @@ _OWN = ("id", "type", "role", "model")
 
 
 class AnthropicAnswers:
-    """Raises Unsound for what cannot be done soundly."""
+    """Faults `tool.refused` and `upstream.broken`, for what cannot be done soundly."""
 
     def editor(self, before: bytes) -> StreamEditor:
         return MessageEditor(before)
 
+    @editing
     def edited(self, endpoint: Endpoint, body: bytes, outcomes: Sequence[Outcome]) -> bytes:
         read, left = read_body(body), iter(outcomes)
         content: list[dict[str, Any]] = []
@@ -47,6 +49,7 @@ class AnthropicAnswers:
             raise Unsound("there are more outcomes than calls")
         return _message(read, content)
 
+    @reforming
     def joined(self, first: bytes, second: bytes) -> bytes:
         before, after = read_body(first), read_body(second)
         said = [block for block in dicts(before.get("content"), "a content") if not runs_here(block)]
@@ -54,12 +57,15 @@ class AnthropicAnswers:
         whole["usage"] = summed(before.get("usage"), after.get("usage"))
         return _message(whole, [*said, *dicts(after.get("content"), "a content")])
 
+    @reforming
     def folded(self, stream: bytes) -> bytes:
         return written_body(folded_message(stream))
 
+    @reforming
     def streamed(self, body: bytes) -> bytes:
         return streamed_message(read_body(body))
 
+    @editing
     def continued(self, request: bytes, answer: bytes, refusals: Sequence[Refused]) -> bytes:
         return written_body(continued_request(read_body(request), read_body(answer), refusals))
 
@@ -78,6 +84,7 @@ class AnthropicAnswers:
             }
         )
 
+    @reforming
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         calls = AnthropicMessages().read_answer(endpoint, body).calls
         read = read_body(body)

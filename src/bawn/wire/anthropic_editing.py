@@ -13,6 +13,7 @@ from typing import Any
 from bawn.wire.anthropic_blocks import became, events_of, runs_here
 from bawn.wire.anthropic_calls import is_tool_call
 from bawn.wire.editing import Changed, Kept, Outcome
+from bawn.wire.editing_faults import editing
 from bawn.wire.holding import Unsound
 from bawn.wire.typed_frames import TypedFrame, typed_frame, typed_frames
 from bawn.wire.usage_sum import summed
@@ -24,9 +25,13 @@ _COUNTED = (
 """What the usage of `message_delta` can tell."""
 
 
+_WITHIN = ("content_block_delta", "content_block_stop")
+
+
 class MessageEditor:
     __slots__ = ("_again", "_blocks", "_called", "_ending", "_next", "_owed", "_skipped", "_started", "_told", "_used")
 
+    @editing
     def __init__(self, before: bytes) -> None:
         self._started = False
         self._called = False
@@ -50,9 +55,11 @@ class MessageEditor:
         for frame in typed_frames(before):
             self._learn(frame)
 
+    @editing
     def passing(self, data: bytes) -> bytes:
         return self._paid() + b"".join([self._frame(frame, None) for frame in typed_frames(data)])
 
+    @editing
     def calls(self, data: bytes, outcomes: Sequence[Outcome]) -> bytes:
         left = iter(outcomes)
         out = b"".join([self._frame(frame, left) for frame in typed_frames(data)])
@@ -60,18 +67,25 @@ class MessageEditor:
             raise Unsound("there are more outcomes than calls")
         return self._paid() + out
 
+    @editing
     def say(self, text: str) -> bytes:
         if not self._started:
             raise Unsound("nothing can be said before the message has started")
         return self._paid() + self._whole({"type": "text", "text": text})
 
+    @editing
     def end(self, data: bytes) -> bytes:
         return self.passing(data)
 
+    @editing
     def swallow(self, data: bytes) -> None:
         for frame in typed_frames(data):
             self._count(frame)
+            if frame.kind in _WITHIN and frame.event is not None and frame.event["index"] in self._blocks:
+                # What has begun to go out is ended.
+                self._owed += self._frame(frame, None)
 
+    @editing
     def begin_again(self) -> None:
         self._owed += self._closed()
         self._used, self._told = summed(self._used, self._told), {}

@@ -6,27 +6,29 @@ an answer, since clients of this wire ignore them as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from bawn.terms.exchange import Usage
-from bawn.terms.frames import End, Frame
+from bawn.terms.frames import End
 from bawn.wire.anthropic_calls import is_tool_call, tool_name
-from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain, written
-from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import read_plain, written
+from bawn.wire.sse import SseFrame
+from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import anthropic_usage
 
 
-class MessageStreamReader:
-    __slots__ = ("_ended", "_handlers", "_holding", "_open", "_splitter", "_whole_inputs", "made", "model", "usage")
+class MessageStreamReader(StreamReading[int]):
+    __slots__ = ("_begun", "_calling", "_handlers", "_open", "_whole_inputs")
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
-        self._holding: Holding[int] = Holding()
-        self._ended = False
+        super().__init__()
+        self._begun: set[int] = set()
+        """Numbers that have been used: one that came again would be a second call in the name of the first."""
         self._open: dict[int, bool] = {}
         """Content blocks that have started and not stopped; true for tool calls."""
+        self._calling = 0
+        """How many of these are tool calls."""
         self._whole_inputs: dict[int, str] = {}
         """Inputs that came with the start of their block; they hold when no pieces follow."""
         self._handlers: dict[str, Callable[[dict[str, Any], bytes], None]] = {
@@ -39,42 +41,10 @@ class MessageStreamReader:
             "ping": self._ping,
             "error": self._error,
         }
-        self.usage: Usage | None = None
-        self.model = self.made = ""
-
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._read(self._splitter.feed, data)
-
-    def close(self) -> list[Frame]:
-        out = self._read(self._splitter.last)
-        if not self.ended:
-            self._break("The provider's stream ended before its answer was whole.")
-        return [*out, *self._holding.taken()]
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was said."""
-        return self._ended
-
-    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            for frame in split(*data):
-                self._frame(frame)
-                if self.ended:
-                    break
-        except TooLong:
-            self._break("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as unsound:
-            self._break(f"The provider's stream is unsound: {unsound}.")
-        return self._holding.taken()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
-            self._holding.text(frame.raw)
+            self._holding.alive(frame.raw)
             return
         event = read_plain(frame.data)
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
@@ -96,8 +66,9 @@ class MessageStreamReader:
 
     def _block_start(self, event: dict[str, Any], raw: bytes) -> None:
         index, block = _index(event), event.get("content_block")
-        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._open:
+        if not isinstance(block, dict) or not isinstance(block.get("type"), str) or index in self._begun:
             raise Unsound("a block does not start as it must")
+        self._begun.add(index)
         is_call = is_tool_call(block)
         self._open[index] = is_call
         if not is_call:
@@ -106,6 +77,7 @@ class MessageStreamReader:
         name, call_id = tool_name(block), block.get("id")
         if not isinstance(call_id, str):
             raise Unsound("a tool call has no id")
+        self._calling += 1
         self._whole_inputs[index] = written(block.get("input", {}))
         self._holding.keep(raw)
         self._holding.grow(index, call_id, name)
@@ -136,7 +108,8 @@ class MessageStreamReader:
             return
         self._holding.keep(raw)
         self._holding.grow(index, arguments=self._whole_inputs.pop(index, ""))
-        if not any(self._open.values()):
+        self._calling -= 1
+        if not self._calling:
             self._holding.let_go()
 
     def _message_delta(self, event: dict[str, Any], raw: bytes) -> None:
@@ -146,22 +119,18 @@ class MessageStreamReader:
 
     def _message_stop(self, event: dict[str, Any], raw: bytes) -> None:
         self._nothing_open()
-        self._holding.out.append(End(raw))
+        self._holding.put(End(raw))
         self._ended = True
 
     def _ping(self, event: dict[str, Any], raw: bytes) -> None:
-        self._holding.text(raw)
+        self._holding.alive(raw)
 
     def _error(self, event: dict[str, Any], raw: bytes) -> None:
         self._break("The provider ended its stream with an error.", raw)
 
     def _nothing_open(self) -> None:
-        if any(self._open.values()):
+        if self._calling:
             raise Unsound("the message ends within a tool call")
-
-    def _break(self, sentence: str, data: bytes = b"") -> None:
-        self._ended = True
-        self._holding.broken(sentence, data)
 
 
 def _index(event: dict[str, Any]) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from bawn.errors import Fault
+from bawn.wire.json_text import written
 
 _ROOT = dict[str, msgspec.Raw]
 _decode_root = msgspec.json.Decoder(_ROOT)
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def text(body: dict[str, Any], name: str, default: str = "") -> str:
@@ -91,6 +94,14 @@ def with_field(body: bytes, name: str, value: object) -> bytes:
     """The object with one top-level field set; all other values byte for byte, in their order."""
     fields = _decode_root.decode(body)
     fields[name] = msgspec.Raw(msgspec.json.encode(value))
+    return msgspec.json.encode(fields)
+
+
+def with_more(body: bytes, name: str, values: Sequence[object]) -> bytes:
+    """The object with values added to a top-level list; everything else byte for byte."""
+    fields = _decode_root.decode(body)
+    added = [msgspec.Raw(written(value).encode()) for value in values]
+    fields[name] = msgspec.Raw(msgspec.json.encode([*_decode_list.decode(fields[name]), *added]))
     return msgspec.json.encode(fields)
 
 

@@ -14,7 +14,7 @@ from bawn.terms.toolcall import ToolCall
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import NotPlain, read_plain
 from bawn.wire.objects import ID, ObjectCall
-from bawn.wire.responses_calls import call_of, is_call
+from bawn.wire.responses_calls import is_call, tool_call
 from bawn.wire.responses_stream import items_of
 from bawn.wire.usage import responses_usage
 
@@ -69,7 +69,7 @@ def calls_within(call: ObjectCall, read: dict[str, Any]) -> tuple[ToolCall, ...]
     else:
         return ()
     try:
-        return tuple(ToolCall(*call_of(item)) for item in items if is_call(item))
+        return tuple(tool_call(item) for item in items if is_call(item))
     except (Unsound, NotPlain) as error:
         raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
 

@@ -206,7 +206,7 @@ def _calls(choice: Any) -> list[ToolCall]:
     if not isinstance(message, dict):
         raise Fault("upstream.broken", "A choice of the provider's answer has no message.")
     try:
-        calls = [ToolCall(piece.id, piece.name, piece.arguments) for piece in pieces(message)]
+        calls = [ToolCall(piece.id, piece.name, piece.arguments, free=piece.free or False) for piece in pieces(message)]
     except Unsound as error:
         raise Fault("upstream.broken", f"The provider's answer is unsound: {error}.") from None
     if not all(call.name for call in calls):

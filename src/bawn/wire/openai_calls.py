@@ -22,10 +22,12 @@ class Piece(Value, frozen=True):
     id: str
     name: str
     arguments: str
+    free: bool | None = None
+    """Whether the tool takes a text; None where it does not tell."""
 
 
-def pieces(holder: dict[str, Any]) -> list[Piece]:
-    """The calls of a message or a delta. Raises Unsound."""
+def pieces(holder: dict[str, Any], *, streamed: bool = False) -> list[Piece]:
+    """The calls of a message or, when `streamed`, of a delta, whose calls have a number each. Raises Unsound."""
     calls, legacy = holder.get("tool_calls"), holder.get("function_call")
     if calls is None and legacy is None:
         return []
@@ -37,20 +39,22 @@ def pieces(holder: dict[str, Any]) -> list[Piece]:
     for position, call in enumerate(calls or ()):
         if not isinstance(call, dict):
             raise Unsound("a tool call is not an object")
-        index = call.get("index", position)
+        index = call.get("index", None if streamed else position)
         if not isinstance(index, int) or isinstance(index, bool) or index < 0:
             raise Unsound("a tool call has no number")
         function, custom = call.get("function"), call.get("custom")
         if function is not None and custom is not None:
             raise Unsound("a tool call is of two kinds")
         if custom is not None:
-            found.append(_piece(index, call.get("id"), custom, "input"))
+            found.append(_piece(index, call.get("id"), custom, "input", free=True))
+        elif function is not None:
+            found.append(_piece(index, call.get("id"), function, "arguments"))
         else:
-            found.append(_piece(index, call.get("id"), function if function is not None else {}, "arguments"))
+            found.append(_piece(index, call.get("id"), {}, "arguments", free=None))
     return found
 
 
-def _piece(index: int, call_id: Any, described: Any, argument_key: str) -> Piece:
+def _piece(index: int, call_id: Any, described: Any, argument_key: str, *, free: bool | None = False) -> Piece:
     if not isinstance(described, dict):
         raise Unsound("a tool call is not an object")
     values = []
@@ -58,4 +62,4 @@ def _piece(index: int, call_id: Any, described: Any, argument_key: str) -> Piece
         if value is not None and not isinstance(value, str):
             raise Unsound("a tool call holds something that is not a text")
         values.append(value or "")
-    return Piece(index, *values)
+    return Piece(index, values[0], values[1], values[2], free)

@@ -2,86 +2,55 @@
 
 Every frame, because a key written with JSON escapes (`to\\u006fl_calls`) has no literal form to search for.
 A call is whole when the next one of its choice begins, when its choice ends, or at `[DONE]`. Calls of several
-choices that come mixed are one group, which waits for the last of them.
+choices that come mixed are one group, which waits for the last of them; so does all else that is said meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from bawn.terms.exchange import Usage
-from bawn.terms.frames import End, Frame
-from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain
+from bawn.terms.frames import End
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import read_plain
 from bawn.wire.openai_calls import Piece, pieces
-from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.wire.sse import SseFrame
+from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import openai_usage
 
 _DONE_WITHOUT_END = (b"data: [DONE]", b"data:[DONE]")
 
 
-class ChatStreamReader:
-    __slots__ = ("_ended", "_finished", "_hide_usage", "_holding", "_splitter", "_started", "made", "model", "usage")
+class ChatStreamReader(StreamReading[tuple[int, int]]):
+    __slots__ = ("_calling", "_finished", "_hide_usage", "_started")
 
     def __init__(self, *, hide_usage: bool) -> None:
-        self._splitter = SseSplitter()
-        self._holding: Holding[tuple[int, int]] = Holding()
+        super().__init__()
         self._hide_usage = hide_usage
-        self._ended = False
         self._started: set[int] = set()
         self._finished: set[int] = set()
-        self.usage: Usage | None = None
-        self.model = self.made = ""
+        self._calling: dict[int, int] = {}
+        """Choices that have calls in the held group and are not finished; with the highest place of these."""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._read(self._splitter.feed, data)
-
-    def close(self) -> list[Frame]:
-        out = self._read(self._splitter.last)
-        if self.ended:
-            return out
-        self._ended = True
+    def _left(self) -> None:
         rest = self._splitter.rest
         if rest.strip() in _DONE_WITHOUT_END or (
             not rest.strip() and self._started and self._started == self._finished
         ):
             # The last frame may lack its blank line, and some servers of this wire leave `[DONE]` out when every
             # choice has said that it is finished; the official packages take both.
+            self._ended = True
             self._holding.let_go()
-            self._holding.out.append(End(rest))
+            self._holding.put(End(rest))
         else:
-            self._holding.broken("The provider's stream ended before its answer was whole.")
-        return [*out, *self._holding.taken()]
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was said."""
-        return self._ended
-
-    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            for frame in split(*data):
-                self._frame(frame)
-                if self.ended:
-                    break
-        except TooLong:
-            self._break("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as unsound:
-            self._break(f"The provider's stream is unsound: {unsound}.")
-        return self._holding.taken()
+            super()._left()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
-            self._holding.text(frame.raw)
+            self._holding.alive(frame.raw)
             return
         if frame.data.strip() == b"[DONE]":
             self._holding.let_go()
-            self._holding.out.append(End(frame.raw))
+            self._holding.put(End(frame.raw))
             self._ended = True
             return
         chunk = read_plain(frame.data)
@@ -103,27 +72,29 @@ class ChatStreamReader:
 
     def _choices(self, choices: list[Any], raw: bytes) -> None:
         found: list[tuple[int, Piece]] = []
-        touched: set[int] = set()
+        told: list[int] = []
         for choice in choices:
             number, said = self._choice(choice)
-            touched.add(number)
+            told.append(number)
             found += [(number, piece) for piece in said]
-        self._started |= touched
         holding = self._holding
-        if not found and not holding.held:
+        if not found:
             holding.text(raw)
-            return
-        if found and self._all_whole(found):
-            holding.let_go()
-        # What a choice says after its call waits with it; text of other choices does not.
-        if found or any(choice in touched for choice, _ in holding.keys):
+        else:
+            if self._all_behind(found):
+                holding.let_go()
+                self._calling = {}
             holding.keep(raw)
             for number, piece in found:
-                holding.grow((number, piece.index), piece.id, piece.name, piece.arguments)
-            if self._all_whole(()):
-                holding.let_go()
-        else:
-            holding.text(raw)
+                holding.grow((number, piece.index), piece.id, piece.name, piece.arguments, free=piece.free)
+                self._calling[number] = max(piece.index, self._calling.get(number, piece.index))
+        for number in told:
+            if number in self._finished:
+                # Only now: the frame that ends a choice may bring the last piece of its call.
+                self._calling.pop(number, None)
+        self._started.update(told)
+        if holding.held and not self._calling:
+            holding.let_go()
 
     def _choice(self, choice: Any) -> tuple[int, list[Piece]]:
         """The number of a choice, and the pieces of calls in it."""
@@ -134,24 +105,20 @@ class ChatStreamReader:
             raise Unsound("a choice has no number")
         if delta is not None and not isinstance(delta, dict):
             raise Unsound("a delta is not an object")
-        said = pieces(delta) if delta else []
+        said = pieces(delta, streamed=True) if delta else []
         if said and number in self._finished:
             raise Unsound("a tool call comes after the end of its choice")
         if choice.get("finish_reason") is not None:
             self._finished.add(number)
         return number, said
 
-    def _all_whole(self, begun: Iterable[tuple[int, Piece]]) -> bool:
-        """Whether every held call is over: its choice has finished, or begins a later call."""
-        return all(
-            choice in self._finished
-            or (
-                any(number == choice and piece.index > index for number, piece in begun)
-                and not any(number == choice and piece.index == index for number, piece in begun)
-            )
-            for choice, index in self._holding.keys
+    def _all_behind(self, begun: list[tuple[int, Piece]]) -> bool:
+        """Whether every choice that is calling goes on behind the calls that are held, and so makes them whole."""
+        if not self._calling:
+            return True
+        lowest: dict[int, int] = {}
+        for number, piece in begun:
+            lowest[number] = min(piece.index, lowest.get(number, piece.index))
+        return len(lowest) >= len(self._calling) and all(
+            number in lowest and lowest[number] > index for number, index in self._calling.items()
         )
-
-    def _break(self, sentence: str, data: bytes = b"") -> None:
-        self._ended = True
-        self._holding.broken(sentence, data)

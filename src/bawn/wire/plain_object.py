@@ -23,8 +23,8 @@ def written_body(value: dict[str, Any]) -> bytes:
     """Raises Unsound when a value in it cannot be written."""
     try:
         return written(value).encode()
-    except NotPlain as error:
-        raise Unsound(str(error)) from None
+    except (NotPlain, UnicodeEncodeError) as error:
+        raise Unsound(f"it cannot be written: {error}") from None
 
 
 def dicts(value: Any, what: str) -> list[dict[str, Any]]:

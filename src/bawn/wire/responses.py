@@ -14,13 +14,12 @@ import msgspec
 
 from bawn.errors import Fault
 from bawn.terms.exchange import Endpoint, Exchange, HostedTool, WireName
-from bawn.terms.toolcall import ToolCall
 from bawn.wire import fields, openai
 from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
-from bawn.wire.responses_calls import call_of, is_call
+from bawn.wire.responses_calls import is_call, tool_call
 from bawn.wire.responses_stream import ResponseStreamReader, items_of
 from bawn.wire.usage import responses_usage
 from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
@@ -94,7 +93,7 @@ class OpenAIResponses:
             read = read_plain(body)
             if not isinstance(read, dict):
                 raise NotPlain("it is not an object")
-            calls = [ToolCall(*call_of(item)) for item in items_of(read) if is_call(item)]
+            calls = [tool_call(item) for item in items_of(read) if is_call(item)]
         except NotPlain as error:
             raise Fault("upstream.broken", "The provider's answer is not plain JSON.", cause=str(error)) from None
         except Unsound as unsound:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bawn.terms.toolcall import ToolCall
 from bawn.wire.holding import Unsound
 from bawn.wire.json_text import written
 
@@ -23,6 +24,8 @@ CALLS = {
     "tool_search_call": "arguments",
 }
 """Types of items that a client acts on, and where what it shall do stands."""
+SEVERAL = ("shell_call", "computer_call")
+"""Types of calls that may tell a list of `actions` in place of one."""
 SAID = frozenset((
     "message", "reasoning", "compaction", "web_search_call", "file_search_call", "code_interpreter_call",
     "image_generation_call", "mcp_list_tools", "mcp_call", "function_call_output", "custom_tool_call_output",
@@ -49,6 +52,17 @@ def told_as_text(item: dict[str, Any]) -> bool:
     return CALLS.get(str(item.get("type"))) in ("arguments", "input")
 
 
+def is_free(item: dict[str, Any]) -> bool:
+    """Whether the tool that it calls takes a text instead of a JSON object."""
+    return item.get("type") == "custom_tool_call"
+
+
+def tool_call(item: dict[str, Any]) -> ToolCall:
+    """Raises Unsound."""
+    call_id, name, arguments = call_of(item)
+    return ToolCall(call_id, name, arguments, free=is_free(item))
+
+
 def call_of(item: dict[str, Any]) -> tuple[str, str, str]:
     """Id, name and arguments of a call. Raises Unsound."""
     kind = str(item["type"])
@@ -59,7 +73,9 @@ def call_of(item: dict[str, Any]) -> tuple[str, str, str]:
     if owner is not None and not isinstance(owner, str):
         raise Unsound("a tool call is of a set without a name")
     said = item.get(CALLS[kind])
-    if said is None and kind == "shell_call":
-        said = item.get("actions")
+    if kind in SEVERAL and item.get("actions") is not None:
+        # Told in both ways it is judged in both, since nobody knows by which of them a client acts.
+        several = item["actions"]
+        said = several if said is None else {"action": said, "actions": several}
     arguments = said if isinstance(said, str) else "" if said is None else written(said)
     return call_id, f"{owner}.{name}" if owner else name, arguments

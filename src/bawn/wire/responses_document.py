@@ -10,7 +10,7 @@ from bawn.wire.document import OfferedTool, Said
 from bawn.wire.editable import Editable, Heard, Place, as_text, role_of, texts_of
 from bawn.wire.holding import Unsound
 from bawn.wire.openai_document import drop_tool
-from bawn.wire.responses_calls import CALLS, call_of
+from bawn.wire.responses_calls import CALLS, tool_call
 
 _NEVER = ("reasoning", "compaction", "item_reference")
 """Items that are signed, sealed or only named."""
@@ -106,7 +106,7 @@ class ResponsesDocument(Editable):
 
 def _calls(item: dict[str, Any]) -> list[ToolCall]:
     try:
-        return [ToolCall(*call_of(item))]
+        return [tool_call(item)]
     except Unsound:
         return []
 

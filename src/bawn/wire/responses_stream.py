@@ -7,76 +7,45 @@ same; a call that only the last one tells was never judged, and breaks the strea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from bawn.terms.exchange import Usage
-from bawn.terms.frames import End, Frame
-from bawn.wire.holding import Holding, Unsound
-from bawn.wire.json_text import NotPlain, read_plain
-from bawn.wire.responses_calls import call_of, is_call, told_as_text
-from bawn.wire.sse import SseFrame, SseSplitter, TooLong
+from bawn.terms.frames import End
+from bawn.wire.holding import Unsound
+from bawn.wire.json_text import read_plain
+from bawn.wire.responses_calls import call_of, is_call, is_free, told_as_text
+from bawn.wire.sse import SseFrame
+from bawn.wire.stream_reading import StreamReading
 from bawn.wire.usage import responses_usage
 
 _OPENING = ("response.created", "response.in_progress", "response.queued")
 _CLOSING = ("response.completed", "response.incomplete")
 _BROKEN = ("response.failed", "error")
+_ALIVE = ("keepalive", "ping")
+_ALIVE_FIELDS = frozenset(("type", "sequence_number"))
 _PIECES = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _WHOLE = {"response.function_call_arguments.done": "arguments", "response.custom_tool_call_input.done": "input"}
 
 _Call = tuple[str, str, str]
 
 
-class ResponseStreamReader:
-    __slots__ = ("_calls", "_ended", "_holding", "_judged", "_open", "_pieces", "_splitter", "made", "model", "usage")
+class ResponseStreamReader(StreamReading[int]):
+    __slots__ = ("_begun", "_calling", "_calls", "_judged", "_open", "_pieces")
 
     def __init__(self) -> None:
-        self._splitter = SseSplitter()
-        self._holding: Holding[int] = Holding()
-        self._ended = False
+        super().__init__()
+        self._begun: set[int] = set()
+        """Numbers that have been used: one that came again would be a second call in the name of the first."""
         self._open: dict[int, bool] = {}
         """Items that were added and are not done; true for calls."""
+        self._calling = 0
+        """How many of these are calls."""
         self._calls: dict[int, tuple[str, str]] = {}
         self._pieces: dict[int, list[str]] = {}
-        self._judged: list[_Call] = []
-        self.usage: Usage | None = None
-        self.model = ""
-        self.made = ""
-        """The id of the response, for when the provider keeps it."""
-
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._read(self._splitter.feed, data)
-
-    def close(self) -> list[Frame]:
-        out = self._read(self._splitter.last)
-        if not self._ended:
-            self._break("The provider's stream ended before its answer was whole.")
-        return [*out, *self._holding.taken()]
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was said."""
-        return self._ended
-
-    def _read(self, split: Callable[..., Iterable[SseFrame]], *data: bytes) -> list[Frame]:
-        if self._ended:
-            return []
-        try:
-            for frame in split(*data):
-                self._frame(frame)
-                if self.ended:
-                    break
-        except TooLong:
-            self._break("A frame of the provider's stream is too long.")
-        except NotPlain as error:
-            self._break(f"A frame of the provider's stream is not plain JSON: {error}.")
-        except Unsound as unsound:
-            self._break(f"The provider's stream is unsound: {unsound}.")
-        return self._holding.taken()
+        self._judged: set[_Call] = set()
 
     def _frame(self, frame: SseFrame) -> None:
         if frame.data is None:
-            self._holding.text(frame.raw)
+            self._holding.alive(frame.raw)
             return
         if frame.data.strip() == b"[DONE]":
             # Not of this wire, though some servers send it; what ends it is the event that closes the response.
@@ -87,7 +56,9 @@ class ResponseStreamReader:
             raise Unsound("an event has no type")
         if frame.event and frame.event.decode("utf-8", "replace") != kind:
             raise Unsound("an event has two types")
-        if kind in _BROKEN:
+        if kind in _ALIVE and _ALIVE_FIELDS.issuperset(event):
+            self._holding.alive(frame.raw)
+        elif kind in _BROKEN:
             self._break("The provider ended its stream with an error.", frame.raw)
         elif kind in _OPENING:
             self._response(event, opening=True)
@@ -117,17 +88,19 @@ class ResponseStreamReader:
 
     def _added(self, event: dict[str, Any], raw: bytes) -> None:
         index, item = _index(event), _item(event)
-        if index in self._open:
+        if index in self._begun:
             raise Unsound("an item starts twice")
+        self._begun.add(index)
         self._open[index] = is_call(item)
         if not self._open[index]:
             self._holding.text(raw)
             return
         call_id, name, arguments = call_of(item)
+        self._calling += 1
         self._calls[index] = call_id, name
         self._pieces[index] = []
         self._holding.keep(raw)
-        self._holding.grow(index, call_id, name)
+        self._holding.grow(index, call_id, name, free=is_free(item))
         if arguments and told_as_text(item):
             # Clients put what follows behind it. What is told as an object only is there when its item is done.
             self._pieces[index] = [arguments]
@@ -170,8 +143,9 @@ class ResponseStreamReader:
         self._holding.keep(raw)
         self._agree(index, call[2])
         del self._pieces[index]
-        self._judged.append(call)
-        if not any(self._open.values()):
+        self._judged.add(call)
+        self._calling -= 1
+        if not self._calling:
             self._holding.let_go()
 
     def _agree(self, index: int, said: object) -> None:
@@ -186,19 +160,15 @@ class ResponseStreamReader:
             raise Unsound("a tool call is told in two ways")
 
     def _close(self, event: dict[str, Any], raw: bytes) -> None:
-        if any(self._open.values()):
+        if self._calling:
             raise Unsound("the response ends within a tool call")
         response = self._response(event, opening=False)
         self.usage = responses_usage(response.get("usage"))
         told = [call_of(item) for item in items_of(response) if is_call(item)]
         if any(call not in self._judged for call in told):
             raise Unsound("the response tells a call that its stream did not")
-        self._holding.out.append(End(raw))
+        self._holding.put(End(raw))
         self._ended = True
-
-    def _break(self, sentence: str, data: bytes = b"") -> None:
-        self._ended = True
-        self._holding.broken(sentence, data)
 
 
 def items_of(response: dict[str, Any]) -> list[dict[str, Any]]:

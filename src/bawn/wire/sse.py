@@ -10,7 +10,8 @@ import re
 
 from bawn.terms.value import Value
 
-MAX_FRAME_BYTES = 8 * 2**20
+MAX_FRAME_BYTES = 32 * 2**20
+"""Room for the longest call that is held, told in one frame with its quotes escaped."""
 
 # Atomic, so that CR LF is never taken for two line ends.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")

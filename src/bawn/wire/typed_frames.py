@@ -41,8 +41,8 @@ def typed_frame(event: dict[str, Any]) -> bytes:
     """An event as a frame. Raises Unsound when a value in it cannot be written."""
     try:
         return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), written(event).encode())
-    except NotPlain as error:
-        raise Unsound(str(error)) from None
+    except (NotPlain, UnicodeEncodeError) as error:
+        raise Unsound(f"it cannot be written: {error}") from None
 
 
 def _event(data: bytes | None) -> dict[str, Any] | None:
