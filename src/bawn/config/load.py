@@ -47,6 +47,8 @@ _EXPECTED: Mapping[str, str] = {
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
+    "union_tag_invalid": "{discriminator} as one of {expected_tags}",
+    "union_tag_not_found": "{discriminator} as a key",
     "string_pattern_mismatch": "a text like {pattern}",
     "string_too_short": "{min_length} characters or more",
     "string_too_long": "{max_length} characters or fewer",

@@ -28,6 +28,8 @@ class Doing(Struct, frozen=True):
     rule: Rule
     action: Beside
     happened: Happening
+    container: str
+    """Its uuid."""
 
 
 Do = Callable[[Doing], Awaitable[None]]
@@ -55,13 +57,19 @@ class Effects:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        while not self._queue.empty():
+            doing = self._queue.get_nowait()
+            with contextlib.suppress(Fault):
+                self._ended(doing, Fault("rule.failed", "Bawn ended before this was done."), 0.0)
+            self._queue.task_done()
 
     def add(self, doing: Doing) -> None:
         """To be done soon; one that finds the queue full is not done, and that is on record."""
         try:
             self._queue.put_nowait(doing)
         except asyncio.QueueFull:
-            self._ended(doing, Fault("rule.failed", "Too many effects of rules wait already."), 0.0)
+            with contextlib.suppress(Fault):
+                self._ended(doing, Fault("rule.failed", "Too many effects of rules wait already."), 0.0)
 
     async def settled(self) -> None:
         """Until all that was added is done."""
@@ -78,7 +86,6 @@ class Effects:
                 fault = error
             except Exception as error:  # noqa: BLE001 - nothing that one effect does may stop the others
                 fault = Fault("rule.failed", "An effect of a rule failed.", cause=type(error).__name__)
-            finally:
-                self._queue.task_done()
             with contextlib.suppress(Fault):
                 self._ended(doing, fault, self._clock() - began)
+            self._queue.task_done()

@@ -6,12 +6,18 @@ written down before the call goes on; what it refuses is refused each time. Effe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
+from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Place
 from bawn.enforcement.effects import Doing, Effects
-from bawn.enforcement.labels import Labels
+from bawn.enforcement.labels import HEADER, Labels
+from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
 from bawn.rules.happening import Happening
 from bawn.rules.matching import RuleSet
@@ -32,56 +38,98 @@ from bawn.terms.clock import Clock
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
 
+_log = structlog.get_logger("bawn.rules")
+_LONG = 256 * 1024
+"""From this many characters on, a text is looked through in a thread, so that nobody waits for it."""
+_MOST_CALLS = 100_000
+
 
 class Enforcer:
+    """One for a process; `hold` gives it other rules."""
+
     def __init__(
         self,
-        rules: RuleSet,
         conversations: Conversations,
         effects: Effects,
         labels: Labels,
         note: Callable[[Event], None],
         clock: Clock,
     ) -> None:
-        self.rules = rules
+        """`note` puts something on record without waiting; a Fault where it cannot."""
         self.conversations = conversations
+        self.labels = labels
+        self.counts: dict[str, int] = {}
+        """How often each rule fired since the start."""
         self._effects = effects
-        self._labels = labels
         self._note = note
         self._clock = clock
+        self._turns: dict[str, Turn] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.hold(RuleSet(()))
+
+    def hold(self, rules: RuleSet) -> None:
+        """From now on these rules; calls under way go on with these as well."""
+        self.rules = rules
+        self.refusing = RuleSet(rule for rule in rules.rules if isinstance(rule.action, Block) and not rule.dry_run)
         self.refuses_answers = any(
-            isinstance(rule.action, Block)
-            and rule.trigger.event is EventName.CHAT_MESSAGE
-            and rule.trigger.role != "user"
-            for rule in rules.rules
+            rule.trigger.event is EventName.CHAT_MESSAGE and rule.trigger.role != "user"
+            for rule in self.refusing.rules
         )
+
+    # the calls
+
+    async def begin(self, asked: Asked) -> Turn:
+        """A call comes in. Fault `store.unavailable`."""
+        # A conversation that is named after this very call begins with it.
+        new = asked.session.partition(":")[2] == asked.call
+        conversation = await self.conversations.of(asked.container.uuid, asked.session, new=new)
+        turn = Turn(conversation, asked.document.messages if asked.document is not None else ())
+        if len(self._turns) < _MOST_CALLS:
+            self._turns[asked.call] = turn
+        return turn
+
+    async def turn(self, asked: Asked) -> Turn:
+        return self._turns.get(asked.call) or await self.begin(asked)
+
+    def end(self, asked: Asked) -> Turn | None:
+        return self._turns.pop(asked.call, None)
 
     def happening(self, asked: Asked, event: EventName, **said: Any) -> Happening:
         container = asked.container
-        return Happening(
-            event,
-            asked.session,
-            container.name,
-            container.project,
-            self._labels.of(container.uuid, asked.session, asked.header(b"x-bawn-tags")),
-            **said,
-        )
+        tags = self.labels.of(container, asked.session, asked.header(HEADER))
+        return Happening(event, asked.session, container.name, container.project, tags, **said)
 
-    async def request(self, conversation: Conversation, happened: Happening) -> None:
+    # what happens in them
+
+    async def happened(self, turn: Turn, happened: Happening) -> None:
         """What rules do to a request or a whole message. Fault `rule.blocked` when one refuses it."""
         refused: Rule | None = None
-        for rule in self._fired(conversation, happened):
+        for rule in await self._fired(self.rules, happened):
             if isinstance(rule.action, Block) and not rule.dry_run:
                 refused = refused or rule
-            await self._act(conversation, rule, happened)
-        if refused is not None and isinstance(refused.action, Block):
-            raise Fault("rule.blocked", f"A rule refuses this: {refused.action.reason}", cause=f"rule {refused.id}")
+            await self._act(turn, rule, happened)
+        _refuse(refused)
 
-    async def call(self, conversation: Conversation, happened: Happening) -> list[Decision]:
+    async def again(self, turn: Turn, happened: Happening) -> None:
+        """A message that came before: whether it may still be sent. Fault `rule.blocked`."""
+        what = hash((happened.key, happened.tags))
+        if turn.conversation.cleared(self.refusing, what):
+            return
+        for rule in await self._fired(self.refusing, happened):
+            await self._act(turn, rule, happened)
+            _refuse(rule)
+        turn.conversation.clear(self.refusing, what)
+
+    def cleared(self, turn: Turn, happened: Happening) -> None:
+        """Nothing refused this; it need not be asked about when it comes again."""
+        if self.refusing.listens(happened.event):
+            turn.conversation.clear(self.refusing, hash((happened.key, happened.tags)))
+
+    async def call(self, turn: Turn, happened: Happening) -> list[Decision]:
         """What rules decide over a tool call before it is released."""
         decisions: list[Decision] = []
-        for rule in self._fired(conversation, happened):
-            await self._act(conversation, rule, happened)
+        for rule in await self._fired(self.rules, happened):
+            await self._act(turn, rule, happened)
             if rule.dry_run:
                 continue
             facts = (("rule", rule.id),)
@@ -91,81 +139,128 @@ class Enforcer:
                 decisions.append(Decision(Effect.ASK_PERSON, "rule.approve", rule.action.reason, facts))
         return decisions
 
-    async def tell(self, asked: Asked, conversation: Conversation, event: EventName, key: str) -> None:
-        """Something that happens once in a conversation."""
-        if self.rules.listens(event):
-            await self.request(conversation, self.happening(asked, event, key=key))
-
-    def after(self, asked: Asked, event: EventName, *, error: str = "") -> None:
+    def after(self, asked: Asked, turn: Turn | None, event: EventName, key: str, *, error: str = "") -> None:
         """Something that nobody waits for: it is over."""
         if self.rules.listens(event):
-            happened = self.happening(asked, event, key=f"{event.value}:{asked.call}", text=error, error=error)
-            self._labels.background(self._later(asked, happened))
+            happened = self.happening(asked, event, key=key, text=error, error=error)
+            self._background(self._later(asked, turn, happened))
 
-    async def _later(self, asked: Asked, happened: Happening) -> None:
-        conversation = await self.conversations.of(asked.container.uuid, asked.session)
-        await self.request(conversation, happened)
+    async def settled(self) -> None:
+        """Until nothing is told any more."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
-    def _fired(self, conversation: Conversation, happened: Happening) -> list[Rule]:
-        now = self._clock.monotonic()
-        deciding = (Block, Approve)
-        return [
-            rule
-            for rule in self.rules.fired(happened)
-            if isinstance(rule.action, deciding)
-            or not (
-                conversation.has(rule.id, happened.key) or conversation.rests(rule.id, rule.cooldown_ms / 1000, now)
-            )
-        ]
+    async def _later(self, asked: Asked, turn: Turn | None, happened: Happening) -> None:
+        if turn is None:
+            turn = Turn(await self.conversations.of(asked.container.uuid, asked.session), ())
+        await self.happened(turn, happened)
 
-    async def _act(self, conversation: Conversation, rule: Rule, happened: Happening) -> None:
+    async def _fired(self, rules: RuleSet, happened: Happening) -> list[Rule]:
+        if len(happened.text) < _LONG:
+            return rules.fired(happened)
+        return await asyncio.to_thread(rules.fired, happened)
+
+    async def _act(self, turn: Turn, rule: Rule, happened: Happening) -> None:
+        """Let a rule take effect, unless it has on this already, or rests."""
+        conversation, action = turn.conversation, rule.action
+        place = Place.NOWHERE if rule.dry_run else _place(rule)
+        # System text is put in once and stays; everything else is about what happened.
+        key = keys.SYSTEM if place is Place.SYSTEM else happened.key
+        # What a rule would have done does not keep it from doing it later on.
+        name = f"{rule.id}?" if rule.dry_run else rule.id
+        again = conversation.has(name, key)
         began = self._clock.monotonic()
+        deciding = isinstance(action, Block | Approve)
+        if not deciding and (again or conversation.rests(name, rule.cooldown_ms / 1000, began)):
+            return
         fault: Fault | None = None
-        again = conversation.has(rule.id, happened.key)
-        place, content = (Place.NOWHERE, "") if rule.dry_run else _put(rule)
         try:
-            if not again:
-                await self.conversations.fire(conversation, rule.id, happened.key, place, content)
-            if not rule.dry_run and isinstance(rule.action, Shell | Webhook | Notification):
-                self._effects.add(Doing(rule, rule.action, happened))
+            if place is not Place.NOWHERE:
+                await self._put_in(turn, rule, key, place, happened)
+            elif not again:
+                self.conversations.note(conversation, name, key)
+            if not rule.dry_run and isinstance(action, Shell | Webhook | Notification):
+                self._effects.add(Doing(rule, action, happened, conversation.container))
         except Fault as error:
             fault = error
-            if place is not Place.NOWHERE and getattr(rule.action, "on_failure", None) is not OnFailure.OPEN:
-                raise Fault("rule.failed", "What a rule puts in cannot be kept.", cause=f"rule {rule.id}") from error
+            if not isinstance(action, Message | PromptInject) or action.on_failure is OnFailure.CLOSED:
+                raise Fault("rule.failed", "What a rule puts in cannot be put in.", cause=f"rule {rule.id}") from error
         finally:
-            self.record(conversation, rule, happened, self._clock.monotonic() - began, fault)
+            self.counts[rule.id] = self.counts.get(rule.id, 0) + 1
+            self._record(conversation, rule, happened, self._clock.monotonic() - began, fault)
 
-    def record(
+    async def _put_in(self, turn: Turn, rule: Rule, key: str, place: Place, happened: Happening) -> None:
+        anchor = ""
+        if place in (Place.USER_FIRST, Place.USER_LAST):
+            anchor = key if key.startswith("user:") else turn.last_user
+        elif place is Place.MESSAGE:
+            anchor = _behind(turn, happened)
+        if not anchor and place is not Place.SYSTEM:
+            raise Fault("rule.failed", "There is no message that this could be put to.", cause=f"rule {rule.id}")
+        content = rule.action.content if isinstance(rule.action, Message | PromptInject) else ""
+        await self.conversations.fire(turn.conversation, rule.id, key, place, anchor, content)
+
+    def _record(
         self, conversation: Conversation, rule: Rule, happened: Happening, seconds: float, fault: Fault | None
     ) -> None:
         """A firing, on record: which rule, on what, how long it took, what it did or why it could not."""
         effect = f"{rule.action.type} (dry run)" if rule.dry_run else rule.action.type
-        self._note(
-            Event(
-                event="rule.fired",
-                api_key_name=f"container-{happened.container}",
-                container=conversation.container,
-                code=fault.code if fault is not None else "",
-                cause=(fault.cause or fault.sentence) if fault is not None else "",
-                detail=(
-                    ("rule", rule.id),
-                    ("on", happened.event.value),
-                    ("session", happened.session),
-                    ("effect", effect),
-                    ("microseconds", str(round(seconds * 1_000_000))),
-                ),
+        with contextlib.suppress(Fault):
+            self._note(
+                Event(
+                    event="rule.fired",
+                    principal="bawn",
+                    container=conversation.container,
+                    code=fault.code if fault is not None else "",
+                    cause=(fault.cause or fault.sentence) if fault is not None else "",
+                    detail=(
+                        ("rule", rule.id),
+                        ("on", happened.event.value),
+                        ("session", happened.session),
+                        ("effect", effect),
+                        ("microseconds", str(round(seconds * 1_000_000))),
+                    ),
+                )
             )
-        )
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _put(rule: Rule) -> tuple[Place, str]:
-    """What a rule puts into the conversation, and where."""
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Fault as fault:
+        _log.warning("rule.not_told", code=fault.code)
+
+
+def _refuse(rule: Rule | None) -> None:
+    if rule is not None and isinstance(rule.action, Block):
+        raise Fault("rule.blocked", f"A rule refuses this: {rule.action.reason}", cause=f"rule {rule.id}")
+
+
+def _place(rule: Rule) -> Place:
+    """Where a rule puts something into the conversation."""
     match rule.action:
-        case Message(content=content):
-            return Place.MESSAGE, content
-        case PromptInject(content=content, position=position, target="system"):
-            return (Place.SYSTEM_FIRST if position == "prepend" else Place.SYSTEM_LAST), content
-        case PromptInject(content=content, position=position):
-            return (Place.USER_FIRST if position == "prepend" else Place.USER_LAST), content
+        case Message():
+            return Place.MESSAGE
+        case PromptInject(target="system"):
+            return Place.SYSTEM
+        case PromptInject(position=position):
+            return Place.USER_FIRST if position == "prepend" else Place.USER_LAST
         case _:
-            return Place.NOWHERE, ""
+            return Place.NOWHERE
+
+
+def _behind(turn: Turn, happened: Happening) -> str:
+    """The key of what a message about this stands behind."""
+    match happened.event:
+        case EventName.CHAT_MESSAGE | EventName.TOOL_AFTER:
+            return happened.key
+        case EventName.TOOL_BEFORE:
+            # The model sees it when it sees what became of the call.
+            return "result:" + happened.key.partition(":")[2]
+        case _:
+            return turn.last

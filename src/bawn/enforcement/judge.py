@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bawn.enforcement import keys
 from bawn.enforcement.enforcer import Enforcer
-from bawn.enforcement.stage import before
 from bawn.rules.model import EventName
 from bawn.stages.judging import Judgement, Proposed
 from bawn.terms.decision import Decision, Effect, combine
@@ -19,15 +19,15 @@ class RulesJudge:
 
     async def judge(self, proposed: Proposed) -> Judgement:
         enforcer, asked, call = self._enforcer, proposed.asked, proposed.call
-        if not enforcer.rules.listens(EventName.TOOL_BEFORE):
+        if asked.depth or not enforcer.rules.listens(EventName.TOOL_BEFORE):
             return Judgement(_NONE)
-        conversation = await enforcer.conversations.of(asked.container.uuid, asked.session)
+        turn = await enforcer.turn(asked)
         happened = enforcer.happening(
             asked,
             EventName.TOOL_BEFORE,
             text=call.arguments_raw,
-            key=before(call.id),
+            key=keys.call(turn.at, call),
             tool=call.name,
             tool_input=call.arguments_raw,
         )
-        return Judgement(combine((*await enforcer.call(conversation, happened), _NONE)))
+        return Judgement(combine((*await enforcer.call(turn, happened), _NONE)))

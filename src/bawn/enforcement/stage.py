@@ -1,28 +1,35 @@
 """Rules on requests and answers: a stage, with its view of the answer.
 
 Of a request only what is new since the model's last turn is told to the rules, since agents send their whole history each
-time; what was put in before is put in again, at the same place. An assistant's message is told when it is whole: where a
-rule could refuse it, it waits for that, and flows on at once otherwise.
+time; what was put in before is put in again, at the same place. Rules that refuse are asked about what came before as well,
+once, so that nothing gets by as history. An assistant's message is told when it is whole: where a rule could refuse it, it
+waits for that, and flows on at once otherwise.
+
+Calls that Bawn makes itself are no part of the conversation, and no rule sees them.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
+from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Place
 from bawn.enforcement.enforcer import Enforcer
+from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
-from bawn.rules.model import EventName
+from bawn.rules.happening import Happening
+from bawn.rules.matching import RuleSet
+from bawn.rules.model import EventName, PromptInject
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, View
 from bawn.terms.frames import End, Frame
+from bawn.terms.toolcall import ToolCall
 from bawn.wire.answers import answers
 from bawn.wire.document import Message, RequestDocument, Said, Spot
 from bawn.wire.editing import Said as Words
 
-SYSTEM = "system"
 _HELD_BYTES = 8 * 2**20
+_HISTORY = (EventName.CHAT_MESSAGE, EventName.TOOL_AFTER)
 
 
 class RulesStage:
@@ -32,47 +39,67 @@ class RulesStage:
         self._enforcer = enforcer
 
     async def request(self, asked: Asked) -> None:
-        document = asked.document
-        if document is None or not self._enforcer.rules.rules:
+        enforcer = self._enforcer
+        if asked.depth or not enforcer.rules.rules:
             return
-        conversation = await self._enforcer.conversations.of(asked.container.uuid, asked.session)
-        new = _new(document.messages)
-        if len(new) == len(document.messages):
-            await self._enforcer.tell(asked, conversation, EventName.SESSION_CREATED, SESSION)
-        names = {call.id: call for message in document.messages for call in message.calls}
-        for message in new:
-            for spot in message.spots:
-                if spot.said is Said.USER:
-                    happening = self._enforcer.happening(
-                        asked, EventName.CHAT_MESSAGE, text=spot.text, role="user", key=of(spot)
-                    )
-                elif spot.said is Said.TOOL:
-                    call = names.get(spot.call)
-                    happening = self._enforcer.happening(
-                        asked,
-                        EventName.TOOL_AFTER,
-                        text=spot.text,
-                        key=result(spot.call),
-                        tool=call.name if call is not None else "",
-                        tool_input=call.arguments_raw if call is not None else "",
-                        tool_output=spot.text,
-                    )
-                else:
-                    continue
-                await self._enforcer.request(conversation, happening)
-        system = self._enforcer.happening(asked, EventName.SYSTEM, text=document.system, key=SYSTEM)
-        await self._enforcer.request(conversation, system)
-        put_in(document, conversation)
+        document = asked.document
+        if document is None:
+            return
+        messages = document.messages
+        turn = await enforcer.begin(asked)
+        new = _new(messages)
+        if new == 0 and enforcer.rules.listens(EventName.SESSION_CREATED):
+            enforcer.after(asked, turn, EventName.SESSION_CREATED, keys.SESSION)
+        if any(enforcer.refusing.listens(event) for event in _HISTORY):
+            for happened in self._told(asked, messages, range(new), enforcer.refusing):
+                await enforcer.again(turn, happened)
+        for happened in self._told(asked, messages, range(new, len(messages)), enforcer.rules):
+            await enforcer.happened(turn, happened)
+            enforcer.cleared(turn, happened)
+        if enforcer.rules.listens(EventName.SYSTEM):
+            text = document.system
+            key = keys.system(turn.at - 1, messages[-1].text if messages else "")
+            await enforcer.happened(turn, enforcer.happening(asked, EventName.SYSTEM, text=text, key=key))
+        put_in(document, turn.conversation, enforcer.rules)
 
     def view(self, asked: Asked) -> View | None:
-        listens = self._enforcer.rules.listens
-        if not (listens(EventName.CHAT_MESSAGE) or listens(EventName.SESSION_IDLE)) or asked.document is None:
+        enforcer = self._enforcer
+        listens = enforcer.rules.listens
+        if asked.depth or not (listens(EventName.CHAT_MESSAGE) or listens(EventName.SESSION_IDLE)):
             return None
-        return _Answer(self._enforcer, asked)
+        return _Answer(enforcer, asked) if asked.document is not None else None
 
     def over(self, asked: Asked, ending: Ending) -> None:
-        if ending.outcome not in ("ok", "client_left"):
-            self._enforcer.after(asked, EventName.SESSION_ERROR, error=f"{ending.outcome} ({ending.status})")
+        turn = self._enforcer.end(asked)
+        if not asked.depth and ending.outcome not in ("ok", "client_left"):
+            words = f"{ending.outcome} ({ending.status})"
+            self._enforcer.after(asked, turn, EventName.SESSION_ERROR, f"error:{asked.call}", error=words)
+
+    def _told(
+        self, asked: Asked, messages: Sequence[Message], places: range, rules: RuleSet
+    ) -> Iterator[Happening]:
+        """What these messages tell, as far as the rules listen to it."""
+        users, tools = (rules.listens(event) for event in _HISTORY)
+        calls = keys.calls(messages) if tools and places else {}
+        for at in places:
+            message = messages[at]
+            if users and (text := keys.said_by_user(message)):
+                yield self._enforcer.happening(
+                    asked, EventName.CHAT_MESSAGE, text=text, role="user", key=keys.user(at, text)
+                )
+            if not tools:
+                continue
+            for id_, text in keys.results(message).items():
+                call = calls.get(id_, ToolCall(id_, id_, ""))
+                yield self._enforcer.happening(
+                    asked,
+                    EventName.TOOL_AFTER,
+                    text=text,
+                    key=keys.result(at, id_),
+                    tool=call.name,
+                    tool_input=call.arguments_raw,
+                    tool_output=text,
+                )
 
 
 class _Answer:
@@ -87,19 +114,20 @@ class _Answer:
         self._holds = enforcer.refuses_answers
 
     async def frame(self, frame: Frame) -> Sequence[Frame]:
-        self._parts.append(frame)
+        if self._size > _HELD_BYTES:
+            return (frame,)
         self._size += len(frame.data)
         if self._size > _HELD_BYTES:
             if self._holds:
                 raise Fault("rule.failed", "An answer is too long to be held for the rules that may refuse it.")
             self._parts = []
             return (frame,)
+        self._parts.append(frame)
         if not isinstance(frame, End):
             return () if self._holds else (frame,)
         held, self._parts = self._parts, []
-        if len(held[0].data) <= self._size:
-            stream = b"".join(each.data for each in held)
-            await self._whole(self._forms.said(self._asked.exchange.endpoint, self._forms.folded(stream)))
+        stream = b"".join(each.data for each in held)
+        await self._whole(self._forms.said(self._asked.exchange.endpoint, self._forms.folded(stream)))
         return held if self._holds else (frame,)
 
     async def whole(self, body: bytes) -> bytes:
@@ -108,84 +136,61 @@ class _Answer:
 
     async def _whole(self, words: Words) -> None:
         enforcer, asked = self._enforcer, self._asked
-        conversation = await enforcer.conversations.of(asked.container.uuid, asked.session)
-        if words.text:
-            key = digest("assistant", words.text)
+        turn: Turn = await enforcer.turn(asked)
+        if words.text and enforcer.rules.listens(EventName.CHAT_MESSAGE):
+            key = keys.answer(turn.at, words.text)
             happening = enforcer.happening(asked, EventName.CHAT_MESSAGE, text=words.text, role="assistant", key=key)
-            await enforcer.request(conversation, happening)
+            await enforcer.happened(turn, happening)
         if words.finished == "stop" and not words.calls:
-            enforcer.after(asked, EventName.SESSION_IDLE)
+            enforcer.after(asked, turn, EventName.SESSION_IDLE, keys.idle(turn.at))
 
 
-SESSION = "session"
-
-
-def put_in(document: RequestDocument, conversation: Conversation) -> None:
+def put_in(document: RequestDocument, conversation: Conversation, rules: RuleSet) -> None:
     """Everything that rules have put into this conversation, at the places where they did."""
     fired = conversation.put_in()
     if not fired:
         return
-    users = {of(spot): spot for spot in document.spots if spot.said is Said.USER}
+    messages = document.messages
     behind: list[tuple[int, str]] = []
+    spots = {at: spot for at, message in enumerate(messages) for spot in _ends(message, first=False)}
+    firsts = {at: spot for at, message in enumerate(messages) for spot in _ends(message, first=True)}
     for firing in fired:
-        match firing.place:
-            case Place.SYSTEM_FIRST | Place.SYSTEM_LAST:
-                document.add_system(firing.content, first=firing.place is Place.SYSTEM_FIRST)
-            case Place.USER_FIRST | Place.USER_LAST:
-                spot = users.get(firing.key)
-                if spot is None:
-                    continue
-                parts = (firing.content, spot.text) if firing.place is Place.USER_FIRST else (spot.text, firing.content)
-                document.set_text(spot, "\n\n".join(parts))
-                users[firing.key] = Spot(spot.number, spot.message, spot.said, "\n\n".join(parts), spot.call)
-            case Place.MESSAGE:
-                at = _behind(document.messages, firing.key)
-                if at is not None:
-                    behind.append((at, firing.content))
-            case Place.NOWHERE:
-                pass
-    # From the last to the first, so that those before keep their places.
-    for at, content in sorted(behind, key=lambda each: -each[0]):
+        at = keys.behind(messages, firing.anchor)
+        if at is None:
+            continue
+        if firing.place is Place.MESSAGE:
+            behind.append((at, firing.content))
+            continue
+        first = firing.place is Place.USER_FIRST
+        spot = (firsts if first else spots).get(at - 1)
+        if spot is None:
+            continue
+        text = "\n\n".join((firing.content, spot.text) if first else (spot.text, firing.content))
+        document.set_text(spot, text)
+        changed = Spot(spot.number, spot.message, spot.said, text, spot.call, spot.attached)
+        for held in (spots, firsts):
+            if (other := held.get(at - 1)) is not None and other.number == spot.number:
+                held[at - 1] = changed
+    # From the last to the first, so that those before keep their places; of the same place the one that came first stays so.
+    for _, (at, content) in sorted(enumerate(behind), key=lambda each: (-each[1][0], -each[0])):
         document.add_message(Said.USER, content, at)
+    _system(document, [firing.rule for firing in fired if firing.place is Place.SYSTEM], rules)
 
 
-def _new(messages: Sequence[Message]) -> Sequence[Message]:
-    """What came since the assistant's last turn."""
-    last = max((at for at, message in enumerate(messages) if message.said is Said.ASSISTANT), default=-1)
-    return messages[last + 1 :]
+def _system(document: RequestDocument, fired: Sequence[str], rules: RuleSet) -> None:
+    """System text is no history: what the rules say now is put in, and nothing of rules that are gone."""
+    for name in sorted(fired, key=rules.order):
+        rule = rules.by_id.get(name)
+        if rule is not None and isinstance(rule.action, PromptInject) and not rule.dry_run:
+            document.add_system(rule.action.content, first=rule.action.position == "prepend")
 
 
-def _behind(messages: Sequence[Message], key: str) -> int | None:
-    """Where a message about `key` belongs; None where that is not there (any more)."""
-    if key == SYSTEM:
-        return 0
-    for at, message in enumerate(messages):
-        if any(key in _keys(spot) for spot in message.spots) or (
-            message.said is Said.ASSISTANT and key == digest("assistant", message.text)
-        ):
-            return at + 1
-    return None
+def _ends(message: Message, *, first: bool) -> Sequence[Spot]:
+    """The text of the user that stands first or last in a message."""
+    said = [spot for spot in message.spots if spot.said is Said.USER and not spot.attached]
+    return said[:1] if first else said[-1:]
 
 
-def _keys(spot: Spot) -> Iterable[str]:
-    if spot.said is Said.USER:
-        return (of(spot),)
-    # What was put in before a call is seen by the model when its result is.
-    return (result(spot.call), before(spot.call)) if spot.said is Said.TOOL else ()
-
-
-def of(spot: Spot) -> str:
-    """What tells a message of the user from others: its place and its words."""
-    return digest(str(spot.message), spot.text)
-
-
-def result(call: str) -> str:
-    return f"result:{call}"
-
-
-def before(call: str) -> str:
-    return f"call:{call}"
-
-
-def digest(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()
+def _new(messages: Sequence[Message]) -> int:
+    """Where what came since the assistant's last turn begins."""
+    return 1 + max((at for at, message in enumerate(messages) if message.said is Said.ASSISTANT), default=-1)

@@ -2,18 +2,31 @@
 
 Content patterns of all rules of an event are one set of RE2, which reads the text once however many there are. Rules
 without one are found by their tool's name. So what a decision costs hardly depends on how many rules there are.
+
+A set that runs out of memory says that nothing was found, which would let everything pass. So each set holds one more
+expression that is always found; where it is not, the patterns are asked one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fnmatch import translate
+from typing import Any
 
 import re2
 
-from bawn.config.patterns import readings
+from bawn.config.patterns import Pattern, read, seen
 from bawn.rules.happening import Happening
 from bawn.rules.model import EventName, Rule, Trigger
+
+
+_SET_BYTES = 256 * 2**20
+"""What one set may take at most; it takes what its patterns need."""
+_GLOB = frozenset("*?")
+
+
+def _name(name: str) -> str:
+    """As names are compared: `Bash` of one agent is `bash` of another."""
+    return seen(name).casefold()
 
 
 class _Names:
@@ -22,14 +35,45 @@ class _Names:
     __slots__ = ("_exact", "_globs")
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        listed = tuple(patterns)
-        self._exact = frozenset(each for each in listed if not set(each) & set("*?["))
-        # `translate` writes RE2 but for its possessive end.
-        globs = [translate(each).removesuffix("\\Z") for each in listed if each not in self._exact]
-        self._globs = tuple(re2.compile(each) for each in globs)
+        listed = tuple(_name(each) for each in patterns)
+        self._exact = frozenset(each for each in listed if not set(each) & _GLOB)
+        self._globs = tuple(Pattern(each) for each in listed if each not in self._exact)
 
     def fit(self, name: str) -> bool:
-        return name in self._exact or any(glob.fullmatch(name) is not None for glob in self._globs)
+        plain = _name(name)
+        return plain in self._exact or any(glob.found(plain) for glob in self._globs)
+
+
+class _Set:
+    """Expressions that are looked for at once."""
+
+    __slots__ = ("_always", "_one_by_one", "_set")
+
+    def __init__(self, expressions: Sequence[str]) -> None:
+        options = re2.Options()
+        options.max_mem = _SET_BYTES
+        options.dot_nl = True
+        options.log_errors = False
+        self._set: Any = re2.Set.SearchSet(options)
+        for expression in expressions:
+            self._set.Add(expression)
+        self._always = self._set.Add(r"\A")
+        try:
+            self._set.Compile()
+        except re2.error:
+            self._set = None
+        self._one_by_one = tuple(Pattern(f"re:{expression}") for expression in expressions)
+
+    def found(self, text: str) -> set[int]:
+        """Which of them are found in any reading of the text."""
+        hits: set[int] = set()
+        for reading in read(text):
+            found = self._set.Match(reading) if self._set is not None else ()
+            if self._always not in found:
+                found = [at for at, each in enumerate(self._one_by_one) if each.found((reading,))]
+            hits.update(found)
+        hits.discard(self._always)
+        return hits
 
 
 class _Compiled:
@@ -62,30 +106,24 @@ class _OfEvent:
 
     def __init__(self, rules: Sequence[_Compiled]) -> None:
         self._patterns: list[_Compiled] = []
-        self._set: re2.Set | None = None
         self._plain: list[_Compiled] = []
         self._by_tool: dict[str, list[_Compiled]] = {}
         for each in rules:
             trigger = each.rule.trigger
             if trigger.content_match is not None:
                 self._patterns.append(each)
-            elif trigger.tool_name and not set(trigger.tool_name) & set("*?["):
-                self._by_tool.setdefault(trigger.tool_name, []).append(each)
+            elif trigger.tool_name and not set(trigger.tool_name) & _GLOB:
+                self._by_tool.setdefault(_name(trigger.tool_name), []).append(each)
             else:
                 self._plain.append(each)
-        if self._patterns:
-            self._set = re2.Set.SearchSet()
-            for each in self._patterns:
-                self._set.Add(str(each.rule.trigger.content_match))
-            self._set.Compile()
+        self._set = _Set([str(each.rule.trigger.content_match) for each in self._patterns]) if self._patterns else None
 
     def candidates(self, happened: Happening) -> list[_Compiled]:
-        found = [*self._plain, *self._by_tool.get(happened.tool, ())]
-        if self._set is not None and happened.text:
-            hits: set[int] = set()
-            for text in readings(happened.text):
-                hits.update(self._set.Match(text) or ())
-            found += [self._patterns[hit] for hit in hits]
+        found = list(self._plain)
+        if self._by_tool:
+            found += self._by_tool.get(_name(happened.tool), ())
+        if self._set is not None:
+            found += [self._patterns[hit] for hit in self._set.found(happened.text)]
         return found
 
 
@@ -100,6 +138,13 @@ class RuleSet:
             if any(each.rule.trigger.event is event for each in enabled)
         }
         self.rules = tuple(each.rule for each in enabled)
+        self.by_id = {rule.id: rule for rule in self.rules}
+        self._order = {rule.id: (-rule.priority, at) for at, rule in enumerate(self.rules)}
+
+    def order(self, rule: str) -> tuple[int, int]:
+        """By which rewrites are sorted: those with higher priority first, then as they are written."""
+        found = self._order.get(rule)
+        return found if found is not None else (0, len(self.rules))
 
     def listens(self, event: EventName) -> bool:
         """Whether any rule could fire on such events."""

@@ -5,10 +5,21 @@ What goes beyond that is marked so in `docs/rules.md`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bawn.config.patterns import sound
 from bawn.config.section import Section
@@ -17,6 +28,8 @@ from bawn.errors import quoted
 MOST_RULES = 2000
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 _Glob = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_HEADER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_OURS = frozenset(("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "expect"))
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 
 
@@ -53,7 +66,7 @@ def _camel(name: str) -> str:
 class _Written(Section):
     """Keys are written as the reference writes them: `toolName`, `cooldownMs`."""
 
-    model_config = ConfigDict(alias_generator=_camel, populate_by_name=False)
+    model_config = ConfigDict(alias_generator=_camel, populate_by_name=False, serialize_by_alias=True)
 
 
 class Tag(_Written):
@@ -99,9 +112,36 @@ class Webhook(_Written):
     """Sends what happened to an address."""
 
     type: Literal["webhook"]
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]+$", max_length=2000)]
+    url: Annotated[str, StringConstraints(max_length=2000)]
     method: Literal["GET", "POST"] = "POST"
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, Annotated[str, StringConstraints(max_length=4000)]] = Field(
+        default_factory=dict, description="Beside those that are always sent.", max_length=32
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            sound = False
+        plain = value.isascii() and value.isprintable() and not set(value) & set(' \\"<>')
+        if not sound or not plain or "@" in urlsplit(value).netloc:
+            raise ValueError("expected an address such as https://example.org/hook, without a user")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or not set(name.lower()) <= _HEADER:
+                raise ValueError(f"{quoted(name)} cannot be the name of a header")
+            if name.lower() in _OURS:
+                raise ValueError(f"the header {quoted(name)} is ours to say; leave it out")
+            if not text.isascii() or not text.isprintable():
+                raise ValueError(f"the value of the header {quoted(name)} has characters that a header cannot have")
+        return value
 
 
 class Notification(_Written):
@@ -186,15 +226,30 @@ class Mitm(_Written):
 
     @model_validator(mode="after")
     def _agree(self) -> Mitm:
-        tags = [tag.id for tag in self.tags]
-        for kind, names in (("tag", tags), ("rule", [rule.id for rule in self.rules])):
-            twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
-            if twice is not None:
-                raise ValueError(f"the {kind} {quoted(twice)} is there twice; give each its own id")
-        for rule in self.rules:
-            unknown = next((tag for tag in rule.trigger.tags if tags and tag not in tags), None)
-            if unknown is not None:
-                raise ValueError(
-                    f"the rule {quoted(rule.id)} asks for the tag {quoted(unknown)}, which is not in `tags`"
-                )
+        wrong = [
+            *_twice("tags", "tag", [tag.id for tag in self.tags]),
+            *_twice("rules", "rule", [rule.id for rule in self.rules]),
+            *self._unknown(),
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data("mitm", wrong)
         return self
+
+    def _unknown(self) -> Iterable[InitErrorDetails]:
+        known = {tag.id for tag in self.tags}
+        for at, rule in enumerate(self.rules):
+            for number, tag in enumerate(rule.trigger.tags):
+                if known and tag not in known:
+                    yield _wrong(("rules", at, "trigger", "tags", number), tag, "this tag is not among `tags`")
+
+
+def _twice(key: str, kind: str, names: list[str]) -> Iterable[InitErrorDetails]:
+    seen: set[str] = set()
+    for at, name in enumerate(names):
+        if name in seen:
+            yield _wrong((key, at, "id"), name, f"this {kind} is there twice; give each its own id")
+        seen.add(name)
+
+
+def _wrong(place: tuple[str | int, ...], got: str, sentence: str) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=place, input=got)
