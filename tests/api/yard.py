@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from msgspec import structs
+from tests.api.scripting import closed, desk
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Found, Services
@@ -322,6 +323,9 @@ class Log:
         self.events.append(event)
         return str(len(self.events))
 
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+
     async def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         for event in self.events[-lines:]:
             yield structs.asdict(event)
@@ -423,6 +427,7 @@ class Yard:
             self.log.record,
             lambda name: None,
         )
+        self.scripts, self.supervisor = desk(directory, self.registry, self.log, self.clock)
         self.notices = Notices(
             Notify(),
             lambda said: {"file": FileSink(directory / "notices.jsonl")},
@@ -449,6 +454,7 @@ class Yard:
             keys=self.vault,
             egress=self.egress,
             credentials=Purse(),
+            scripts=self.scripts,
             operators=self.operators,
             usage=facts,
             status=facts,
@@ -491,4 +497,5 @@ class Yard:
             await self.desk.close()
             await self.notices.close()
             await self.server.stop()
+            await closed(self.scripts, self.supervisor)
             self.store.close()

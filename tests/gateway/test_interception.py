@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tests.gateway.conftest import UUID, Start, Yard
 from tests.gateway.judges import NEVER, Judges, People, Said, becomes
 
-from bawn.gateway.settings import Interception, Withheld
+from bawn.errors import Fault
+from bawn.gateway.settings import Interception, Pending, Withheld
 from bawn.stages.judging import Denied, Granted
 from bawn.terms.decision import Effect
 from bawn.terms.exchange import Endpoint, WireName
@@ -271,3 +273,55 @@ async def test_a_client_that_leaves_while_a_person_thinks_gets_nothing_and_holds
 
 
 ASKS = Judges(lambda call: (Effect.ASK_PERSON, "look at it"))
+
+
+PENDING = Denied("approval.pending", "A person was asked.", "apr_1", "about 2 minutes")
+
+
+@EACH_WIRE
+@STREAMED
+async def test_a_call_that_waits_no_longer_tells_its_ticket(start: Start, speaks: Speaks, stream: bool) -> None:
+    """As words of the assistant, and the model is not told: it would only ask again."""
+    yard = await start(judges=(ASKS,), approvers=People(PENDING))
+    words = await asked(yard, speaks, stream)
+    assert not words.calls
+    told = json.loads(words.text)
+    assert (told["status"], told["requestId"], told["estimatedWait"]) == (
+        "pending_approval",
+        "apr_1",
+        "about 2 minutes",
+    )
+    assert len(yard.record.of("call.opened")) == 1
+
+
+@EACH_WIRE
+@STREAMED
+async def test_a_call_that_waits_no_longer_can_be_an_error(start: Start, speaks: Speaks, stream: bool) -> None:
+    yard = await start(judges=(ASKS,), approvers=People(PENDING), interception=Interception(pending=Pending.ERROR))
+    said = b""
+    with suppress(httpx.RemoteProtocolError):  # a stream that ends in an error is not whole as HTTP either
+        async with yard.client() as client, client.stream("POST", **speaks.asking(CALLED, stream)) as answer:
+            assert answer.status_code == (200 if stream else 425)
+            async for part in answer.aiter_raw():
+                said += part
+    assert b"apr_1" in said
+    assert b"rm -rf" not in said
+    assert (await yard.settled()).code == "approval.pending"
+
+
+async def test_a_container_polls_its_own_tickets_and_answers_none(start: Start) -> None:
+    yard = await start()
+
+    async def poll(container: str, ticket: str) -> dict[str, str]:
+        if (container, ticket) != (UUID, "apr_1"):
+            raise Fault("resource.not_found", "This container has no such approval.")
+        return {"status": "pending_approval", "requestId": ticket}
+
+    yard.gateway.poll = poll
+    async with yard.client() as client:
+        mine = await client.get("/api/v1/approvals/apr_1")
+        other = await client.get("/api/v1/approvals/apr_2")
+        answered = await client.post("/api/v1/approvals/apr_1", json={"approve": True})
+        further = await client.post("/api/v1/approvals/apr_1/approve", json={})
+    assert mine.json()["status"] == "pending_approval"
+    assert [each.status_code for each in (other, answered, further)] == [404, 405, 404]

@@ -350,3 +350,9 @@ async def test_what_fired_is_counted() -> None:
     for name in ("a", "a", "b", "z"):
         await made.judge(proposed(name, {}))
     assert made.counts.all() == {"allow": 2, "changed": 1, "deny": 2, "rule.r": 2, "rule.rules[1]": 1}
+
+
+def test_one_wrong_pattern_is_told_once() -> None:
+    with pytest.raises(Fault) as caught:
+        load("rules: [{tools: ['re:(?=x)'], action: deny}]\n", "bawn.yaml", Tools)
+    assert len(caught.value.sentence.splitlines()) == 1

@@ -219,6 +219,41 @@ class Credentials(Protocol):
         """Forgets the value."""
 
 
+class Scripts(Protocol):
+    def list(self, project: str | None) -> Sequence[shapes.Script]: ...
+
+    def workers_told(self) -> Sequence[shapes.ScriptWorker]: ...
+
+    async def read(self, path: str) -> str: ...
+
+    async def write(self, path: str, text: str, by: Operator) -> shapes.Script:
+        """Fault `script.invalid` with file and line; then what was there before stays."""
+
+    async def remove(self, path: str, by: Operator) -> None: ...
+
+    async def check(self, project: str, name: str) -> Sequence[shapes.ScriptCheck]:
+        """Has the worker load all files of an exec."""
+
+    def install(self, project: str, by: Operator) -> AsyncIterator[shapes.ScriptModule]:
+        """The modules of the project's lock file, once they are there. Fault `script.modules`."""
+
+    async def test(
+        self, name: str, container: str, method: str, path: str, body: str, by: Operator
+    ) -> shapes.ScriptAnswer:
+        """What the script of an exec answers, as if the container had asked."""
+
+    def logs(self, project: str, name: str, follow: bool) -> AsyncIterator[bytes]: ...
+
+    async def kv(self, project: str, name: str, operation: str, body: dict[str, Any]) -> Any:
+        """An operation on the values that the scripts of an exec keep."""
+
+    def secrets(self) -> Sequence[shapes.ScriptSecret]: ...
+
+    async def put_secret(self, name: str, secret: str, by: Operator) -> shapes.ScriptSecret: ...
+
+    async def remove_secret(self, name: str, by: Operator) -> None: ...
+
+
 class Usage(Protocol):
     async def summary(self, by: Literal["container", "model"], since: datetime | None) -> Sequence[shapes.UsageRow]:
         """Calls summed up."""
@@ -310,6 +345,7 @@ class Services:
     keys: Keys
     egress: Egress
     credentials: Credentials
+    scripts: Scripts
     operators: Operators
     usage: Usage
     status: Status

@@ -32,7 +32,7 @@ from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Internal, Operator, label
 
 _log = structlog.get_logger("bawn.lifecycle")
 
@@ -81,6 +81,9 @@ class Lifecycle:
         self._deleting: dict[str, asyncio.Future[None]] = {}
         """Containers whose right is gone and whose box is on its way."""
         self.on_image_progress: Callable[[dict[str, Any]], None] = lambda body: None
+        self.on_script_ended: Callable[[dict[str, Any]], None] = lambda body: None
+        self.execs: Callable[[str], list[str]] = lambda project: []
+        """The names of the execs of a project, for the boxes that start now."""
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
         """The limits of a container that starts now, and whether they may be soft."""
         self.on_owner: Callable[[dict[str, Any], socket.socket], None] = lambda body, end: end.close()
@@ -247,7 +250,7 @@ class Lifecycle:
         snapshot: dict[str, Any] = told.body["snapshot"]
         return snapshot
 
-    async def exec(self, ref: str, command: Command, by: Operator) -> Running:
+    async def exec(self, ref: str, command: Command, by: Operator | Internal) -> Running:
         record = self._registry.get(ref)
         if record.runtime == ATTACHED:
             raise Fault(
@@ -311,6 +314,8 @@ class Lifecycle:
                 self._task(self._box_exited(str(body["uuid"]), str(body.get("reason", ""))))
             case "image.progress":
                 self.on_image_progress(body)
+            case "script.ended":
+                self.on_script_ended(body)
             case other:
                 _log.warning("supervisor.unknown_event", name=str(other))
         for descriptor in packet.descriptors:
@@ -425,6 +430,7 @@ class Lifecycle:
             "private": record.workspace == "copy",
             "env": self._environment(record),
             "hostname": record.name,
+            "execs": self.execs(record.project),
             "limits": {**configured["limits"], **record.limits.asked()},
             "allow_soft_limits": record.allow_soft_limits or configured.get("allow_soft_limits") is True,
         }
@@ -436,7 +442,7 @@ class Lifecycle:
     def _turn(self, uuid: str) -> asyncio.Lock:
         return self._turns.setdefault(uuid, asyncio.Lock())
 
-    async def _record(self, event: str, record: Record, by: Operator, **facts: str) -> None:
+    async def _record(self, event: str, record: Record, by: Operator | Internal, **facts: str) -> None:
         await self._recorder.record(
             Event(
                 event=event,

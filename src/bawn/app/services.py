@@ -32,7 +32,7 @@ from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator, label
-from bawn.vault.vault import CREDENTIAL, KeyInfo, Vault
+from bawn.vault.vault import CREDENTIAL, SCRIPT, KeyInfo, Vault
 
 Checking = Awaitable[Sequence[Checked]]
 
@@ -49,7 +49,7 @@ class Keys:
         return [
             _key(info, self._resting(info.provider).get(info.id, 0.0))
             for info in self._vault.list()
-            if not info.provider.startswith(CREDENTIAL)
+            if not info.provider.startswith((CREDENTIAL, SCRIPT))
         ]
 
     async def add(self, provider: str, secret: str, name: str, weight: int, by: Operator) -> shapes.Key:

@@ -28,6 +28,7 @@ from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider,
 from bawn.guardrails.settings import Guardrails
 from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
+from bawn.scripts.settings import Scripts
 from bawn.transforms.building import configured as configured_stages
 from bawn.transforms.building import models as models_of
 from bawn.transforms.building import order_of
@@ -102,6 +103,7 @@ class Configuration(Section):
     timeouts: Timeouts = Field(default_factory=Timeouts)
     failover: Failover = Field(default_factory=Failover)
     interception: Interception = Field(default_factory=Interception)
+    scripts: Scripts = Field(default_factory=Scripts)
     guardrails: Guardrails = Field(default_factory=Guardrails)
     transforms: Transforms = Field(
         default_factory=Transforms, description="Ready-made steps between agents and models; see docs/transforms.md."
@@ -136,7 +138,7 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
-    order_of(configured_stages(configuration.transforms), configuration.stages)
+    order_of((SCRIPTS, *configured_stages(configuration.transforms)), with_scripts(configuration.stages))
     for path, target in models_of(configuration.transforms).items():
         if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
             raise Fault(
@@ -144,6 +146,14 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
                 f"{name}: transforms.{path}: {quoted(target)} names no configured provider/model or alias.",
             )
     return configuration
+
+
+SCRIPTS = "scripts"
+
+
+def with_scripts(order: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The configured order, scripts first where it does not name them: what they ask for passes all other steps."""
+    return order if order is None or SCRIPTS in order else (SCRIPTS, *order)
 
 
 def _sound_chains(configuration: Configuration, name: str) -> None:
@@ -178,6 +188,7 @@ def _with_profile(own: Configuration) -> Configuration:
         timeouts=own.timeouts,
         failover=own.failover,
         interception=own.interception,
+        scripts=own.scripts,
         guardrails=own.guardrails,
         transforms=own.transforms,
         stages=own.stages,

@@ -32,8 +32,11 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
 from bawn.app.posting import Posting
+from bawn.app.script_people import ScriptPeople
+from bawn.app.script_services import ScriptServices
+from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
-from bawn.app.settings import Configuration, Isolation, Runtime
+from bawn.app.settings import SCRIPTS, Configuration, Isolation, Runtime, with_scripts
 from bawn.app.told import Told
 from bawn.app.transforms import TransformDesk
 from bawn.app.workspaces import Workspaces
@@ -168,6 +171,16 @@ class Yard:
             self.recorder,
         )
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
+        self.scripts = ScriptDesk(
+            handed.home,
+            lambda: self.configuration.scripts,
+            self.registry,
+            self.vault,
+            self.recorder,
+            self.pool,
+            self.clock,
+            self._running,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -176,6 +189,7 @@ class Yard:
             self.clock,
         )
         self.registry.watch(self.gateway.running.changed)
+        self.gateway.poll = self.desk.poll
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,
@@ -230,6 +244,12 @@ class Yard:
         images = Images(lambda: self.boxes, self.recorder)
         self.lifecycle.on_image_progress = images.progressed
         self.lifecycle.limits = self._limits
+        self.lifecycle.execs = self.scripts.names
+        self.lifecycle.on_script_ended = self.scripts.script_ended
+        self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
+        self.script_services.services |= ScriptPeople(self.notices, self.desk, self.people).services
+        self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
+        self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
         self.services = Services(
             lifecycle=self.lifecycle,
@@ -249,6 +269,7 @@ class Yard:
             keys=Keys(self.vault, self.recorder, self.keyring.resting),
             egress=self.egress,
             credentials=self.credentials,
+            scripts=self.scripts,
             operators=self.operators,
             usage=Usage(self.books.usage, self.registry),
             status=self.status,
@@ -277,17 +298,19 @@ class Yard:
         await self.owners.load()
         await self.vault.load()
         await self.grants.load()
+        await self.scripts.load()
         await self.desk.load()
         await self.transforms.load(self.configuration.transforms)
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         works = self._works(configuration)
-        self.configuration = configuration
+        before, self.configuration = self.configuration, configuration
         self.gateway.works = works
         self._price(configuration)
         self.packages.apply(configuration.packages)
         self.egress.apply(configuration.egress, _provider_hosts(configuration))
+        self.lifecycle.background(self.scripts.apply(before.scripts))
         self.ledger.limit = configuration.guardrails.concurrent_calls
         self.recorder.durability = configuration.audit.durability
         self.desk.settings = configuration.approvals
@@ -300,7 +323,7 @@ class Yard:
         catalogue = Catalogue(configuration.providers, configuration.models)
         permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
         made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
-        steps = ordered(made, configuration.stages)
+        steps = ordered({SCRIPTS: self.scripts.stage, **made}, with_scripts(configuration.stages))
         upstream = Upstream(
             addresses,
             self.keyring,
@@ -394,6 +417,7 @@ class Yard:
 
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
+        self.scripts.egress_came()
         self.lifecycle.background(self.lifecycle.trust_anew())
 
     def _troubles(self) -> list[str]:
@@ -416,6 +440,7 @@ class Yard:
             for record in self.registry.list()
             if record.runtime == ATTACHED and record.state == "running"
         ]
+        troubles += self.scripts.troubles()
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
@@ -432,6 +457,7 @@ class Yard:
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
         await self.doors.shut()
+        await self.scripts.shut()
         await self.transforms.close()
         await self.desk.close()
         await self.notices.close()

@@ -121,7 +121,8 @@ class Desk:
                 return found
             ticket = self._held.get(found.id, found)
             if ticket.state is State.OPEN and not await self._waiting.changed(ticket.id, until):
-                return Denied("approval.pending", "Nobody has answered yet.", ticket.id)
+                waits = self.pending(ticket.id)
+                return Denied("approval.pending", waits["message"], ticket.id, waits["estimatedWait"])
             ticket = await self.get(found.id)
             if ticket.state in SAID_NO:
                 return said_no(ticket)

@@ -31,6 +31,7 @@ from bawn.cli import (
     ports,
     providers,
     run,
+    scripts,
     snapshots,
     transforms,
     usage,
@@ -92,6 +93,7 @@ app.command("why", epilog="Example: bawn why dev")(containers.why)
 app.command("usage")(usage.usage)
 app.add_typer(egress.app, name="egress")
 app.add_typer(credentials.app, name="credentials")
+app.add_typer(scripts.app, name="scripts")
 app.command()(attach.attach)
 app.command("diff")(workspaces.diff)
 app.command("apply")(workspaces.apply)

@@ -70,7 +70,9 @@ async def _serve(line: socket.socket) -> None:
     way = Way(resolver, SystemDialler(), OwnAddresses(time.monotonic))
     walls = Walls(recorder, authority, way, time.monotonic)
     doors = Doors(walls)
-    supervisor = SupervisorLine(line, doors, Link(walls, recorder, authority), ended.set)
+    link = Link(walls, recorder, authority)
+    link.on_door = doors.open
+    supervisor = SupervisorLine(line, doors, link, ended.set)
     supervisor.open()
     await ended.wait()
     doors.shut()

@@ -40,9 +40,9 @@ class Doors:
             listener.close()
             return
         walled = self._walls.of(uuid)
-        server = await asyncio.get_running_loop().create_server(
-            lambda: self._accept(walled), sock=listener, backlog=_BACKLOG
-        )
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+        server = await create(lambda: self._accept(walled), sock=listener, backlog=_BACKLOG)
         if self._servers.get(uuid) is not servers:
             server.close()  # closed while it was being opened
             return

@@ -44,6 +44,8 @@ class Link:
         self._grace_s = grace_s
         self._line: Line | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self.on_door: Callable[[str, socket.socket], object] = lambda uuid, listener: listener.close()
+        """Takes one more door of a container."""
 
     def attach(self, end: socket.socket) -> None:
         """Begin anew with this gateway: nothing that the last one said holds for new connections."""
@@ -78,8 +80,12 @@ class Link:
             self._line.send({"event": "authority", "pem": self._authority.pem})
 
     def _heard(self, packet: Packet) -> None:
-        packet.close()  # the gateway has no descriptors to give
         body = packet.body
+        if body.get("event") == "scripts.door" and len(packet.descriptors) == 1:
+            # Scripts of the operator fetch in the place of a container: by its rules, by a door outside of it.
+            self.on_door(str(body.get("uuid")), socket.socket(fileno=packet.descriptors[0]))
+            return
+        packet.close()  # the gateway has no other descriptors to give
         try:
             self._obey(body.get("event", body.get("do")), body)
             outcome: Fault | dict[str, object] = {}

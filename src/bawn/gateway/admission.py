@@ -47,7 +47,7 @@ class Admission:
 
     def admit(self, raw: RawCall) -> Admitted:
         """The call with its container, or Fault `auth.refused`."""
-        return Admitted(raw, self.check(raw.door, raw.claim))
+        return Admitted(raw, self.check(raw.door, raw.claim), raw.way.depth if raw.way is not None else 0)
 
     def check(self, door: Door, claim: str) -> Container:
         """The container that may call now, or Fault `auth.refused`.

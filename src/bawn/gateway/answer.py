@@ -33,6 +33,7 @@ class Answer:
         "_held_bytes",
         "_idle_seconds",
         "_limit",
+        "_ours",
         "_paused",
         "_sink",
         "_total",
@@ -59,6 +60,7 @@ class Answer:
         *,
         secret: bytes,
         usage_added: bool,
+        ours: bool = False,
     ) -> None:
         self.connection = connection
         self.status = 0
@@ -68,6 +70,8 @@ class Answer:
         self.key_label = ""
         """Which of the provider's keys that was, where they have labels."""
         self.key_id = ""
+        self._ours = ours
+        """Whether a process of ours answers, whose `x-bawn-…` headers count."""
         self.usage_added = usage_added
         """Whether the usage of a stream was asked for by us and not by the client."""
         self.origin: Origin | None = None
@@ -167,6 +171,9 @@ class Answer:
     # what the connection calls
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._ours:
+            # What Bawn says of a call beside its answer is said by Bawn alone.
+            headers = [pair for pair in headers if not pair[0].startswith(b"x-bawn-")]
         self.status, self.headers = status, headers
         self.deadline = min(self._clock() + self._idle_seconds, self._total)
         if not self._head.done():

@@ -7,6 +7,7 @@ import os
 
 from bawn.terms.door import Door
 from bawn.terms.value import Value
+from bawn.terms.way import Way
 from bawn.wire import Route
 
 _run = os.urandom(5).hex()
@@ -33,6 +34,10 @@ class RawCall(Value, frozen=True):
     body: bytes
     received: float
     """Monotonic seconds when its last byte was there."""
+    way: Way | None = None
+    """For a call that a script makes in the place of another: which scripts are still before it."""
+    parent: str = ""
+    """The id of that other call."""
 
     def header(self, name: bytes) -> bytes:
         """The first value of a header, or empty."""

@@ -17,7 +17,7 @@ from bawn.gateway.attempt import Begun, is_event_stream, stream_reader
 from bawn.gateway.claims import claim
 from bawn.gateway.closing import Account
 from bawn.gateway.http1 import DoorConnection
-from bawn.gateway.interception import Again, Intercepted, outcomes, told
+from bawn.gateway.interception import Again, Intercepted, outcomes, tellable, told
 from bawn.gateway.opening import Opened, Recorder, open_record
 from bawn.gateway.owners import OWED
 from bawn.gateway.passage import Passage
@@ -26,7 +26,7 @@ from bawn.gateway.provider_refusal import carry_refusal
 from bawn.gateway.relay import Relay
 from bawn.gateway.reply import Reply
 from bawn.gateway.running import RunningCall
-from bawn.gateway.settings import Withheld
+from bawn.gateway.settings import Interception, Withheld
 from bawn.gateway.toolgate import Cleared, Judged, ToolGate
 from bawn.gateway.works import Works
 from bawn.stages.stage import Given, Sink, Source
@@ -61,6 +61,7 @@ class Carrying:
         account: Account,
     ) -> None:
         self._works = works
+        self._style: Interception = works.interception
         self._gate: ToolGate = works.gate
         self._recorder = recorder
         self._clock = clock
@@ -95,13 +96,21 @@ class Carrying:
         exchange = opened.prepared.exchange
         self._account.free = given.free
         headers = list(given.headers)
-        source = given.source
-        if not exchange.stream:
-            body = given.data if source is None else await source.body(self._works.limits.answer_bytes)
-            await self._release(opened, body, headers)
-            return
-        reader = wire(exchange.wire).stream_reader(hide_usage=False)
-        await self._stream(opened, reader, source or _There(given.data), b"", headers)
+        if given.alone:
+            self._style = self._style.model_copy(update={"feedback_rounds": 0})
+        source = given.source or _There(given.data)
+        try:
+            if not exchange.stream:
+                body = await source.body(self._works.limits.answer_bytes)
+                kind = JSON
+                if given.source is not None and exchange.endpoint in SOUND:
+                    kind = kind_of_answer(exchange.endpoint, _content_type(source))
+                await self._release(opened, body, headers, kind)
+                return
+            reader = wire(exchange.wire).stream_reader(hide_usage=False)
+            await self._stream(opened, reader, source, b"", headers)
+        finally:
+            source.leave()
 
     # whole
 
@@ -159,10 +168,10 @@ class Carrying:
 
     async def _without_calls(self, opened: Opened, judged: Judged) -> bytes:
         """A whole answer without what was withheld, or what the model says once it was told."""
-        style, exchange = self._works.interception, opened.prepared.exchange
+        style, exchange = self._style, opened.prepared.exchange
         forms, last = _forms(exchange), judged.data
         for _ in range(style.feedback_rounds):
-            if style.withheld is not Withheld.FEEDBACK or len(judged.withheld) < len(judged.verdicts):
+            if style.withheld is not Withheld.FEEDBACK or not tellable(judged):
                 break
             refusals = [told(each) for each in judged.withheld]
             try:
@@ -212,11 +221,11 @@ class Carrying:
         begun: Sequence[Frame] = (),
     ) -> None:
         """Carry a stream of which `begun` was read already."""
-        account, works, exchange = self._account, self._works, opened.prepared.exchange
+        account, exchange = self._account, opened.prepared.exchange
         before_end = None
         if any(tool.type in KEEPING for tool in exchange.hosted_tools):
             before_end = partial(self._claim_read, opened, reader)
-        style = works.interception
+        style = self._style
         intercepted = Intercepted(_forms(exchange) if exchange.endpoint in CONVERSATIONS else None, style)
         relay = Relay(
             opened,
@@ -318,7 +327,7 @@ class _There:
         self._data = data
 
     async def body(self, limit: int) -> bytes:
-        return self._data[:limit]
+        return self._data
 
     def hand_to(self, sink: Sink) -> None:
         sink.on_data(self._data)
@@ -355,7 +364,7 @@ def _answered(exchange: Exchange, kind: bytes, body: bytes) -> WholeAnswer:
     return wire(exchange.wire).read_answer(exchange.endpoint, body) if kind == JSON else read_sound(kind, body)
 
 
-def _content_type(answer: Answer) -> bytes:
+def _content_type(answer: Source) -> bytes:
     return next((value for name, value in answer.headers if name == b"content-type"), b"")
 
 

@@ -313,8 +313,13 @@ def _exhausted(account: Account, now: datetime) -> Refusal:
 
 
 def _facts(account: Account) -> tuple[tuple[str, str], ...]:
-    outcome = (("outcome", account.outcome),) if account.outcome != "ok" else ()
-    return (*outcome, ("key", account.key_label)) if account.key_label else outcome
+    outcome: tuple[tuple[str, str], ...] = (("outcome", account.outcome),) if account.outcome != "ok" else ()
+    key: tuple[tuple[str, str], ...] = (("key", account.key_label),) if account.key_label else ()
+    # What stages noted before the call was sent is in the record of its opening.
+    notes: tuple[tuple[str, str], ...] = (
+        tuple(account.asked.notes[account.asked.noted :]) if account.asked is not None else ()
+    )
+    return (*outcome, *key, *notes)
 
 
 def _session(raw: RawCall) -> str:

@@ -23,6 +23,8 @@ import httptools
 from bawn.errors import Fault
 from bawn.gateway.settings import Limits
 from bawn.gateway.upload import Upload
+from bawn.terms.door import Door
+from bawn.terms.way import Way
 from bawn.wire import Route
 
 Headers = list[tuple[bytes, bytes]]
@@ -33,7 +35,7 @@ _REASONS = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 409: b"Conflict", 413: b"Content Too Large",
     415: b"Unsupported Media Type", 421: b"Misdirected Request", 422: b"Unprocessable Content",
-    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
+    425: b"Too Early", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 500: b"Internal Server Error",
     502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 529: b"Overloaded",
 }  # fmt: skip
 _LINGER_SECONDS = 2.0
@@ -43,7 +45,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class Head:
     """The head of a request, while its body is still coming."""
 
-    __slots__ = ("claim", "headers", "keep_alive", "method", "path", "route", "upload_bytes")
+    __slots__ = ("call", "claim", "door", "headers", "keep_alive", "method", "path", "route", "upload_bytes", "way")
 
     def __init__(self, method: str, path: bytes, headers: Headers, *, keep_alive: bool) -> None:
         self.method = method
@@ -56,6 +58,12 @@ class Head:
         """What is asked for, likewise."""
         self.upload_bytes = 0
         """How long the body may be when it is to be read while it comes; 0 has it read whole first."""
+        self.door: Door | None = None
+        """Whose door it counts as, where a ticket tells that and not the listener."""
+        self.way: Way | None = None
+        """The scripts before it, where a ticket tells that."""
+        self.call = ""
+        """The call that it is made for, likewise."""
 
 
 class BodyBudget:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bawn.errors import Fault
-from bawn.gateway.settings import Interception, Withheld
+from bawn.gateway.settings import Interception, Pending, Withheld
 from bawn.gateway.toolgate import Cleared, Judged, Rewritten, Withholding, blocked
 from bawn.terms.frames import End, TextFrame
 from bawn.terms.value import Value
@@ -28,6 +30,16 @@ class Again(Value, frozen=True):
 
 
 def spoken(withheld: Withholding) -> Spoken:
+    """What the assistant says in the place of a call."""
+    if withheld.pending:
+        facts = dict(withheld.decision.facts)
+        told = {
+            "status": "pending_approval",
+            "requestId": facts.get("ticket", ""),
+            "message": f"The tool call {withheld.call.name!r} waits for a person. {withheld.decision.because}",
+            "estimatedWait": facts.get("estimate", ""),
+        }
+        return Spoken(msgspec.json.encode(told).decode())
     return Spoken(f"The tool call {withheld.call.name!r} was refused: {withheld.decision.because}.")
 
 
@@ -39,15 +51,25 @@ def told(withheld: Withholding) -> Refused:
     )
 
 
+def tellable(judged: Judged) -> bool:
+    """Whether the model may be told instead of the agent: all calls are withheld, and none of them only for now."""
+    return len(judged.withheld) == len(judged.verdicts) and not any(each.pending for each in judged.withheld)
+
+
 def outcomes(judged: Judged, style: Interception) -> list[Outcome]:
-    """What the agent gets for each call of a group."""
+    """What the agent gets for each call of a group. Fault `approval.pending` where that is to be an error."""
+    pending = next((each for each in judged.withheld if each.pending), None)
+    if pending is not None and style.pending is Pending.ERROR:
+        ticket = dict(pending.decision.facts).get("ticket", "")
+        raise Fault("approval.pending", f"{pending.decision.because} Its ticket is {ticket}.")
     return [_outcome(verdict, style) for verdict in judged.verdicts]
 
 
 def _outcome(verdict: Outcome | Withholding, style: Interception) -> Outcome:
     if not isinstance(verdict, Withholding):
         return verdict
-    return blocked(style.rename_to, verdict) if style.withheld is Withheld.RENAME else spoken(verdict)
+    renamed = style.withheld is Withheld.RENAME and not verdict.pending
+    return blocked(style.rename_to, verdict) if renamed else spoken(verdict)
 
 
 class Intercepted:
@@ -95,8 +117,7 @@ class Intercepted:
 
     def calls(self, verdict: Cleared | Judged) -> Sequence[Out]:
         """What goes out now that a group is judged."""
-        all_withheld = isinstance(verdict, Judged) and len(verdict.withheld) == len(verdict.verdicts)
-        if isinstance(verdict, Judged) and all_withheld and (self._waiting or self._may_tell()):
+        if isinstance(verdict, Judged) and tellable(verdict) and (self._waiting or self._may_tell()):
             self._edited()
             self._keep(verdict.data)
             self._waiting.append(verdict)

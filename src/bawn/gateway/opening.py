@@ -43,9 +43,15 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
             principal=label(container),
             container=container.uuid,
             call=raw.id,
-            detail=(*((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces), *prepared.asked.notes, *more),
+            detail=(
+                *((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces),
+                *prepared.asked.notes,
+                *more,
+                *((("for", raw.parent),) if raw.parent else ()),
+            ),
         )
     )
+    prepared.asked.noted = len(prepared.asked.notes)
     exchange = prepared.exchange
     if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches:
         await record_ways_out(prepared, exchange, recorder)

@@ -120,6 +120,10 @@ class Permissions:
         self._permit_ways_out(container, allow, found, exchange)
         return Target(found, "")
 
+    def target(self, model: str) -> Target:
+        """What a name stands for, whoever asks. Fault `request.unknown_model`."""
+        return self._catalogue.resolve(model)
+
     def permit(self, container: Container, exchange: Exchange) -> Target:
         """The provider and model to call, or the Fault that says what is not allowed."""
         allow = self.of(container)

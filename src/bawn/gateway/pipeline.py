@@ -20,10 +20,14 @@ from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, Stage, View
 from bawn.terms.exchange import Exchange
 from bawn.terms.value import Value
+from bawn.terms.way import NO_WAY, Way
 from bawn.wire import Route, wire
 from bawn.wire.answers import answers
 from bawn.wire.documents import document
 from bawn.wire.objects import ObjectCall
+
+SCRIPTS = "scripts"
+"""The stage from which on a call that a script makes is seen: those before it have seen the call that it stands for."""
 
 
 class Trace(Value, frozen=True):
@@ -66,15 +70,30 @@ class Pipeline:
         self._sessions = sessions or Sessions()
         self._times = times or StageTimes()
         self._clock = clock or (lambda: 0.0)
+        self._behind = next((at for at, stage in enumerate(stages) if stage.name == SCRIPTS), 0)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(stage.name for stage in self._stages)
 
-    def asked(self, admitted: Admitted, exchange: Exchange) -> Asked:
-        """What the stages see of a call."""
+    def asked(self, admitted: Admitted, exchange: Exchange, way: Way = NO_WAY) -> Asked:
+        """What the stages see of a call; `way` are the scripts that are before it."""
         raw = admitted.raw
-        return Asked(raw.id, admitted.container, exchange, raw.headers, self._sessions.find, document, admitted.depth)
+        asked = Asked(
+            raw.id,
+            admitted.container,
+            exchange,
+            raw.headers,
+            self._sessions.find,
+            document,
+            admitted.depth,
+            raw.method,
+            raw.path,
+            way,
+        )
+        if raw.way is not None:
+            asked.first = asked.passed = self._behind
+        return asked
 
     async def prepare(self, admitted: Admitted, asked: Asked) -> Prepared:
         if not self._stages:
@@ -82,7 +101,7 @@ class Pipeline:
             return Prepared(admitted, asked.exchange, target, None, (), (), asked)
         traces: list[Trace] = []
         given: Given | None = None
-        for stage in self._stages:
+        for stage in self._stages[asked.first :]:
             asked.passed += 1
             began = self._clock()
             given = await stage.request(asked)
@@ -94,16 +113,20 @@ class Pipeline:
             )
             if given is not None:
                 break
-        target = self._permissions.permit(admitted.container, asked.exchange)
+        if given is not None and given.alone:
+            # Whatever model was asked for that answer has been permitted, under its own name.
+            target = Target(SCRIPTS, asked.exchange.model)
+        else:
+            target = self._permissions.permit(admitted.container, asked.exchange)
         return Prepared(admitted, asked.exchange, target, given, self._views(asked), tuple(traces), asked)
 
     def again(self, prepared: Prepared, body: bytes) -> Prepared:
         """The same call with another body, which Bawn made: judged as every other, seen by no stage a second time."""
         raw = prepared.admitted.raw
-        exchange = wire(prepared.exchange.wire).read_request(_route(raw.route, prepared.exchange.model), body)
+        exchange = wire(prepared.exchange.wire).read_request(named(raw.route, prepared.exchange.model), body)
         # Where it was answered the first time, which may be another target than the client's name stands for.
-        named = structs.replace(exchange, model=prepared.target.name)
-        target = self._permissions.permit(prepared.admitted.container, named)
+        again = structs.replace(exchange, model=prepared.target.name)
+        target = self._permissions.permit(prepared.admitted.container, again)
         return Prepared(prepared.admitted, exchange, target, None, prepared.views, (), prepared.asked)
 
     async def prepare_object(
@@ -112,7 +135,7 @@ class Pipeline:
         """As `prepare`, for a call about an object that a provider keeps: stages may look at it and refuse."""
         exchange = asked.exchange
         traces: list[Trace] = []
-        for stage in self._stages:
+        for stage in self._stages[asked.first :]:
             asked.passed += 1
             began = self._clock()
             if await stage.request(asked) is not None or asked.changed:
@@ -123,7 +146,7 @@ class Pipeline:
 
     def over(self, asked: Asked, ending: Ending) -> None:
         """The call has ended: every stage that it came to is told."""
-        for stage in self._stages[: asked.passed]:
+        for stage in self._stages[asked.first : asked.passed]:
             stage.over(asked, ending)
 
     def remember(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
@@ -137,7 +160,7 @@ class Pipeline:
 
     def _views(self, asked: Asked) -> tuple[View, ...]:
         """Of the stages that the request came to, the last one first: answers go back the way that requests came."""
-        seen = reversed(self._stages[: asked.passed])
+        seen = reversed(self._stages[asked.first : asked.passed])
         return tuple(view for stage in seen if (view := stage.view(asked)) is not None)
 
     def _trace(self, traces: list[Trace], stage: str, action: str, began: float) -> None:
@@ -150,9 +173,9 @@ def _read_anew(asked: Asked, route: Route) -> Exchange:
     """What the changed document says, as the wire's own reader reads it."""
     changed = asked.document
     assert changed is not None
-    return wire(asked.exchange.wire).read_request(_route(route, changed.model), changed.body())
+    return wire(asked.exchange.wire).read_request(named(route, changed.model), changed.body())
 
 
-def _route(route: Route, model: str) -> Route:
+def named(route: Route, model: str) -> Route:
     """The route with the model in it, where the wire has it in the path."""
     return Route(route.endpoint, route.wire, model, route.stream, route.object) if route.model else route

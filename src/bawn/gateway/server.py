@@ -15,10 +15,12 @@ Each step takes what only the step before it can make, so a call that skipped on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
 import structlog
+from msgspec import structs
 
 from bawn.errors import Fault
 from bawn.gateway.admission import Admission, Admitted, Standings
@@ -31,15 +33,21 @@ from bawn.gateway.models import model_list
 from bawn.gateway.object_calls import ObjectCalls
 from bawn.gateway.opening import Recorder, open_record
 from bawn.gateway.other_calls import OtherCalls
+from bawn.gateway.pipeline import named
 from bawn.gateway.reply import Reply
 from bawn.gateway.running import RunningCall, RunningCalls
+from bawn.gateway.script_calls import ONLY_A_SCRIPT, ScriptCalls
+from bawn.gateway.toolgate import ToolGate
 from bawn.gateway.works import Works
 from bawn.guardrails.settlement import Outcome
+from bawn.scripts.ways import Ways
+from bawn.scripts.working import Workers
 from bawn.stages.asked import Asked
 from bawn.terms.clock import Clock
-from bawn.terms.door import Door
+from bawn.terms.door import Door, DoorKind
 from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.principal import Container
+from bawn.terms.way import NO_WAY, Way
 from bawn.wire import Route, endpoint, wire
 from bawn.wire.endpoints import is_gemini
 from bawn.wire.holding import Unsound
@@ -78,13 +86,19 @@ class Gateway:
         self.clock = clock
         self._objects = ObjectCalls(self._admission, recorder, clock)
         self._others = OtherCalls(self._admission, recorder)
+        self.scripts: ScriptCalls | None = None
+        """None where no script is ever before a call."""
+        self._open_gate = ToolGate((), recorder)
+        """For what a script is given: it is the operator's own, and what it makes of it passes the gate."""
+        self.poll: Callable[[str, str], Awaitable[dict[str, str]]] = _no_ticket
+        """What became of a ticket, by the container's uuid and its number."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def glance(self, door: Door, head: Head) -> Fault | None:
         """What can be refused on the head: an unknown path, and a caller who may not call."""
         try:
             if head.route is None:
-                head.route = self._route(head)
+                head.route = self._route(door, head)
                 if head.route.endpoint is not Endpoint.PROBE:
                     head.claim = self._admission.claim(head.headers)
             if head.route.endpoint is not Endpoint.PROBE:
@@ -95,11 +109,45 @@ class Gateway:
                     row = head.route.object.row
                     self.works.permissions.permit_family(container, row.family)
                     head.upload_bytes = self.works.limits.upload_bytes if row.body is Body.UPLOAD else 0
+                    if head.upload_bytes and self._passes_scripts(container, door, head):
+                        head.upload_bytes = 0
         except Fault as fault:
             return fault
         return None
 
-    def _route(self, head: Head) -> Route:
+    def _route(self, door: Door, head: Head) -> Route:
+        if door.kind is not DoorKind.EXEC or self.scripts is None:
+            return self.route(head)
+        try:
+            return self.route(head)
+        except Fault as fault:
+            container = self._container(door)
+            host = next((value for name, value in head.headers if name == b"host"), b"")
+            if (
+                fault.code not in _NO_ROW
+                or container is None
+                or not self.scripts.only(container, door, head.method, head.path, host)
+            ):
+                raise
+            return ONLY_A_SCRIPT
+
+    def _passes_scripts(self, container: Container, door: Door, head: Head) -> bool:
+        """Whether a script is given the call; its body is then read whole."""
+        if head.way is not None:
+            return bool(head.way.ahead)
+        host = next((value for name, value in head.headers if name == b"host"), b"")
+        return self.scripts is not None and self.scripts.before(container, door, host)
+
+    def use_scripts(self, ways: Ways, workers: Workers) -> None:
+        """From now on calls pass the scripts that stand before them."""
+        self.scripts = ScriptCalls(ways, workers, self._admission, self._recorder)
+
+    def admitted(self, door: Door, claim: str) -> Container:
+        """The container that may call by a door now; Fault `auth.refused`."""
+        return self._admission.check(door, claim)
+
+    def route(self, head: Head) -> Route:
+        """What is asked for by its path. Faults `http.*`."""
         try:
             return endpoint(head.method, head.path, head.headers)
         except Fault as fault:
@@ -155,6 +203,8 @@ class Gateway:
     def _after(self, works: Works, account: Account, asked: Asked) -> None:
         """What is to be known of a call once the client has its answer."""
         works.pipeline.over(asked, self._closing.ending(account))
+        if account.raw.way is not None:
+            return  # a conversation is what the agent was sent, not what its scripts were
         if account.status == 200 and account.outcome == "ok" and asked.exchange.endpoint in CONVERSATIONS:
             try:
                 works.pipeline.remember(asked, account.said, account.streamed)
@@ -176,9 +226,21 @@ class Gateway:
             reply.whole(200, (), b"")
             return
         admitted = self._admission.admit(raw)
+        before = NO_WAY
+        if self.scripts is not None:
+            before = self.scripts.way(admitted.container, raw)
+            if await self.scripts.walk(works, admitted, before, reply, account):
+                return
+        if raw.way is not None:
+            works = structs.replace(works, gate=self._open_gate)
         if route.endpoint is Endpoint.MODELS:
             account.status = 200
             reply.json(model_list(works.permissions, admitted, route, self.clock.now()))
+            return
+        if route.endpoint is Endpoint.APPROVAL:
+            ticket = await self.poll(admitted.container.uuid, route.model)
+            account.status = 200
+            reply.json(msgspec.json.encode(ticket))
             return
         if route.endpoint is Endpoint.OTHER:
             await self._others.walk(works, admitted, reply, account)
@@ -186,15 +248,24 @@ class Gateway:
         if route.object is not None:
             await self._objects.walk(works, admitted, route.object, connection, reply, account)
             return
+        carrying = Carrying(works, self._recorder, self.clock, call, connection, reply, account)
+        await self._converse(works, admitted, before, carrying, account)
+
+    async def _converse(
+        self, works: Works, admitted: Admitted, before: Way, carrying: Carrying, account: Account
+    ) -> None:
+        """What is asked of a model."""
+        raw, route = admitted.raw, admitted.raw.route
         exchange = _asked(raw, route)
+        if raw.way is not None and (provider := raw.header(b"x-bawn-provider")):
+            exchange = _at(works, exchange, route, provider.decode("latin-1"))
         account.exchange = exchange
         if len(raw.body) > _LARGE:
             # Reading it took a while; what waits, streams of others above all, goes before the rest.
             await asyncio.sleep(0)
-        account.asked = asked = works.pipeline.asked(admitted, exchange)
+        account.asked = asked = works.pipeline.asked(admitted, exchange, before)
         prepared = await works.pipeline.prepare(admitted, asked)
         account.exchange, account.target = prepared.exchange, prepared.target
-        carrying = Carrying(works, self._recorder, self.clock, call, connection, reply, account)
         if works.failover is not None and (chain := works.failover.chain(prepared)) is not None:
             still = partial(self._still, admitted)
             await carrying.answer(await works.failover.answered(prepared, chain, account, still))
@@ -226,9 +297,32 @@ class Gateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+async def _no_ticket(container: str, ticket: str) -> dict[str, str]:
+    raise Fault("resource.not_found", "This container has no such approval.")
+
+
 def _raw(door: Door, head: Head, body: bytes, received: float) -> RawCall:
     route = head.route or _NO_ROUTE
-    return RawCall(new_call_id(), door, head.method, head.path, route, head.claim, tuple(head.headers), body, received)
+    return RawCall(
+        new_call_id(),
+        door,
+        head.method,
+        head.path,
+        route,
+        head.claim,
+        tuple(head.headers),
+        body,
+        received,
+        head.way,
+        head.call,
+    )
+
+
+def _at(works: Works, exchange: Exchange, route: Route, provider: str) -> Exchange:
+    """The same model at another provider, for a script that names one."""
+    model = f"{provider}/{works.permissions.target(exchange.model).model}"
+    body = exchange.body if route.model else wire(exchange.wire).with_model(exchange.body, model)
+    return wire(exchange.wire).read_request(named(route, model), body)
 
 
 def _wire(route: Route) -> WireName:

@@ -131,6 +131,11 @@ class Withheld(StrEnum):
     RENAME = "rename"
 
 
+class Pending(StrEnum):
+    TEXT = "text"
+    ERROR = "error"
+
+
 class Interception(Section):
     """What becomes of tool calls that are not released."""
 
@@ -144,6 +149,11 @@ class Interception(Section):
     )
     feedback_rounds: int = Field(
         default=3, ge=0, le=16, description="How often in one call a model is told of a refusal before the agent is."
+    )
+    pending: Pending = Field(
+        default=Pending.TEXT,
+        description="What a call gets that waits for a person no longer. `text`: the assistant tells the number of the "
+        "ticket; `error`: an error of the wire (`approval.pending`).",
     )
     keep_alive_seconds: Seconds = Field(
         default=10, description="How often a stream that waits for a decision says that it is alive."

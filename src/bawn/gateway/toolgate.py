@@ -60,6 +60,11 @@ class Withholding(Value, frozen=True):
     call: ToolCall
     decision: Decision
 
+    @property
+    def pending(self) -> bool:
+        """Whether somebody may still allow it."""
+        return self.decision.code == "approval.pending"
+
 
 Verdict = Kept | Changed | Withholding
 
@@ -163,7 +168,9 @@ class ToolGate:
             return proposed.call, _NOBODY
         said = await self._approvers.ask(proposed, decision.because)
         if isinstance(said, Denied):
-            facts = (("ticket", said.ticket),) if said.ticket else ()
+            facts: tuple[tuple[str, str], ...] = (("ticket", said.ticket),) if said.ticket else ()
+            if said.estimate:
+                facts = (*facts, ("estimate", said.estimate))
             return proposed.call, Decision(Effect.DENY, said.code, said.because, facts)
         allowed = Decision(Effect.ALLOW, "approval.approved", f"{said.by} allowed it", (("ticket", said.ticket),))
         if said.arguments is None or said.arguments == proposed.call.arguments_raw:
@@ -215,7 +222,7 @@ def _unsound(what: str) -> Decision:
 def _event(opened: Opened, call: ToolCall, verdict: Verdict, decision: Decision) -> Event:
     prepared = opened.prepared
     container = prepared.admitted.container
-    changed = (
+    changed: tuple[tuple[str, str], ...] = (
         (("became", verdict.name), ("became_sha256", _digest(verdict.arguments)))
         if isinstance(verdict, Changed)
         else ()

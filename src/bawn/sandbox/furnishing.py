@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from bawn.sandbox.python import SYSTEM_PATH
 from bawn.sandbox.spec import Spec
 from bawn.sandbox.staging import AGENT
-from bawn.terms.door import OPEN_NOW, PLACES, Place
+from bawn.terms.door import OPEN_NOW, PLACES, DoorKind, Place, exec_host
 
 HOME = "/home/agent"
 WORKSPACE = "/workspace"
@@ -23,9 +23,10 @@ def places() -> tuple[Place, ...]:
 
 def files(spec: Spec, agent: int = AGENT) -> dict[str, str]:
     """Small files of the box by their path."""
-    doors = "".join(f"{place.address}\t{place.hostname}\n" for place in places())
+    doors = "".join(f"{place.address}\t{' '.join((place.hostname, *place.further))}\n" for place in places())
+    execs = "".join(f"{PLACES[DoorKind.EXEC].address}\t{exec_host(name)}\n" for name in spec.execs)
     return {
-        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{spec.hostname}\n{doors}",
+        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{spec.hostname}\n{doors}{execs}",
         "/etc/hostname": f"{spec.hostname}\n",
         "/etc/resolv.conf": "",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n",

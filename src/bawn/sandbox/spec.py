@@ -24,6 +24,8 @@ PLACE = re.compile(r"/workspace(/task-[1-9][0-9]{0,9})?\Z")
 ENV_NAME = re.compile(r"([A-Z_][A-Z0-9_]{0,127}|(no|http|https)_proxy)\Z")
 """The proxies have no upper-case form that every program reads."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+EXEC = re.compile(r"([1-9][0-9]{0,5}|[a-z][a-z0-9-]{0,50})\Z")
+EXEC_COUNT_LIMIT = 256
 ENV_VALUE_LIMIT = 8192
 ENV_COUNT_LIMIT = 128
 
@@ -97,6 +99,8 @@ class Spec:
     """The folder that the copy was made of, once `workspace` is the copy."""
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
+    execs: tuple[str, ...] = ()
+    """Names of execs whose base URL the box knows, beside the numbers that all know."""
     allow_soft_limits: bool = False
     """Whether the box may start though a limit that was asked for cannot be enforced here."""
 
@@ -114,6 +118,7 @@ class Spec:
             "private": self.private,
             "env": dict(self.env),
             "limits": self.limits.written(),
+            "execs": list(self.execs),
             "allow_soft_limits": self.allow_soft_limits,
         }
 
@@ -131,6 +136,7 @@ _FIELDS = frozenset(
         "private",
         "env",
         "limits",
+        "execs",
         "allow_soft_limits",
     }
 )
@@ -177,6 +183,7 @@ def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
         private=raw.get("private") is True and raw.get("workspace") is not None,
         env=read_env(raw.get("env", {})),
         limits=_limits(raw.get("limits", {})),
+        execs=_execs(raw.get("execs", [])),
         allow_soft_limits=raw.get("allow_soft_limits") is True,
     )
 
@@ -233,6 +240,14 @@ def _limits(value: object) -> Limits:
             raise _invalid(f"limits.{key}", f"must be a number from {low:g} to {high:g}")
         read[key] = number
     return Limits(**read, asked=frozenset(read))
+
+
+def _execs(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > EXEC_COUNT_LIMIT:
+        raise _invalid("execs", f"must be a list of at most {EXEC_COUNT_LIMIT} names")
+    if not all(isinstance(name, str) and EXEC.match(name) for name in value):
+        raise _invalid("execs", "must be names of lower-case letters, digits and hyphens, or numbers")
+    return tuple(value)
 
 
 def _workspace(value: object, closed: Sequence[Path]) -> str | None:

@@ -54,6 +54,8 @@ class Stage:
     """The folder, opened without following links."""
     trees: Mapping[str, str] = field(default_factory=dict)
     """Folders of the host to show read-only under STAGE, by name."""
+    owned: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    """Folders by descriptor, to show by name under STAGE with their owner seen as `uid`, and whether they may be written."""
     covers: list[tuple[str, str]] = field(default_factory=list)
     """What is mounted over paths of the workspace, and by what (`guarding.Cover`)."""
     scratch_bytes: int = 1 << 30
@@ -80,12 +82,22 @@ def set_up(stage: Stage) -> None:
         stage = in_own_user_namespace(stage)
     trees = {name: kernel.detached(_opened(path)) for name, path in stage.trees.items()}
     folder = None if stage.workspace_fd is None else kernel.detached(stage.workspace_fd)
+    owned = {name: (kernel.detached(fd), fd, writable) for name, (fd, writable) in stage.owned.items()}
     kernel.unshare(kernel.NEW_NAMESPACE_MOUNT)
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
     for name, tree in trees.items():
         kernel.restrict(tree, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID)
         _attach(tree, f"{STAGE}/{name}")
+    for name, (tree, fd, writable) in owned.items():
+        owner = os.fstat(fd)
+        mapping = None if stage.own_user else owner_mapping(owner.st_uid, owner.st_gid, stage.uid)
+        closed = kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOSUID | (0 if writable else kernel.MOUNT_ATTR_RDONLY)
+        kernel.restrict(tree, closed, mapping)
+        _attach(tree, f"{STAGE}/{name}")
+        os.set_inheritable(fd, False)  # as below
+        if mapping is not None:
+            os.close(mapping)
     if folder is not None and stage.workspace_fd is not None:
         owner = os.fstat(stage.workspace_fd)
         mapping = None  # whose files the folder's are is no question where there is one user

@@ -120,6 +120,20 @@ class AsyncCredentials(AsyncNoun):
     remove = Awaited(endpoints.remove_credential)
 
 
+class AsyncScripts(AsyncNoun):
+    list = Awaited(endpoints.list_scripts)
+    workers = Awaited(endpoints.script_workers)
+    write = Awaited(endpoints.write_script)
+    remove = Awaited(endpoints.remove_script)
+    check = Awaited(endpoints.check_scripts)
+    install = AsyncIterated(endpoints.install_modules)
+    test = Awaited(endpoints.try_script)
+    logs = AsyncIterated(endpoints.script_logs)
+    secrets = Awaited(endpoints.list_script_secrets)
+    put_secret = Awaited(endpoints.put_script_secret)
+    remove_secret = Awaited(endpoints.remove_script_secret)
+
+
 class AsyncOperators(AsyncNoun):
     list = Awaited(endpoints.list_operators)
     add = Awaited(endpoints.add_operator)
@@ -195,6 +209,7 @@ class AsyncClient:
         self.keys = AsyncKeys(self)
         self.egress = AsyncEgress(self)
         self.credentials = AsyncCredentials(self)
+        self.scripts = AsyncScripts(self)
         self.operators = AsyncOperators(self)
         self.images = AsyncImages(self)
         self.models = AsyncModels(self)

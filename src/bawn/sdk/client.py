@@ -121,6 +121,20 @@ class Credentials(SyncNoun):
     remove = Blocking(endpoints.remove_credential)
 
 
+class Scripts(SyncNoun):
+    list = Blocking(endpoints.list_scripts)
+    workers = Blocking(endpoints.script_workers)
+    write = Blocking(endpoints.write_script)
+    remove = Blocking(endpoints.remove_script)
+    check = Blocking(endpoints.check_scripts)
+    install = Iterated(endpoints.install_modules)
+    test = Blocking(endpoints.try_script)
+    logs = Iterated(endpoints.script_logs)
+    secrets = Blocking(endpoints.list_script_secrets)
+    put_secret = Blocking(endpoints.put_script_secret)
+    remove_secret = Blocking(endpoints.remove_script_secret)
+
+
 class Operators(SyncNoun):
     list = Blocking(endpoints.list_operators)
     add = Blocking(endpoints.add_operator)
@@ -196,6 +210,7 @@ class Client:
         self.keys = Keys(self)
         self.egress = Egress(self)
         self.credentials = Credentials(self)
+        self.scripts = Scripts(self)
         self.operators = Operators(self)
         self.images = Images(self)
         self.models = Models(self)

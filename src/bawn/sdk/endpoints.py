@@ -183,6 +183,68 @@ def remove_credential(name: str) -> Call[None]:
     return Call("DELETE", at("credentials", name), nothing)
 
 
+# scripts
+
+
+def list_scripts(*, project: str | None = None) -> Call[list[shapes.Script]]:
+    return Call("GET", at("exec", "scripts"), many("scripts", shapes.Script), params=given(project=project))
+
+
+def script_workers() -> Call[list[shapes.ScriptWorker]]:
+    return Call("GET", at("exec", "workers"), many("workers", shapes.ScriptWorker))
+
+
+def read_script(path: str) -> Download:
+    return Download(at("exec", "scripts", "content"), params={"path": path})
+
+
+def write_script(path: str, content: str) -> Call[shapes.Script]:
+    """`path` is `project/exec/file`. One that does not load is refused, with its line; what was there stays."""
+    body = {"path": path, "content": content}
+    return Call("POST", at("exec", "scripts", "write"), one("script", shapes.Script), body=body)
+
+
+def remove_script(path: str) -> Call[None]:
+    return Call("DELETE", at("exec", "scripts"), nothing, params={"path": path})
+
+
+def check_scripts(project: str, name: str) -> Call[list[shapes.ScriptCheck]]:
+    body = {"project": project, "exec": name}
+    return Call("POST", at("exec", "scripts", "check"), many("files", shapes.ScriptCheck), body=body)
+
+
+def install_modules(project: str = "default") -> Stream[shapes.ScriptModule]:
+    """Installs the modules of a project's lock file, which may take minutes."""
+    body = {"project": project}
+    return Stream("POST", at("exec", "scripts", "install"), line(shapes.ScriptModule), body=body)
+
+
+def try_script(
+    name: str, container: str, path: str, *, method: str = "POST", body: str = ""
+) -> Call[shapes.ScriptAnswer]:
+    """What the script of an exec answers, as if the container had asked; what it does is done."""
+    asked = {"exec": name, "container": container, "method": method, "path": path, "body": body}
+    return Call("POST", at("exec", "scripts", "test"), one("answer", shapes.ScriptAnswer), body=asked)
+
+
+def script_logs(project: str, name: str, *, follow: bool = False) -> Stream[str]:
+    params = {"project": project, "exec": name} | ({"follow": "true"} if follow else {})
+    return Stream("GET", at("exec", "scripts", "logs"), str, params=params, lines=False)
+
+
+def list_script_secrets() -> Call[list[shapes.ScriptSecret]]:
+    return Call("GET", at("exec", "secrets"), many("secrets", shapes.ScriptSecret))
+
+
+def put_script_secret(name: str, secret: str) -> Call[shapes.ScriptSecret]:
+    """A value for `ctx.env`, new or in place of the old one; workers that have it start anew."""
+    return Call("PUT", at("exec", "secrets", name), one("secret", shapes.ScriptSecret), body={"secret": secret})
+
+
+def remove_script_secret(name: str) -> Call[None]:
+    return Call("DELETE", at("exec", "secrets", name), nothing)
+
+
 # files
 
 

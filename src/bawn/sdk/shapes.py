@@ -289,6 +289,72 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """A file of an operator between agents and their models."""
+
+    path: str
+    """`project/exec/file`, e.g. `default/1/api/v1/[...path].py`."""
+    size_bytes: int
+    routed: bool
+    """Whether it answers requests by itself; a file whose name begins with an underscore is only imported."""
+    timeout_seconds: float
+    log_level: str
+    next: str = ""
+    """The exec whose scripts stand behind it."""
+    trouble: str = ""
+    """Why it is not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptWorker:
+    """The scripts behind one base URL, and the process that runs them."""
+
+    project: str
+    exec: str
+    url: str
+    """As containers of the project reach it."""
+    pid: int | None = None
+    """None while it does not run; the next call starts it."""
+    ended: str = ""
+    """Why it ended last, when nobody had asked for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCheck:
+    """What became of a file when its worker loaded it."""
+
+    path: str
+    loaded: bool
+    error: str = ""
+    """File and line, and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptModule:
+    """A module that scripts of a project can import."""
+
+    module: str
+    """`name==version`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptAnswer:
+    """What a script answered to a test."""
+
+    status: int
+    content_type: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSecret:
+    """A value that scripts are given, without the value."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """A value that is put in at the egress door, without the value."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bawn.terms.exchange import Exchange
 from bawn.terms.principal import Container
+from bawn.terms.way import NO_WAY, Way
 from bawn.wire.document import RequestDocument
 
 
@@ -18,9 +19,14 @@ class Asked:
         "container",
         "depth",
         "exchange",
+        "first",
         "headers",
+        "method",
+        "noted",
         "notes",
         "passed",
+        "path",
+        "way",
     )
 
     def __init__(
@@ -32,6 +38,9 @@ class Asked:
         session: Callable[[Asked], str],
         read: Callable[[Exchange], RequestDocument | None],
         depth: int = 0,
+        method: str = "POST",
+        path: bytes = b"",
+        way: Way = NO_WAY,
     ) -> None:
         self.call = call
         """The id that joins all records of the call."""
@@ -42,10 +51,19 @@ class Asked:
         """As sent, names in lower case."""
         self.depth = depth
         """How deep the call nests: 0 for one of the agent, more for one that Bawn makes for it."""
+        self.method = method
+        self.path = path
+        """As sent."""
+        self.way = way
+        """The scripts that are before it."""
         self.notes: list[tuple[str, str]] = []
         """What stages want on record of the call, as name and value; never prompts or answers."""
+        self.noted = 0
+        """How many of the notes are on record."""
         self.passed = 0
-        """How many stages it came to."""
+        """Behind the last stage that it came to."""
+        self.first = 0
+        """The first of them: a call that a script makes has those before the scripts behind it."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None

@@ -53,6 +53,8 @@ class Denied(Value, frozen=True):
     """`approval.rejected`, `approval.expired`, `approval.withdrawn`, `approval.pending`."""
     because: str
     ticket: str = ""
+    estimate: str = ""
+    """How long an answer may take, in words, while nobody has answered."""
 
 
 class Approvers(Protocol):

@@ -58,6 +58,9 @@ class Given(Value, frozen=True):
     """`x-bawn-…` headers beside it, e.g. that it came from a cache."""
     free: bool = False
     """Whether it cost nothing; else it is priced by the usage that it tells."""
+    alone: bool = False
+    """Whether the model behind it was asked by whoever gives it, on terms of its own: no model is asked in its place,
+    neither for permission nor to go on after a refusal."""
 
 
 class Ending(Value, frozen=True):

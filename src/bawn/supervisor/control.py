@@ -21,6 +21,7 @@ from bawn.supervisor.executions import Executions, read_command
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
+from bawn.supervisor.scripts import Scripts
 from bawn.supervisor.snapshots import VERBS, Snapshots
 
 STOP_TIMEOUT_S = 5.0
@@ -57,6 +58,7 @@ class Control:
         self.errands: Errands | None = None
         self.snapshots: Snapshots | None = None
         self.attachments: Attachments | None = None
+        self.scripts: Scripts | None = None
         self._verbs: dict[str, Callable[[Request, Reply], None]] = {
             "hello": self._hello,
             "start": self._start,
@@ -71,6 +73,9 @@ class Control:
             "workspace.apply": self._apply,
             **dict.fromkeys(VERBS, self._snapshot),
             "signal": self._signal,
+            "script.start": self._script,
+            "script.stop": self._script,
+            "script.install": self._script,
             "images.list": self._images_list,
             "images.build": self._images_build,
             "images.import": self._images_import,
@@ -237,6 +242,16 @@ class Control:
             raise Fault("supervisor.unavailable", "the supervisor is not ready")
         verb = str(request["do"])
         self.snapshots.act(verb, read_uuid(request.get("uuid")), request, lambda said: reply(said, ()))
+
+    def _script(self, request: Request, reply: Reply) -> None:
+        if self.scripts is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        acts = {
+            "script.start": self.scripts.start,
+            "script.stop": self.scripts.stop,
+            "script.install": self.scripts.install,
+        }
+        acts[str(request["do"])](request, reply)
 
     def _resize(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))

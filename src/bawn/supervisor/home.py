@@ -30,12 +30,14 @@ class Home:
         owners = {
             "state": gateway,
             "run": gateway,
+            "scripts": gateway,
             "audit": audit,
             "packages": egress,
             "containers": None,
             "images": None,
             "workspaces": None,
             "snapshots": None,
+            "workers": None,
         }
         if gateway is not None:
             os.chown(self.path, 0, gateway.gid)
@@ -46,7 +48,7 @@ class Home:
             folder.mkdir(mode=0o700, exist_ok=True)
             if owner is not None:
                 os.chown(folder, owner.uid, owner.gid)
-            folder.chmod(0o711 if name == "run" and gateway is not None else 0o700)
+            folder.chmod(0o711 if name in ("run", "workers") and gateway is not None else 0o700)
 
     def lock(self) -> int:
         """Held as long as this supervisor lives; a second one is refused."""

@@ -33,9 +33,11 @@ from bawn.supervisor.home import Home
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
+from bawn.supervisor.owners import registries_of_this_host
 from bawn.supervisor.processes import Processes, Programs, Setting
+from bawn.supervisor.scripts import Scripts
 from bawn.supervisor.snapshots import Snapshots
-from bawn.supervisor.users import AUDIT, EGRESS, GATEWAY, system_user
+from bawn.supervisor.users import AUDIT, EGRESS, GATEWAY, SCRIPTS, system_user
 from bawn.supervisor.workspaces import Workspaces
 
 ANSWER_INTERVAL_S = 0.05
@@ -86,6 +88,18 @@ class Supervisor:
         self._control.snapshots = self._snapshots
         self._attachments = Attachments(self._loop, self._keeper, self._control.tell, rootless=rootless)
         self._control.attachments = self._attachments
+        self._scripts = Scripts(
+            self._loop,
+            setting.home.path,
+            self._keeper.slowly,
+            self._control.tell,
+            cgroups,
+            gateway=setting.gateway_user,
+            owner=setting.scripts_user,
+            rootless=rootless,
+            registries=registries_of_this_host,
+        )
+        self._control.scripts = self._scripts
         self._control.keeper, self._control.executions = self._keeper, self._executions
         self._control.errands = self._errands
         self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
@@ -116,6 +130,7 @@ class Supervisor:
             self._processes.stop()
             self._errands.close()
             self._attachments.close()
+            self._scripts.close()
             self._keeper.leave()
             self._joiners.close()
             self._loop.close()
@@ -144,6 +159,7 @@ class Supervisor:
     def _gateway_gone(self) -> None:
         self._control.connect(None)
         self._executions.hang_up()
+        self._scripts.end_all()
         if not self._ready:
             self._failed_starts += 1
             if self._failed_starts == STARTS:
@@ -239,6 +255,7 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
             gateway_user=None if rootless else system_user(GATEWAY),
             audit_user=None if rootless else system_user(AUDIT),
             egress_user=None if rootless else system_user(EGRESS),
+            scripts_user=None if rootless else system_user(SCRIPTS),
             oci_runtime=asked.oci_runtime,
             allow_vulnerable_runc=asked.allow_vulnerable_runc,
             programs=programs or Programs(),

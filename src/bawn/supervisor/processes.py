@@ -48,6 +48,8 @@ class Setting:
     gateway_user: User | None
     audit_user: User | None
     egress_user: User | None
+    scripts_user: User | None = None
+    """Who owns on disk what scripts keep."""
     oci_runtime: str = ""
     """crun or runc; empty: crun where it is installed."""
     allow_vulnerable_runc: bool = False
@@ -142,8 +144,8 @@ class Processes:
             ]
             launch = Launch(
                 os.getpid(),
-                readable=[str(setting.config)],
-                writable=[str(setting.home.path / name) for name in ("state", "run")],
+                readable=[str(setting.config), str(setting.home.path / "workers")],
+                writable=[str(setting.home.path / name) for name in ("state", "run", "scripts")],
             )
             self._children.spawn(
                 "gateway",

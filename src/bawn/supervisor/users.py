@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bawn.errors import Fault
 from bawn.sandbox.python import environment
 
-GATEWAY, AUDIT, EGRESS = "bawn", "bawn-audit", "bawn-egress"
+GATEWAY, AUDIT, EGRESS, SCRIPTS = "bawn", "bawn-audit", "bawn-egress", "bawn-scripts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,10 @@ class Endpoint(StrEnum):
     VECTOR_STORES = "vector_stores"
     OTHER = "other"
     """A path that the operator opened by its name."""
+    SCRIPT = "script"
+    """A path that nothing but a script of the operator answers."""
+    APPROVAL = "approvals/{id}"
+    """What became of a question to a person, for the container that it is about."""
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 

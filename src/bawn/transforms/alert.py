@@ -23,7 +23,7 @@ from bawn.transforms.collecting import Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.enhance import code_length
 from bawn.transforms.questions import CONVERSATIONS
-from bawn.transforms.tool_settings import PatternText
+from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers
 
 ERRORS = frozenset({"upstream_error", "cut", "revoked"})
@@ -36,7 +36,7 @@ class AlertRule(Section):
     """When somebody is told."""
 
     name: str = Field(default="", max_length=100, description="Stands in the title; empty: what was passed.")
-    containers: tuple[PatternText, ...] = Field(default=("*",), min_length=1, description="For whose calls.")
+    containers: Patterns = Field(default=("*",), description="For whose calls.")
     tokens: int | None = Field(default=None, ge=0, description="Input and output tokens of a call, more than this.")
     usd: float | None = Field(default=None, ge=0, description="US dollars of a call, more than this.")
     seconds: float | None = Field(default=None, ge=0, description="Time of a call, longer than this.")

@@ -28,7 +28,7 @@ from bawn.transforms.collecting import UNREADABLE, Collected, said
 from bawn.transforms.counts import Counts
 from bawn.transforms.finishing import Finish, finish_of
 from bawn.transforms.questions import CONVERSATIONS
-from bawn.transforms.tool_settings import PatternText
+from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers
 from bawn.wire.sse import SseSplitter, TooLong
 
@@ -50,7 +50,7 @@ class Enhance(Section):
     heading: str = Field(
         default="\n\n**How this works:**\n", max_length=400, description="Stands before the explanation."
     )
-    containers: tuple[PatternText, ...] = Field(default=("*",), min_length=1, description="For whose answers.")
+    containers: Patterns = Field(default=("*",), description="For whose answers.")
     code_characters: int = Field(default=80, ge=0, description="Answers with less code are left as they are.")
     answer_bytes: int = Field(default=2**18, ge=1024, le=2**24, description="Larger answers are left as they are.")
     seconds: float = Field(default=30, gt=0, le=600, description="How long the explanation is waited for.")

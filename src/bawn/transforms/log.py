@@ -26,7 +26,7 @@ from bawn.transforms.collecting import UNREADABLE, Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.log_files import Keeping, LogFiles
 from bawn.transforms.questions import CONVERSATIONS
-from bawn.transforms.tool_settings import PatternText
+from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers
 
 _HEADERS = (b"user-agent", b"anthropic-version", b"anthropic-beta", b"x-session-id")
@@ -42,7 +42,7 @@ class Log(Section):
     """Requests and answers in files."""
 
     per: Literal["container", "project"] = Field(default="container", description="What has a file of its own.")
-    containers: tuple[PatternText, ...] = Field(default=("*",), min_length=1, description="Whose calls are written.")
+    containers: Patterns = Field(default=("*",), description="Whose calls are written.")
     requests: bool = Field(default=True, description="Whether the body of the request is written.")
     answers: bool = Field(default=True, description="Whether the body of the answer is written.")
     body_bytes: int = Field(default=2**18, ge=256, le=2**26, description="Of a larger body only the beginning.")

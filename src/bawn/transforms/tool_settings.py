@@ -13,6 +13,16 @@ from bawn.transforms.argument_paths import argument_path, sound_path
 from bawn.transforms.folders import sound_folder
 
 PatternText = Annotated[str, AfterValidator(sound)]
+
+
+def _some(given: tuple[str, ...]) -> tuple[str, ...]:
+    """After each was read, so that one that is wrong is told once."""
+    if not given:
+        raise ValueError("expected 1 or more")
+    return given
+
+
+Patterns = Annotated[tuple[PatternText, ...], AfterValidator(_some)]
 PathText = Annotated[str, AfterValidator(sound_path)]
 
 
@@ -49,12 +59,8 @@ class ToolRule(Section):
     """One rule: for which calls, and what becomes of them."""
 
     name: str = Field(default="", max_length=100, description="For records and for the model; empty: its place.")
-    tools: tuple[PatternText, ...] = Field(
-        min_length=1, description="Names of tools: exact, with `*` and `?`, or `re:` and an RE2 expression."
-    )
-    containers: tuple[PatternText, ...] = Field(
-        default=("*",), min_length=1, description="Names of containers, by the same patterns."
-    )
+    tools: Patterns = Field(description="Names of tools: exact, with `*` and `?`, or `re:` and an RE2 expression.")
+    containers: Patterns = Field(default=("*",), description="Names of containers, by the same patterns.")
     when: dict[PathText, PatternText] = Field(
         default_factory=dict,
         description="Argument (`path`, `options.cwd`, `edits[*].path`, `**` for any) → pattern; all must fit.",

@@ -28,7 +28,9 @@ from bawn.vault.tables import keys
 
 CREDENTIAL = "credential/"
 """Begins the name under which the value of a brokered credential is kept; no provider has it."""
-PROVIDER = re.compile(rf"({CREDENTIAL})?[a-z][a-z0-9-]{{0,62}}")
+SCRIPT = "script/"
+"""Likewise of a value that scripts are given."""
+PROVIDER = re.compile(rf"({CREDENTIAL}|{SCRIPT})?[a-z][a-z0-9-]{{0,62}}")
 SHORTEST, LONGEST = 8, 8192
 HEAVIEST = 1000
 

@@ -61,6 +61,7 @@ _NAME = rb"([A-Za-z0-9](?:[A-Za-z0-9._:/@-]|%2[fF]){0,199})"
 _MODEL = re.compile(rb"models/" + _NAME)
 _MODEL_PAGE = re.compile(rb"models(\?pageSize=[0-9]{1,4})?")
 _MODEL_VERB = re.compile(rb"models/" + _NAME + rb":(" + b"|".join(_VERBS) + rb")(\?.*)?", re.DOTALL)
+_TICKET = re.compile(rb"approvals/([A-Za-z0-9_-]{1,64})")
 _KEY = re.compile(rb"[?&](key|access_token)=", re.IGNORECASE)
 _SLASH = re.compile("%2[fF]")
 _PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
@@ -96,6 +97,10 @@ def _under_root(method: str, rest: bytes, headers: Sequence[tuple[bytes, bytes]]
         return _gemini(method, verb)
     if names_objects(rest):
         return _object(method, rest, headers)
+    if ticket := _TICKET.fullmatch(rest):
+        if method != "GET":
+            raise Fault("http.method_not_allowed", "This path takes GET.")
+        return Route(Endpoint.APPROVAL, None, ticket[1].decode("ascii"))
     if rest == b"models" or _MODEL_LIST.fullmatch(rest):
         found = _MODELS
     elif match := _MODEL.fullmatch(rest):
