@@ -24,7 +24,7 @@ from bawn.stages.judging import Approvers
 from bawn.stages.stage import Stage
 from bawn.store import Store
 from bawn.terms.event import Event
-from bawn.terms.exchange import Exchange
+from bawn.terms.exchange import Exchange, WireName
 from bawn.wire.answers import answers
 from bawn.wire.document import RequestDocument, Said
 from bawn.wire.documents import document
@@ -155,3 +155,25 @@ def with_results(speaks: Speaks, asking: dict[str, Any], answer: bytes, *results
     given = [Refused(call.id or call.name, text) for call, text in zip(calls, results, strict=True)]
     body = json.dumps(asking["json"]).encode()
     return {**asking, "json": json.loads(answers(speaks.wire).continued(body, answer, given))}
+
+
+def two_calls(speaks: Speaks, answer: bytes) -> bytes:
+    """The answer with its call a second time, under another id."""
+    read = json.loads(answer)
+    match speaks.wire:
+        case WireName.OPENAI:
+            calls = read["choices"][0]["message"]["tool_calls"]
+        case WireName.RESPONSES:
+            calls = read["output"]
+        case WireName.ANTHROPIC:
+            calls = read["content"]
+        case _:
+            calls = read["candidates"][0]["content"]["parts"]
+    again = json.loads(json.dumps(calls[-1]))
+    for name in ("id", "call_id"):
+        if name in again:
+            again[name] = str(again[name])[:-1] + "z"
+    if "id" in again.get("functionCall", {}):
+        again["functionCall"]["id"] += "z"
+    calls.append(again)
+    return json.dumps(read).encode()

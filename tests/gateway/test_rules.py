@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import People
-from tests.gateway.rules_house import Hands, House, next_turn, with_results, words
+from tests.gateway.rules_house import Hands, House, next_turn, two_calls, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
 from tests.rules.examples import example
 
@@ -20,6 +20,7 @@ from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store, open_store
 from bawn.store.upgrade import upgrade
+from bawn.wire.answers import answers
 from bawn.wire.document import Said
 
 Begin = Callable[..., Awaitable[House]]
@@ -126,7 +127,7 @@ async def test_a_message_before_a_call_is_seen_behind_its_result_from_then_on(
     at = next(at for at, (_, text) in enumerate(told) if REMINDER in text)
     assert "no such file" in told[at][1] or "no such file" in told[at - 1][1]
     assert any(text == "and now?" for _, text in told[at + 1 :])
-    assert "\n".join(text for _, text in told).count(REMINDER) == 1
+    assert "\n".join(text for who, text in told if who != "assistant").count(REMINDER) == 1
     assert house.fired() == ["dev-context-inject"]
 
 
@@ -135,9 +136,10 @@ async def test_results_stay_with_their_calls_when_something_is_put_behind_one_of
     begin: Begin, speaks: Speaks
 ) -> None:
     house = await begin(rule("tell", "tool.execute.after", says("look at that"), toolName="bash"))
-    asking = speaks.asking('call bash with {"command": "ls"} then call bash with {"command": "pwd"}', False)
-    answer = await house.say(speaks, False, asking)
+    asking = speaks.asking("call two", False)
+    answer = two_calls(speaks, await house.say(speaks, False, speaks.asking(CALLED, False)))
     calls = words(speaks, answer).calls
+    assert len(calls) == 2
     asking = with_results(speaks, asking, answer, *(f"result {at}" for at in range(len(calls))))
     await house.say(speaks, False, asking)
     said = [kind for kind, _ in house.told(speaks)]
@@ -384,10 +386,10 @@ async def test_a_message_of_the_assistant_is_refused_before_anything_of_it_is_se
 ) -> None:
     house = await begin(blocks("chat.message", role="assistant", contentMatch="told: a secret"))
     answer = await house.ask(speaks.asking("a secret", stream))
-    assert "I was told" not in answer.text
-    assert "told: a secret" not in answer.text
-    assert stream or answer.status_code == 403
-    assert "not with us" in answer.text
+    assert answer.status_code == 200
+    assert "told" not in answer.text
+    plain = answers(speaks.wire).folded(answer.content) if stream else answer.content
+    assert words(speaks, plain).text == "A rule refuses this: not with us"
     fine = words(speaks, await house.say(speaks, stream, speaks.asking("hello", stream)))
     assert "hello" in fine.text
 

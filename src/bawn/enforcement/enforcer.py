@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -75,6 +76,9 @@ class Enforcer:
             rule.trigger.event is EventName.CHAT_MESSAGE and rule.trigger.role != "user"
             for rule in self.refusing.rules
         )
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     # the calls
 

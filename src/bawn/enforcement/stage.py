@@ -22,8 +22,9 @@ from bawn.rules.matching import RuleSet
 from bawn.rules.model import EventName, PromptInject
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, View
-from bawn.terms.frames import End, Frame
+from bawn.terms.frames import Broken, End, Frame
 from bawn.terms.toolcall import ToolCall
+from bawn.wire import wire
 from bawn.wire.answers import answers
 from bawn.wire.document import Message, RequestDocument, Said, Spot
 from bawn.wire.editing import Said as Words
@@ -114,25 +115,48 @@ class _Answer:
         self._holds = enforcer.refuses_answers
 
     async def frame(self, frame: Frame) -> Sequence[Frame]:
+        if isinstance(frame, Broken):
+            # What was held was not looked at as a whole, and never will be.
+            self._parts = []
+            return (frame,)
         if self._size > _HELD_BYTES:
             return (frame,)
         self._size += len(frame.data)
         if self._size > _HELD_BYTES:
+            self._parts = []
             if self._holds:
                 raise Fault("rule.failed", "An answer is too long to be held for the rules that may refuse it.")
-            self._parts = []
             return (frame,)
         self._parts.append(frame)
         if not isinstance(frame, End):
             return () if self._holds else (frame,)
-        held, self._parts = self._parts, []
+        held, self._parts, self._size = self._parts, [], 0
         stream = b"".join(each.data for each in held)
-        await self._whole(self._forms.said(self._asked.exchange.endpoint, self._forms.folded(stream)))
+        try:
+            await self._whole(self._forms.said(self._asked.exchange.endpoint, self._forms.folded(stream)))
+        except Fault as fault:
+            if fault.code != "rule.blocked" or not self._holds:
+                raise
+            return self._streamed(self._instead(fault))
         return held if self._holds else (frame,)
 
     async def whole(self, body: bytes) -> bytes:
-        await self._whole(self._forms.said(self._asked.exchange.endpoint, body))
+        try:
+            await self._whole(self._forms.said(self._asked.exchange.endpoint, body))
+        except Fault as fault:
+            if fault.code != "rule.blocked":
+                raise
+            return self._instead(fault)
         return body
+
+    def _instead(self, fault: Fault) -> bytes:
+        """What the assistant says in place of what was refused."""
+        now = int(self._enforcer.now().timestamp())
+        return self._forms.answer_of(fault.sentence, self._asked.exchange.model, self._asked.call, now)
+
+    def _streamed(self, body: bytes) -> Sequence[Frame]:
+        reader = wire(self._asked.exchange.wire).stream_reader(hide_usage=False)
+        return (*reader.feed(self._forms.streamed(body)), *reader.close())
 
     async def _whole(self, words: Words) -> None:
         enforcer, asked = self._enforcer, self._asked

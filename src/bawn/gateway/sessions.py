@@ -38,7 +38,7 @@ class Sessions:
         """The name of the conversation."""
         if named := self._named(asked):
             return named
-        turns = _turns(asked)
+        turns = asked.heard = _turns(asked)
         if turns is None:
             return f"call:{asked.call}"
         for digest in reversed(_digests(asked.container.uuid, turns)):
@@ -48,11 +48,15 @@ class Sessions:
 
     def sent(self, asked: Asked, text: str, calls: Sequence[ToolCall]) -> None:
         """What was sent to the client, in the end: by this the next request is known again."""
-        turns = None if self._named(asked) else _turns(asked)
-        if turns is None:
+        if self._named(asked):
+            return
+        session = asked.session
+        # The agent repeats what it said itself, and knows nothing of what was put in on the way.
+        turns = asked.heard
+        if not isinstance(turns, list):
             return
         _add(turns, True, text, calls)
-        self._known[_digests(asked.container.uuid, turns)[-1]] = asked.session
+        self._known[_digests(asked.container.uuid, turns)[-1]] = session
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
