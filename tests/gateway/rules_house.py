@@ -78,7 +78,6 @@ class House:
         self.enforcer.hold(RuleSet(Mitm.model_validate({"rules": rules}).rules))
 
     async def start(self, start: Start, *others: Stage, approvers: Approvers | None = None) -> House:
-        self.effects.start()
         self.yard = await start(
             stages=(RulesStage(self.enforcer), *others), judges=(RulesJudge(self.enforcer),), approvers=approvers
         )
@@ -106,7 +105,7 @@ class House:
         """The rules of which a firing is on record, in their order."""
         return [dict(event.detail)["rule"] for event in self.events if event.event == "rule.fired"]
 
-    async def ask(self, asking: dict[str, Any], token: str = "container-dev", **headers: str) -> httpx.Response:  # noqa: S107
+    async def ask(self, asking: dict[str, Any], token: str = "container-dev", **headers: str) -> httpx.Response:
         async with self.yard.client(token) as client:
             return await client.post(**asking, headers=headers)
 

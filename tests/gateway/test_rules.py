@@ -16,6 +16,7 @@ from tests.rules.examples import example
 
 from bawn.enforcement.conversations import Conversations
 from bawn.errors import Fault
+from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store, open_store
@@ -194,9 +195,7 @@ async def test_a_client_that_tries_again_makes_nothing_fire_twice(begin: Begin) 
 
 
 async def test_equal_requests_at_the_same_time_fire_once(begin: Begin) -> None:
-    house = await begin(
-        notifies("n", "chat.message", role="user"), rule("m", "chat.message", says("hm"), role="user")
-    )
+    house = await begin(notifies("n", "chat.message", role="user"), rule("m", "chat.message", says("hm"), role="user"))
     asking = CHAT.asking("hello", False)
     await asyncio.gather(*(house.ask(asking, **{"x-bawn-session": "mine"}) for _ in range(8)))
     await house.rest()
@@ -204,9 +203,7 @@ async def test_equal_requests_at_the_same_time_fire_once(begin: Begin) -> None:
     assert [text for _, text in house.told(CHAT)] == ["hello", "hm"]
 
 
-async def test_a_rule_rests_for_its_cooldown_in_each_session_and_over_a_restart(
-    begin: Begin, store: Store
-) -> None:
+async def test_a_rule_rests_for_its_cooldown_in_each_session_and_over_a_restart(begin: Begin, store: Store) -> None:
     clock = Hands()
     house = await begin(notifies("n", "chat.message", role="user", cooldownMs=30_000), clock=clock)
 
@@ -270,8 +267,7 @@ async def test_what_cannot_be_written_down_is_not_sent_unless_the_rule_says_so(
 @EACH_WIRE
 @STREAMED
 async def test_every_event_is_told_once_with_what_it_is_about(begin: Begin, speaks: Speaks, stream: bool) -> None:
-    events = ("session.created", "session.idle", "session.error", "chat.message", "tool.execute.before")
-    events = (*events, "tool.execute.after", "chat.system.transform")
+    events = [event.value for event in EventName]
     house = await begin(*(notifies(f"r{at}", event) for at, event in enumerate(events)))
 
     def told() -> list[tuple[str, str, str]]:

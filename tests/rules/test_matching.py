@@ -29,7 +29,9 @@ def rule(id_: str = "r", event: str = "chat.message", **said: Any) -> Rule:
 
 
 def happened(event: str = "chat.message", text: str = "", **said: Any) -> Happening:
-    return Happening(EventName(event), "s", said.pop("container", "dev"), said.pop("project", "default"), text=text, **said)
+    return Happening(
+        EventName(event), "s", said.pop("container", "dev"), said.pop("project", "default"), text=text, **said
+    )
 
 
 def fired(rules: list[Rule], what: Happening) -> list[str]:

@@ -18,7 +18,7 @@ def ran(place: Path, command: str, *, seconds: float = 10, most: int = 1000, **s
 
 def test_it_has_the_event_in_its_environment_and_on_its_standard_input(tmp_path: Path) -> None:
     told = ran(tmp_path, 'echo "$MITM_TOOL_INPUT"; cat', env={"MITM_TOOL_INPUT": "$(id) `id`; '\""}, stdin='{"a": 1}')
-    assert told == {"code": 0, "output": "$(id) `id`; '\"\n{\"a\": 1}", "failed": ""}
+    assert told == {"code": 0, "output": '$(id) `id`; \'"\n{"a": 1}', "failed": ""}
 
 
 def test_all_of_a_long_input_can_be_read(tmp_path: Path) -> None:

@@ -32,7 +32,10 @@ def test_a_command_writes_where_it_stays_and_nowhere_else(yard: Yard) -> None:
 
 
 def test_there_is_no_network_and_nothing_of_ours(yard: Yard) -> None:
-    told = ran(yard, f"cat /proc/net/dev | tail -n +3; ls {yard.home} 2>&1 | head -1; ls /run /home 2>/dev/null; ls /proc | grep -c '^[0-9]'")
+    told = ran(
+        yard,
+        f"cat /proc/net/dev | tail -n +3; ls {yard.home} 2>&1 | head -1; ls /run /home 2>/dev/null; ls /proc | grep -c '^[0-9]'",
+    )
     assert "eth" not in told["output"]
     assert "state" not in told["output"]
     assert int(told["output"].split()[-1]) < 10

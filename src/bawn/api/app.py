@@ -28,6 +28,7 @@ from bawn.api import (
     notify,
     operators,
     ports,
+    rules,
     scripts,
     status,
     transforms,
@@ -78,6 +79,8 @@ def build(services: Services) -> FastAPI:
         audit.router(services.audit),
         transforms.router(services.transforms),
         knowledge.router(services.knowledge),
+        rules.router(services.rules),
+        rules.sessions(services.rules),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
     ]

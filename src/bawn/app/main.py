@@ -120,6 +120,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     tasks = [
         asyncio.create_task(yard.expiry.run(), name="expiry"),
         asyncio.create_task(yard.desk.run(), name="approvals"),
+        asyncio.create_task(yard.rules.run(), name="rules"),
     ]
     yard.books.start()
     yard.passages.start()

@@ -80,6 +80,8 @@ class ConfigFault(Fault):
 
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         super().__init__("config.invalid", "\n".join(problem.sentence(name) for problem in problems))
+        self.name = name
+        """What the file is called."""
         self.problems = problems
 
 

@@ -73,8 +73,7 @@ class Enforcer:
         self.rules = rules
         self.refusing = RuleSet(rule for rule in rules.rules if isinstance(rule.action, Block) and not rule.dry_run)
         self.refuses_answers = any(
-            rule.trigger.event is EventName.CHAT_MESSAGE and rule.trigger.role != "user"
-            for rule in self.refusing.rules
+            rule.trigger.event is EventName.CHAT_MESSAGE and rule.trigger.role != "user" for rule in self.refusing.rules
         )
 
     def now(self) -> datetime:

@@ -76,9 +76,7 @@ class RulesStage:
             words = f"{ending.outcome} ({ending.status})"
             self._enforcer.after(asked, turn, EventName.SESSION_ERROR, f"error:{asked.call}", error=words)
 
-    def _told(
-        self, asked: Asked, messages: Sequence[Message], places: range, rules: RuleSet
-    ) -> Iterator[Happening]:
+    def _told(self, asked: Asked, messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[Happening]:
         """What these messages tell, as far as the rules listen to it."""
         users, tools = (rules.listens(event) for event in _HISTORY)
         calls = keys.calls(messages) if tools and places else {}

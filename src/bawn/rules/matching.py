@@ -18,7 +18,6 @@ from bawn.config.patterns import Pattern, read, seen
 from bawn.rules.happening import Happening
 from bawn.rules.model import EventName, Rule, Trigger
 
-
 _SET_BYTES = 256 * 2**20
 """What one set may take at most; it takes what its patterns need."""
 _GLOB = frozenset("*?")

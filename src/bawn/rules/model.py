@@ -104,7 +104,6 @@ class Shell(_Written):
 
     type: Literal["shell"]
     command: _Words
-    host: bool = Field(default=False, description="On the host itself, where the operator has allowed that.")
     timeout_seconds: float = Field(default=30, gt=0, le=600)
 
 
@@ -123,7 +122,9 @@ class Webhook(_Written):
     def _an_address(cls, value: str) -> str:
         try:
             parts = urlsplit(value)
-            sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            sound = (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            )
         except ValueError:
             sound = False
         plain = value.isascii() and value.isprintable() and not set(value) & set(' \\"<>')
@@ -252,4 +253,6 @@ def _twice(key: str, kind: str, names: list[str]) -> Iterable[InitErrorDetails]:
 
 
 def _wrong(place: tuple[str | int, ...], got: str, sentence: str) -> InitErrorDetails:
-    return InitErrorDetails(type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=place, input=got)
+    return InitErrorDetails(
+        type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=place, input=got
+    )
