@@ -281,7 +281,9 @@ async def test_a_rule_whose_receiver_hangs_holds_up_no_other() -> None:
         done.append(what.rule.id)
 
     ended: list[str] = []
-    effects = Effects(do, lambda what, fault, seconds: ended.append(f"{what.rule.id} {fault is None}"), Clock().monotonic)
+    effects = Effects(
+        do, lambda what, fault, seconds: ended.append(f"{what.rule.id} {fault is None}"), Clock().monotonic
+    )
     notify = {"type": "notification", "title": "x"}
     for _ in range(1020):
         effects.add(doing(notify, id_="slow"))
@@ -319,4 +321,3 @@ async def test_what_is_not_done_at_the_end_is_told() -> None:
     await asyncio.sleep(0)
     await effects.stop()
     assert ended == ["rule.failed"] * 6
-
