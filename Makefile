@@ -18,7 +18,7 @@ demo: setup ## a real agent in a container without a key and without a network
 	@$(BIN)/python demo/run.py
 
 test: setup lint types ## linters, types and all tests but the long ones
-	@$(BIN)/pytest -q -m "not slow"
+	@scripts/test
 
 test-all: setup lint types ## everything, with the long suites
 	@$(BIN)/pytest -q

@@ -41,6 +41,8 @@ class Installation:
     """Process id of the gateway."""
     inside: int
     """Process id of a process in the container's network namespace."""
+    commands: Commands
+    config: Path
 
     @property
     def url(self) -> str:
@@ -48,12 +50,13 @@ class Installation:
 
 
 @contextmanager
-def running(home: Path, mock: int) -> Iterator[Installation]:
+def running(home: Path, mock: int, more: str = "") -> Iterator[Installation]:
+    """`more` is added to the configuration."""
     program = Path(sys.executable).with_name("bawn")
     if not program.exists():
         raise LaneError("`bawn` is not installed in this environment")
     config = home / "bawn.yaml"
-    config.write_text(_CONFIG.format(mock=mock))
+    config.write_text(_CONFIG.format(mock=mock) + more)
     bawn = Commands(program, os.environ | {"BAWN_HOME": str(home / "bawn"), "BAWN_CONFIG": str(config)})
     try:
         bawn("up", "--detach")
@@ -61,7 +64,7 @@ def running(home: Path, mock: int) -> Iterator[Installation]:
         bawn("keys", "add", "mock", said=b"sk-bench-0123456789\n")
         box = ("--runtime", "bubblewrap", "--image", "host")
         bawn("run", "--detach", "--name", "bench", *box, "--", "sleep", _NAP)
-        yield Installation(bawn.gateway(), _inside())
+        yield Installation(bawn.gateway(), _inside(), bawn, config)
     except LaneError as reason:
         raise LaneError(f"{reason} {_last_words(home / 'bawn' / 'bawn.log')}") from reason
     finally:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import egress, installation, nginx, peers, processes, prompts, sandbox, snapshot
+from bench import egress, installation, interception, nginx, peers, processes, prompts, sandbox, snapshot
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -55,6 +55,8 @@ def main() -> int:
                         _memory(findings, bawn, options.calls)
                     with _lane(findings, "sandboxes"):
                         sandbox.lane(findings, home / "bawn/run/bawn.sock", bawn.gateway, options.sandboxes)
+                with _lane(findings, "interception"):
+                    interception.lane(findings, home, ports, options.seconds)
                 with _lane(findings, "egress"):
                     egress.lane(findings, options.seconds)
                 if os.environ.get("PEERS") == "1":

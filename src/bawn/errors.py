@@ -102,6 +102,13 @@ KINDS: dict[str, Kind] = {
         Kind("approval.answered", _C, 409, "Look at it with `bawn approvals show`; it is no longer open."),
         Kind("approval.changed", _C, 409, "Look again at what is asked, then answer with its digest."),
         Kind("notify.too_many", _C, 429, "Send fewer notices, or ask the operator to raise `notify.per_minute`."),
+        Kind(
+            "task.too_many",
+            _C,
+            429,
+            "Wait until running tasks have ended, or ask the operator to raise `tasks.at_once`.",
+        ),
+        Kind("task.address_refused", _C, 403, "Use a door of the container, or an address that the operator allowed."),
         # the provider
         Kind("upstream.unreachable", _U, 502, "Try again; the operator sees the provider's state.", retry=True),
         Kind("upstream.timeout", _U, 504, "Try again, or ask for less at once.", retry=True),

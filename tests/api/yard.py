@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,6 +26,8 @@ from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
 from bawn.app.rule_files import Part
 from bawn.app.rules import RuleDesk
+from bawn.app.task_answer import Answers
+from bawn.app.tasks import Tasks
 from bawn.app.transforms import TransformDesk
 from bawn.approvals.book import Book
 from bawn.approvals.desk import Desk
@@ -37,7 +40,9 @@ from bawn.egress.settings import Egress as EgressSettings
 from bawn.enforcement.effects import Doing
 from bawn.enforcement.settings import Rules as RulesSettings
 from bawn.errors import Fault
+from bawn.gateway.stage_times import StageTimes
 from bawn.guardrails.prices import Prices
+from bawn.guardrails.usage import UsageRow
 from bawn.identity.operators import Operators, login_name
 from bawn.identity.record import NewContainer, Record
 from bawn.identity.registry import Registry
@@ -51,8 +56,10 @@ from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
 from bawn.store.engine import BUSY_TIMEOUT_S, Store
 from bawn.store.upgrade import upgrade
+from bawn.tasks.book import Book as TaskBook
+from bawn.tasks.settings import Tasks as TaskSettings
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, Role, label
+from bawn.terms.principal import Container, Internal, Operator, Role, label
 from bawn.transforms.cache import Cache
 from bawn.transforms.dedupe import Dedupe
 from bawn.transforms.settings import Transforms
@@ -168,14 +175,14 @@ class Boxes:
     def found(self, uuid: str) -> Found:
         return self.findings.get(uuid, Found())
 
-    async def create(self, new: NewContainer, by: Operator) -> Record:
+    async def create(self, new: NewContainer, by: Operator | Internal) -> Record:
         defaults = structs.replace(new, image=new.image or "base", runtime=new.runtime or "bubblewrap")
         return await self.registry.create(defaults)
 
     async def update(self, ref: str, change: Change, by: Operator) -> Record:
         return await self.registry.update(ref, ai=change.ai, expires=change.expires)
 
-    async def start(self, ref: str, by: Operator) -> Record:
+    async def start(self, ref: str, by: Operator | Internal) -> Record:
         if self.break_on == "start":
             raise ZeroDivisionError("a secret detail")
         self.registry.get(ref)
@@ -186,10 +193,11 @@ class Boxes:
         self.acts.append(f"stop {ref} within {timeout_s} by {label(by)}")
         return await self.registry.update(ref, state="stopped")
 
-    async def delete(self, ref: str, by: Operator) -> None:
+    async def delete(self, ref: str, by: Operator | Internal) -> None:
+        self.acts.append(f"delete {ref} by {label(by)}")
         await self.registry.delete(ref)
 
-    async def exec(self, ref: str, command: Command, by: Operator) -> HostCommand:
+    async def exec(self, ref: str, command: Command, by: Operator | Internal) -> HostCommand:
         if self.registry.get(ref).state != "running":
             raise Fault("sandbox.not_running", f"The container {ref!r} does not run.")
         pipe = asyncio.subprocess.PIPE
@@ -410,6 +418,23 @@ def unreachable() -> Line:
     raise Fault("supervisor.unavailable", "There is no supervisor.")
 
 
+AGENT = ("sh", "-c", 'eval "$1"', "sh", "{prompt}")
+"""An agent that does as it is told: the prompt is a script."""
+
+
+class Hook:
+    """The addresses that tasks tell of their ends."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.statuses: list[int] = []
+        """Of the next answers; 204 when there are none."""
+
+    async def post(self, url: str, body: bytes, timeout_s: float) -> int:
+        self.heard.append((url, json.loads(body)))
+        return self.statuses.pop(0) if self.statuses else 204
+
+
 class Yard:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "bawn.sock"
@@ -444,7 +469,15 @@ class Yard:
             Approvals(), Book(self.store), self.log, self.notices, self.clock, lambda uuid: uuid not in self.gone
         )
         self.transforms = TransformDesk(
-            directory, self.store, self.clock, Redactor(), Prices(), self.notices, self.registry, self.log
+            directory,
+            self.store,
+            self.clock,
+            Redactor(),
+            Prices(),
+            self.notices,
+            self.registry,
+            self.log,
+            StageTimes(),
         )
         self.effects: list[Doing] = []
 
@@ -462,6 +495,12 @@ class Yard:
         self.transforms.stages(Transforms(cache=Cache(), dedupe=Dedupe()), str)
         self.gone: set[str] = set()
         self.public_url: str | None = None
+        self.task_settings = TaskSettings(
+            commands={"code": AGENT}, callbacks=("hooks.example.org",), callback_attempts=3, timeout_seconds=20
+        )
+        self.hook = Hook()
+        self.used: UsageRow | None = None
+        self.tasks = self.new_tasks()
         self.services = Services(
             lifecycle=self.boxes,
             files=Files(self.registry, unreachable, self.log),
@@ -487,9 +526,41 @@ class Yard:
             knowledge=self.transforms,
             rules=self.rules,
             notices=self.notices,
+            tasks=self.tasks,
             public_url=lambda: self.public_url,
         )
         self.port = 0
+
+    def new_tasks(self) -> Tasks:
+        """As after a restart: nothing in memory."""
+        answers = Answers(lambda: self.task_settings, self.hook.post, self._calling)
+        answers.pause_s = 0.001
+        tasks = Tasks(
+            lambda: self.task_settings,
+            TaskBook(self.store),
+            self.registry,
+            self.log,
+            self.clock,
+            lambda text: text.replace("hunter2", "[redacted]"),
+            lambda record, model, base_url: {"MODEL": model, "BASE": base_url, "NAME": record.name},
+            self._permit_model,
+            self._usage,
+            answers,
+        )
+        tasks.connect(self.boxes)
+        return tasks
+
+    def _calling(self, uuid: str) -> Container | None:
+        standing = self.registry.standing(uuid)
+        return standing.container if standing is not None and standing.ai else None
+
+    @staticmethod
+    def _permit_model(model: str, stands_for: str) -> None:
+        if model not in ("", "scripted/demo") and (model, stands_for) != ("dear/model", "rich"):
+            raise Fault("request.unknown_model", "There is no such model here.")
+
+    async def _usage(self, uuid: str) -> UsageRow | None:
+        return self.used
 
     @property
     def url(self) -> str:
@@ -513,6 +584,7 @@ class Yard:
         try:
             yield self
         finally:
+            await self.tasks.close()
             await self.desk.close()
             await self.notices.close()
             await self.server.stop()

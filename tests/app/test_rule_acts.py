@@ -65,7 +65,7 @@ def doing(action: dict[str, Any], happened: Happening | None = None, id_: str = 
 
 def acts(secret: str = "", boxes: Callable[[], Any] | None = None, **said: Any) -> RuleActs:
     settings = Rules(**{"private_webhooks": ("127.0.0.1",), "webhook_seconds": 2, **said})
-    made = RuleActs(lambda: settings, posting(), Notices(), boxes or (lambda: None), Vault(secret), Clock())  # type: ignore[arg-type, return-value]
+    made = RuleActs(lambda: settings, posting(), Notices(), boxes or (lambda: None), Vault(secret), Clock())  # type: ignore[arg-type]
     made.pause_s = 0.001
     return made
 

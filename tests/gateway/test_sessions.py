@@ -125,3 +125,17 @@ async def test_containers_never_share_a_conversation(start: Start, same: bool) -
             url = f"http://127.0.0.1:{yard.other_port}{second['url']}"
             assert (await client.post(url, json=second["json"])).status_code == 200, OTHER
     assert (len(set(sees.sessions)) == 1) is same
+
+
+async def test_conversations_are_known_again_after_many_calls_of_others(start: Start) -> None:
+    """Those of agents always; what waits to be looked at is bounded."""
+    sees, speaks = Sees(), WIRES[0]
+    yard = await start(stages=(sees,))
+    first = speaks.asking("hello", stream=False)
+    answer = await say(yard, speaks, False, first)
+    bare = {"model": "scripted/echo", "messages": [{"role": "user", "content": "x" * 40_000}]}
+    async with yard.client() as client:
+        for _ in range(150):
+            assert (await client.post("/api/v1/chat/completions", json=bare)).status_code == 200
+    await say(yard, speaks, False, next_turn(speaks, first, answer, "and now?"))
+    assert sees.sessions[0] == sees.sessions[-1]

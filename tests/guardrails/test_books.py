@@ -102,6 +102,17 @@ async def test_a_call_that_used_nothing_needs_no_price(store: Store) -> None:
     assert (row.cost_usd, row.calls, row.refused) == (Decimal("0.0025"), 2, 1)
 
 
+async def test_one_container_is_summed_up_by_itself(store: Store) -> None:
+    book = UsageBook(store)
+    for number in (1, 2):
+        book.add(call(number))
+    book.add(call(3, container_uuid="uuid-8"))
+    found = await book.of("uuid-7")
+    assert found is not None
+    assert (found.calls, found.tokens_in, found.tokens_out, found.cost_usd) == (2, 200, 20, Decimal("0.0050"))
+    assert await book.of("uuid-9") is None
+
+
 async def test_a_summary_begins_when_it_is_told(store: Store) -> None:
     book = UsageBook(store)
     book.add(call(1, time=NOON - timedelta(hours=2)))

@@ -27,6 +27,14 @@ def test_every_address_inside_is_the_door() -> None:
     assert given["GOOGLE_GEMINI_BASE_URL"] == "http://ai.bawn.internal"
 
 
+def test_every_address_inside_is_another_door_where_that_is_wanted() -> None:
+    given = agent_environment("dev", 7, model="scripted/agent", base_url="http://exec-1.bawn.internal/api/v1")
+    assert given["OPENAI_BASE_URL"] == "http://exec-1.bawn.internal/api/v1"
+    assert given["ANTHROPIC_BASE_URL"] == "http://exec-1.bawn.internal"
+    assert "ai.bawn.internal" not in "".join(given.values())
+    assert json.loads(given["OPENCODE_CONFIG_CONTENT"])["model"] == "bawn/scripted/agent"
+
+
 def test_googles_package_finds_door_and_token_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in agent_environment("dev", 7).items():
         if name.startswith(("GOOGLE_", "GEMINI_")):

@@ -31,6 +31,7 @@ from bawn.api import (
     rules,
     scripts,
     status,
+    tasks,
     transforms,
     usage,
     workspaces,
@@ -83,6 +84,7 @@ def build(services: Services) -> FastAPI:
         rules.sessions(services.rules),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),
+        tasks.router(services.tasks, services.lifecycle),
     ]
     for noun in nouns:
         app.include_router(noun, prefix=ROOT)

@@ -39,6 +39,7 @@ from bawn.terms.visible import shortened, visible
 
 PATH = re.compile(r"/api/(approve|reject)(?:/([A-Za-z0-9_-]{1,64}))?")
 NOTIFY = "/api/notify"
+TASKS = re.compile(r"/api/tasks(?:/[A-Za-z0-9_-]{1,64}(?:/execute)?)?")
 SHOWN = 64 * 1024
 """Characters of what is asked about that the page shows."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -66,7 +67,8 @@ HEADERS = {
 
 
 class Shortcuts:
-    """The short paths `/api/notify`, `/api/approve?id=` (or `/api/approve/<id>`) and the same for reject, in front of the API.
+    """The short paths `/api/notify`, `/api/tasks`, `/api/approve?id=` (or `/api/approve/<id>`) and the same for reject, in
+    front of the API.
 
     What a browser does with a link goes to the page; everything else is the call of an operator's program by another
     path, and meets the same guard.
@@ -79,6 +81,9 @@ class Shortcuts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         short = PATH.fullmatch(path)
+        if scope["type"] == "http" and TASKS.fullmatch(path):
+            await self._api(_at(scope, ROOT + path.removeprefix("/api")), receive, send)
+            return
         if scope["type"] != "http" or (path != NOTIFY and short is None):
             await self._api(scope, receive, send)
             return

@@ -23,6 +23,8 @@ from bawn.identity.shares import Shares
 from bawn.notify.notices import Notices
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command, Data
+from bawn.tasks.asked import Wanted
+from bawn.tasks.task import Task
 from bawn.terms.event import Event
 from bawn.terms.principal import Operator
 
@@ -351,6 +353,25 @@ class Rules(Protocol):
         """Tags that an operator gives a conversation, in place of those before. Fault `api.not_found`."""
 
 
+class Tasks(Protocol):
+    """Prompts for agents in fresh containers."""
+
+    async def begin(self, wanted: Wanted, by: Operator) -> Task:
+        """It runs, or waits to be executed."""
+
+    async def execute(self, id_: str, by: Operator) -> Task:
+        """Runs one that waits."""
+
+    async def cancel(self, id_: str, by: Operator) -> Task:
+        """Returns when its container is gone."""
+
+    async def get(self, id_: str) -> Task:
+        """Fault `api.not_found`."""
+
+    async def list(self, state: str | None, parent_uuid: str | None, limit: int) -> Sequence[Task]:
+        """The newest first."""
+
+
 class AuditLog(Protocol):
     def tail(self, lines: int, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """The last records, oldest first, then new ones when `follow`."""
@@ -388,5 +409,6 @@ class Services:
     knowledge: Knowledge
     rules: Rules
     notices: Notices
+    tasks: Tasks
     public_url: Callable[[], str | None]
     """The address of the operator's own tunnel to the loopback port, for links of notices."""

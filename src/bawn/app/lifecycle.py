@@ -124,7 +124,7 @@ class Lifecycle:
 
     # acts
 
-    async def create(self, new: NewContainer, by: Operator) -> Record:
+    async def create(self, new: NewContainer, by: Operator | Internal) -> Record:
         image, runtime = self._defaults()
         new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
         record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
@@ -147,7 +147,7 @@ class Lifecycle:
             await self._record("container.updated", after, by, **facts)
         return after
 
-    async def start(self, ref: str, by: Operator) -> Record:
+    async def start(self, ref: str, by: Operator | Internal) -> Record:
         record = self._registry.get(ref)
         async with self._turn(record.uuid):
             record = self._registry.get(record.uuid)
@@ -188,7 +188,7 @@ class Lifecycle:
                 Event(event="container.expired", container=record.uuid, principal=label(record.container))
             )
 
-    async def delete(self, ref: str, by: Operator) -> None:
+    async def delete(self, ref: str, by: Operator | Internal) -> None:
         if (going := self._deleting.get(ref)) is not None:
             # Somebody else began it. When this returns it is gone all the same, and its folder is free.
             await asyncio.wait((going,))

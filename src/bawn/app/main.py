@@ -125,6 +125,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     yard.books.start()
     yard.passages.start()
     await yard.scripts.open()
+    yard.tasks.start()
     await server.start()
     # What was loaded stays: the collector need not look through it again, which would stall streams now and then.
     gc.collect()

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from bawn.app.container_log import ContainerLogs
+from bawn.app.inner import InnerCalls
 from bawn.app.owner_line import OwnerLine
 from bawn.audit.recorder import Recorder
 from bawn.errors import Fault, quoted
@@ -41,7 +42,8 @@ from bawn.scripts.working import ScriptCall
 from bawn.sdk import shapes
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Container, Operator, label
+from bawn.terms.way import Way
 from bawn.vault.vault import SCRIPT, Vault
 
 LOOK_S = 0.5
@@ -81,6 +83,8 @@ class ScriptDesk:
         self.workers = ScriptWorkers(pool, self._reentry, clock, settings, self._ready, running)
         self.stage = ScriptStage(self.ways, self.workers, settings, clock)
         self._logs = ContainerLogs(home / "state" / "script-logs")
+        self.inner = InnerCalls(self._reentry, pool, home / "run" / "scripts" / "door" / "door.sock", clock)
+        """Calls that stages make, by the door of the scripts."""
         self._boxes: Callable[[], Line]
         self._crew: Crew | None = None
         self._door: ScriptDoor | None = None
@@ -95,7 +99,7 @@ class ScriptDesk:
     def connect(self, gateway: Gateway, boxes: Callable[[], Line], services: HostServices, egress: OwnerLine) -> None:
         gateway.use_scripts(self.ways, self.workers)
         self._boxes = boxes
-        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder, self.workers.lives)
+        self._door = ScriptDoor(gateway, self._reentry, self.ways, services, self._recorder, self._lives)
 
         async def asks(do: str, /, **fields: Any) -> Packet:
             return await boxes().ask(do, **fields)
@@ -103,6 +107,9 @@ class ScriptDesk:
         self._crew = Crew(asks, self._wanted, self._printed, self._fell)
         self._egress = egress
         self._registry.watch(self._container_changed)
+
+    def _lives(self, call: str) -> bool:
+        return self.workers.lives(call) or self.inner.lives(call)
 
     async def load(self) -> None:
         """What lies on the shelf; before a door is open."""
@@ -342,6 +349,40 @@ class ScriptDesk:
         return shapes.ScriptAnswer(
             source.status, content_type(source.headers).decode("latin-1"), said.decode("utf-8", "replace")
         )
+
+    async def tell(self, caller: Container, name: str, path: str, body: bytes, timeout_s: float) -> int:
+        """Posts JSON of Bawn's own to a script in the name of a container; the status of its answer.
+
+        `/api/done` is `/api/v1/done` as well, where the exec has no file for it as it is.
+        """
+        self.ways.known(caller, name)
+        way = Way(ahead=(name,))
+        raw = path.encode("ascii")
+        found = self.ways.layer(caller, way, raw)
+        if found is None and raw.startswith(b"/api/"):
+            raw = b"/api/v1/" + raw.removeprefix(b"/api/")
+            found = self.ways.layer(caller, way, raw)
+        if found is None:
+            raise Fault("script.no_route", f"The exec {quoted(name)} has no file for this path.")
+        call = new_call_id()
+        facts = (("script", f"{caller.project}/{found.exec}/{found.file}"),)
+        await self._recorder.record(
+            Event("script.told", principal="bawn", container=caller.uuid, call=call, detail=facts)
+        )
+        kind = (("content-type", "application/json"),)
+        within_s = min(found.timeout_s, timeout_s)
+        source = await self.workers.call(
+            ScriptCall(
+                call, caller, found.exec, found.file, found.parameters, "POST", raw, kind, body, within_s, found.after,
+            )
+        )  # fmt: skip
+        try:
+            # To its end: a script whose answer nobody reads is cancelled.
+            with contextlib.suppress(Fault):
+                await source.body(_TEST_BYTES)
+        finally:
+            source.leave()
+        return source.status
 
     def logs(self, project: str, name: str, follow: bool) -> AsyncIterator[bytes]:
         if self.shelf.stock.exec(project, name) is None:

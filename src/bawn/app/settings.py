@@ -31,6 +31,7 @@ from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
 from bawn.rules.model import Mitm
 from bawn.scripts.settings import Scripts
+from bawn.tasks.settings import Tasks
 from bawn.transforms.building import configured as configured_stages
 from bawn.transforms.building import models as models_of
 from bawn.transforms.building import order_of
@@ -122,6 +123,7 @@ class Configuration(Section):
     boxes: Boxes = Field(default_factory=Boxes)
     approvals: Approvals = Field(default_factory=Approvals)
     notify: Notify = Field(default_factory=Notify)
+    tasks: Tasks = Field(default_factory=Tasks)
 
 
 def configured(text: str, name: str) -> Configuration:
@@ -206,4 +208,5 @@ def _with_profile(own: Configuration) -> Configuration:
         boxes=own.boxes,
         approvals=own.approvals,
         notify=own.notify,
+        tasks=own.tasks,
     )

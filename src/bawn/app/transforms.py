@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bawn.audit.redact import Redactor
 from bawn.errors import Fault, quoted
+from bawn.gateway.stage_times import StageTimes
 from bawn.guardrails.prices import Prices
 from bawn.identity.registry import Registry
 from bawn.notify.notice import Notice
@@ -47,6 +48,7 @@ class TransformDesk:
         notices: Notices,
         registry: Registry,
         recorder: Recorder,
+        times: StageTimes,
     ) -> None:
         self.kept = Kept(state, store, clock)
         self.ask: Callable[[Container, str, str], Awaitable[str]] = _nobody_asks
@@ -59,6 +61,7 @@ class TransformDesk:
         self._notices = notices
         self._registry = registry
         self._recorder = recorder
+        self._times = times
         self._settings = Transforms()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,13 +94,17 @@ class TransformDesk:
         await self.kept.close()
 
     def list(self) -> Sequence[shapes.Transform]:
-        """Those that are configured, with what they have done since the start."""
+        """Those that are configured, with what they have done since the start and what time they take of a request."""
         numbers = self.kept.numbers()
-        return [
-            shapes.Transform(name, numbers.get(name, {}))
-            for name in type(self._settings).model_fields
-            if getattr(self._settings, name) is not None
-        ]
+        times = {time.stage: time for time in self._times.read()}
+        names = [name for name in type(self._settings).model_fields if getattr(self._settings, name) is not None]
+        found: list[shapes.Transform] = []
+        for name in [*names, *(stage for stage in times if stage not in names)]:
+            counts = dict(numbers.get(name, {}))
+            if (time := times.get(name)) is not None:
+                counts |= {"requests": time.count, "p50_us": time.p50_us, "p99_us": time.p99_us}
+            found.append(shapes.Transform(name, counts))
+        return found
 
     async def forget(
         self, container: str | None, project: str | None, model: str | None, by: Operator

@@ -40,6 +40,8 @@ from bawn.app.script_services import ScriptServices
 from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
 from bawn.app.settings import RULES, SCRIPTS, Configuration, Isolation, Runtime, with_ours
+from bawn.app.task_answer import Answers
+from bawn.app.tasks import Tasks
 from bawn.app.told import Told
 from bawn.app.transforms import TransformDesk
 from bawn.app.workspaces import Workspaces
@@ -88,7 +90,9 @@ from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
 from bawn.stages.stage import Stage
 from bawn.store.engine import Store, open_store
+from bawn.tasks.book import Book as TaskBook
 from bawn.terms.event import Event
+from bawn.terms.principal import Container
 from bawn.transforms.building import ordered
 from bawn.translation.thoughts import KeptThoughts
 from bawn.vault.master import find_master
@@ -149,9 +153,10 @@ class Yard:
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
+        posting = Posting(self.pool)
         self.notices = Notices(
             configuration.notify,
-            sinks(handed.home, self.vault, Posting(self.pool)),
+            sinks(handed.home, self.vault, posting),
             self.recorder,
             self.redactor.text,
             self.clock,
@@ -173,8 +178,21 @@ class Yard:
             self.notices,
             self.registry,
             self.recorder,
+            self.stage_times,
         )
         self.keyring = Keyring(self.vault, self.pool, self.clock, self._noted)
+        self.tasks = Tasks(
+            lambda: self.configuration.tasks,
+            TaskBook(self.store),
+            self.registry,
+            self.recorder,
+            self.clock,
+            self.redactor.text,
+            self._agent_environment,
+            self._permit_model,
+            self.books.usage.of,
+            Answers(lambda: self.configuration.tasks, posting.post, self._calling),
+        )
         self.scripts = ScriptDesk(
             handed.home,
             lambda: self.configuration.scripts,
@@ -258,11 +276,16 @@ class Yard:
         images = Images(lambda: self.boxes, self.recorder)
         self.lifecycle.on_image_progress = images.progressed
         self.lifecycle.limits = self._limits
+        self.tasks.connect(self.lifecycle)
+        self.tasks.has_exec = lambda project, name: self.scripts.shelf.stock.exec(project, name) is not None
+        self.tasks.answers.to_script = self.scripts.tell
         self.lifecycle.execs = self.scripts.names
         self.lifecycle.on_script_ended = self.scripts.script_ended
         self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
+        self.script_services.services["tasks"] = lambda asker, body: self.tasks.serve(asker.principal, body)
         self.script_services.services |= ScriptPeople(self.notices, self.desk, self.people).services
         self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
+        self.transforms.ask, self.transforms.embed = self.scripts.inner.ask, self.scripts.inner.embed
         self.scripts.authority = lambda: self.egress.authority
         self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder, self._look)
         self.services = Services(
@@ -298,6 +321,7 @@ class Yard:
             knowledge=self.transforms,
             rules=self.rules,
             notices=self.notices,
+            tasks=self.tasks,
             public_url=lambda: self.configuration.notify.public_url,
         )
         self.ended = asyncio.Event()
@@ -315,6 +339,7 @@ class Yard:
         await self.grants.load()
         await self.scripts.load()
         await self.desk.load()
+        await self.tasks.load()
         await self.transforms.load(self.configuration.transforms)
         await self.rules.load()
 
@@ -338,7 +363,9 @@ class Yard:
         scripted = str(self.handed.home / "run" / "scripted.sock")
         addresses = {name: address_of(name, provider, scripted) for name, provider in configuration.providers.items()}
         catalogue = Catalogue(configuration.providers, configuration.models)
-        permissions = Permissions(catalogue, configuration.allow, configuration.containers, self.owners)
+        permissions = Permissions(
+            catalogue, configuration.allow, configuration.containers, self.owners, self.tasks.stands_for
+        )
         made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
         ours: dict[str, Stage] = {RULES: self.rules.stage, SCRIPTS: self.scripts.stage}
         steps = ordered({**ours, **made}, with_ours(configuration.stages))
@@ -400,17 +427,29 @@ class Yard:
         return boxes.image, boxes.runtime.value if boxes.runtime is not None else ready
 
     def _environment(self, record: Record) -> dict[str, str]:
-        """OpenCode speaks whichever wire the default model's provider understands."""
-        wire = "openai"
-        default = self.configuration.models.default or ""
-        provider = self.configuration.providers.get(default.partition("/")[0])
-        if provider is not None and provider.kind is ProviderKind.ANTHROPIC:
-            wire = "anthropic"
+        wire = self._wire(self.configuration.models.default or "")
         return {
             **agent_environment(record.name, record.number, wire=wire),
             **egress_environment(),
             **self.credentials.environment(record),
         }
+
+    def _agent_environment(self, record: Record, model: str, base_url: str) -> dict[str, str]:
+        """What the agent of a task finds its model and its door by, above everything else."""
+        wire = self._wire(self.gateway.works.permissions.resolved(model).name)
+        return agent_environment(record.name, record.number, model=model, wire=wire, base_url=base_url)
+
+    def _wire(self, model: str) -> str:
+        """OpenCode speaks whichever wire the model's provider understands."""
+        provider = self.configuration.providers.get(model.partition("/")[0])
+        return "anthropic" if provider is not None and provider.kind is ProviderKind.ANTHROPIC else "openai"
+
+    def _permit_model(self, model: str, stands_for: str) -> None:
+        self.gateway.works.permissions.permit_model(stands_for, model)
+
+    def _calling(self, uuid: str) -> Container | None:
+        standing = self.registry.standing(uuid)
+        return standing.container if standing is not None and standing.ai and standing.state != "deleted" else None
 
     def kept_in(self, refused: str) -> None:
         """Something in this process wanted where only the pool may go."""
@@ -484,6 +523,7 @@ class Yard:
 
     async def shut(self) -> None:
         """Doors first, then what they still owed to the record and the books."""
+        await self.tasks.close()
         await self.doors.shut()
         await self.scripts.shut()
         await self.rules.shut()

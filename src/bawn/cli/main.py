@@ -35,6 +35,7 @@ from bawn.cli import (
     scripts,
     sessions,
     snapshots,
+    tasks,
     transforms,
     usage,
     workspaces,
@@ -108,6 +109,7 @@ app.add_typer(images.app, name="images")
 app.command("models")(usage.models)
 app.add_typer(providers.app, name="providers")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(transforms.app, name="transforms")
 app.add_typer(kb.app, name="kb")
 app.add_typer(rules.app, name="rules")

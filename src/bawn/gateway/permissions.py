@@ -7,7 +7,7 @@ and what this version does not know counts as not allowed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -42,19 +42,44 @@ class Owners(Protocol):
         """Whether its usage is to be settled now: true once."""
 
 
+def _itself(container: Container) -> str:
+    return container.name
+
+
 class Permissions:
     """A snapshot of what is allowed; replaced as a whole on reload."""
 
-    def __init__(self, catalogue: Catalogue, everyone: Allow, containers: Mapping[str, Allow], owners: Owners) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        everyone: Allow,
+        containers: Mapping[str, Allow],
+        owners: Owners,
+        stands_for: Callable[[Container], str] = _itself,
+    ) -> None:
         self._catalogue = catalogue
         self._everyone = everyone
         self._containers = containers
         self.owners = owners
+        self._stands_for = stands_for
         self._paths = frozenset(path for allow in (everyone, *containers.values()) for path in allow.paths)
 
     def of(self, container: Container) -> Allow:
-        """The container's own block if it has one (whole, not merged), else that of everyone."""
-        return self._containers.get(container.name, self._everyone)
+        """The container's own block if it has one (whole, not merged), else that of everyone. One that was made for a task of
+        another has that one's."""
+        return self._containers.get(self._stands_for(container), self._everyone)
+
+    def resolved(self, model: str) -> Target:
+        """What a name of a model means, whoever may use it. Fault `request.unknown_model`."""
+        return self._catalogue.resolve(model)
+
+    def permit_model(self, name: str, model: str) -> Target:
+        """Whether what stands under this name (empty: a container without a block) may use a model. Fault
+        `request.unknown_model`."""
+        target = self._catalogue.resolve(model)
+        if not matches(self._containers.get(name, self._everyone).models, target.name):
+            raise Fault("request.unknown_model", f"There is no model {quoted(model)} here.")
+        return target
 
     def visible(self, container: Container) -> list[Target]:
         """The listed models that the container may use."""

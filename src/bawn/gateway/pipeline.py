@@ -22,7 +22,6 @@ from bawn.terms.exchange import Exchange
 from bawn.terms.value import Value
 from bawn.terms.way import NO_WAY, Way
 from bawn.wire import Route, wire
-from bawn.wire.answers import answers
 from bawn.wire.documents import document
 from bawn.wire.objects import ObjectCall
 
@@ -92,7 +91,7 @@ class Pipeline:
             way,
         )
         if raw.way is not None:
-            asked.first = asked.passed = self._behind
+            asked.first = asked.passed = len(self._stages) if raw.way.by_stage else self._behind
         return asked
 
     async def prepare(self, admitted: Admitted, asked: Asked) -> Prepared:
@@ -103,6 +102,8 @@ class Pipeline:
         given: Given | None = None
         for stage in self._stages[asked.first :]:
             asked.passed += 1
+            if stage.name == SCRIPTS and not asked.way.ahead:
+                continue
             began = self._clock()
             given = await stage.request(asked)
             changed = asked.changed
@@ -151,12 +152,8 @@ class Pipeline:
 
     def remember(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
         """What was answered in the end, by which the conversation is known again."""
-        forms = answers(asked.exchange.wire)
-        if streamed:
-            said = forms.folded(b"".join(streamed))
-        if said:
-            read = forms.said(asked.exchange.endpoint, said)
-            self._sessions.sent(asked, read.text, read.calls)
+        if said or streamed:
+            self._sessions.sent(asked, said, streamed)
 
     def _views(self, asked: Asked) -> tuple[View, ...]:
         """Of the stages that the request came to, the last one first: answers go back the way that requests came."""

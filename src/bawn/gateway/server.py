@@ -50,7 +50,6 @@ from bawn.terms.principal import Container
 from bawn.terms.way import NO_WAY, Way
 from bawn.wire import Route, endpoint, wire
 from bawn.wire.endpoints import is_gemini
-from bawn.wire.holding import Unsound
 from bawn.wire.objects import Body
 from bawn.wire.openai_sound import read_transcription
 from bawn.wire.other_calls import other_path, other_route
@@ -202,14 +201,12 @@ class Gateway:
 
     def _after(self, works: Works, account: Account, asked: Asked) -> None:
         """What is to be known of a call once the client has its answer."""
-        works.pipeline.over(asked, self._closing.ending(account))
+        if asked.passed > asked.first:
+            works.pipeline.over(asked, self._closing.ending(account))
         if account.raw.way is not None:
             return  # a conversation is what the agent was sent, not what its scripts were
         if account.status == 200 and account.outcome == "ok" and asked.exchange.endpoint in CONVERSATIONS:
-            try:
-                works.pipeline.remember(asked, account.said, account.streamed)
-            except (Fault, Unsound) as error:
-                _log.warning("call.not_remembered", call=asked.call, error=str(error))
+            works.pipeline.remember(asked, account.said, account.streamed)
 
     async def _walk(
         self,

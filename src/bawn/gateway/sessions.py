@@ -5,25 +5,35 @@ within its container only. Else the history tells: a request that repeats an ear
 it behind, goes on with that conversation. What was sent is what counts, after every change made here; so two conversations
 that begin with the same words part at the first answer that differs. One that repeats nothing begins a new one.
 
-History is compared by what it says (who, which words, which calls), since clients write it down in their own form.
+History is compared by what it says (who, which words, which calls), since clients write it down in their own form. An
+answer is looked at when somebody comes with a history and not before, since most calls come with none.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+
+import structlog
 
 from bawn.errors import Fault
 from bawn.stages.asked import Asked
 from bawn.terms.toolcall import ToolCall
+from bawn.wire.answers import answers
 from bawn.wire.document import Said
+from bawn.wire.holding import Unsound
 
 HEADERS = (b"x-bawn-session", b"x-session-id", b"x-claude-code-session-id", b"session_id")
 """By which agents name their conversation beside the body; Bawn's own first."""
 _MOST = 20_000
 """Points of conversations that are remembered; the oldest are forgotten first."""
+_WAITING = 128
+"""Answers of one container that nobody has looked at."""
+_WAITING_BYTES = 4 * 2**20
+"""Of all containers, with the requests that they answer."""
 _LONGEST_NAME = 200
+_log = structlog.get_logger("bawn.gateway")
 _SPACES = str.maketrans("", "", " \t\r\n")
 
 
@@ -33,6 +43,8 @@ class Sessions:
     def __init__(self, most: int = _MOST) -> None:
         self._known: OrderedDict[bytes, str] = OrderedDict()
         self._most = most
+        self._answered: dict[str, deque[_Answered]] = {}
+        self._bytes = 0
 
     def find(self, asked: Asked) -> str:
         """The name of the conversation."""
@@ -41,22 +53,53 @@ class Sessions:
         turns = asked.heard = _turns(asked)
         if turns is None:
             return f"call:{asked.call}"
+        if not any(turn.assistant for turn in turns):
+            return f"s:{asked.call}"
+        for answered in self._answered.pop(asked.container.uuid, ()):
+            self._look_at(answered)
         for digest in reversed(_digests(asked.container.uuid, turns)):
             if (session := self._known.get(digest)) is not None:
                 return session
         return f"s:{asked.call}"
 
-    def sent(self, asked: Asked, text: str, calls: Sequence[ToolCall]) -> None:
-        """What was sent to the client, in the end: by this the next request is known again."""
+    def sent(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
+        """What was sent to the client in the end, whole or in frames: by this the next request is known again."""
         if self._named(asked):
             return
-        session = asked.session
+        answered = _Answered(asked, said, streamed)
+        waiting = self._answered.setdefault(asked.container.uuid, deque())
+        waiting.append(answered)
+        self._bytes += answered.size
+        if len(waiting) > _WAITING:
+            self._let_go(waiting.popleft())
+        while self._bytes > _WAITING_BYTES:
+            # Of the container that has waited longest, which may be no more.
+            uuid, longest = next(iter(self._answered.items()))
+            self._let_go(longest.popleft())
+            if not longest:
+                del self._answered[uuid]
+
+    def _let_go(self, answered: _Answered) -> None:
+        if answered.asked.exchange.tools:
+            self._look_at(answered)
+        else:
+            # Not of an agent. Who goes on with it after so many others begins anew.
+            self._bytes -= answered.size
+
+    def _look_at(self, answered: _Answered) -> None:
+        self._bytes -= answered.size
+        asked = answered.asked
+        try:
+            text, calls = answered.words()
+        except (Fault, Unsound) as error:
+            _log.warning("call.not_remembered", call=asked.call, error=str(error))
+            return
         # The agent repeats what it said itself, and knows nothing of what was put in on the way.
-        turns = asked.heard
-        if not isinstance(turns, list):
+        turns = asked.heard if isinstance(asked.heard, list) else _turns(asked)
+        if turns is None:
             return
         _add(turns, True, text, calls)
-        self._known[_digests(asked.container.uuid, turns)[-1]] = session
+        self._known[_digests(asked.container.uuid, turns)[-1]] = asked.session
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
@@ -67,6 +110,24 @@ class Sessions:
             found = next((value for header in HEADERS if (value := asked.header(header))), b"")
             name = found.decode("ascii", "replace")
         return name[:_LONGEST_NAME]
+
+
+class _Answered:
+    """An answer that nobody has looked at yet."""
+
+    __slots__ = ("_said", "_streamed", "asked", "size")
+
+    def __init__(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
+        self.asked = asked
+        self._said = said
+        self._streamed = streamed
+        self.size = len(asked.exchange.body) + len(said) + sum(map(len, streamed))
+
+    def words(self) -> tuple[str, Sequence[ToolCall]]:
+        forms = answers(self.asked.exchange.wire)
+        said = forms.folded(b"".join(self._streamed)) if self._streamed else self._said
+        read = forms.said(self.asked.exchange.endpoint, said)
+        return read.text, read.calls
 
 
 class _Turn:

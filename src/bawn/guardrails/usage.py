@@ -65,6 +65,13 @@ class UsageBook:
         rows = await self._store.read(lambda connection: connection.execute(_summed(by, since)).mappings().all())
         return [_row(by, row) for row in rows]
 
+    async def of(self, container_uuid: str) -> UsageRow | None:
+        """What one container used; includes calls that just ended. None: it made none."""
+        await self.batches.flush()
+        query = _summed("container", None).where(calls.c.container_uuid == container_uuid)
+        rows = await self._store.read(lambda connection: connection.execute(query).mappings().all())
+        return _row("container", rows[0]) if rows else None
+
 
 def _write(connection: sa.Connection, rows: list[_Row]) -> None:
     begin = 0

@@ -41,6 +41,7 @@ class _Claims(Struct, frozen=True, array_like=True):
     ahead: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     call: str = ""
+    by_stage: bool = False
 
 
 class Reentered(Value, frozen=True):
@@ -82,6 +83,7 @@ class Reentry:
             way.ahead,
             way.passed,
             call,
+            way.by_stage,
         )
         body = msgspec.json.encode(claims)
         return written(self._seal(body) + body)
@@ -105,7 +107,8 @@ class Reentry:
         if claims.ends <= self._clock.now().timestamp():
             raise _refused("the re-entry ticket has expired")
         container = Container(claims.uuid, claims.number, claims.name, claims.project)
-        return Reentered(Internal(container, claims.depth), Way(claims.ahead, claims.passed, claims.depth), claims.call)
+        way = Way(claims.ahead, claims.passed, claims.depth, claims.by_stage)
+        return Reentered(Internal(container, claims.depth), way, claims.call)
 
     def _seal(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)

@@ -16,7 +16,8 @@ import json
 from bawn.terms.door import PLACES, DoorKind
 
 _ORIGIN = f"http://{PLACES[DoorKind.AI].hostname}"
-BASE_URL = f"{_ORIGIN}/api/v1"
+_API = "/api/v1"
+BASE_URL = f"{_ORIGIN}{_API}"
 """Where models are, for every container."""
 
 QUIET: dict[str, str] = {
@@ -53,15 +54,21 @@ _CLAUDE_MODELS = (
 """All roles in which Claude Code names a model; left unset it names ones that this installation may not have."""
 
 
-def agent_environment(name: str, number: int, *, model: str = "default", wire: str = "openai") -> dict[str, str]:
-    """The variables of the container `name`, whose agents ask for `model`, OpenCode by `wire` (openai|anthropic)."""
+def agent_environment(
+    name: str, number: int, *, model: str = "default", wire: str = "openai", base_url: str = BASE_URL
+) -> dict[str, str]:
+    """The variables of the container `name`, whose agents ask for `model`, OpenCode by `wire` (openai|anthropic).
+
+    `base_url`: of the door that they take, ending in /api/v1.
+    """
     token = f"container-{name}"
+    origin = base_url.removesuffix(_API)
     return {
-        "OPENAI_BASE_URL": BASE_URL,
+        "OPENAI_BASE_URL": base_url,
         "OPENAI_API_KEY": token,
-        "ANTHROPIC_BASE_URL": _ORIGIN,
+        "ANTHROPIC_BASE_URL": origin,
         "ANTHROPIC_API_KEY": token,
-        "GOOGLE_GEMINI_BASE_URL": _ORIGIN,
+        "GOOGLE_GEMINI_BASE_URL": origin,
         # Not GOOGLE_API_KEY as well: with both, Google's packages warn of it each time.
         "GEMINI_API_KEY": token,
         "GEMINI_MODEL": model,
@@ -74,7 +81,7 @@ def agent_environment(name: str, number: int, *, model: str = "default", wire: s
         "IS_SANDBOX": "1",
         **dict.fromkeys(_CLAUDE_MODELS, model),
         **QUIET,
-        "OPENCODE_CONFIG_CONTENT": _opencode(token, model, wire),
+        "OPENCODE_CONFIG_CONTENT": _opencode(token, model, wire, origin),
     }
 
 
@@ -126,13 +133,13 @@ def agent_files(name: str, workspace: str) -> dict[str, str]:
     }
 
 
-def _opencode(token: str, model: str, wire: str) -> str:
+def _opencode(token: str, model: str, wire: str, origin: str) -> str:
     """OpenCode's configuration as it reads it from the environment, above every file of the project."""
     if wire == "anthropic":
         # Its Anthropic client adds `/messages` to the base URL.
-        package, address = "@ai-sdk/anthropic", f"{_ORIGIN}/v1"
+        package, address = "@ai-sdk/anthropic", f"{origin}/v1"
     else:
-        package, address = "@ai-sdk/openai-compatible", BASE_URL
+        package, address = "@ai-sdk/openai-compatible", origin + _API
     described = {"name": model, "tool_call": True, "limit": {"context": 200_000, "output": 32_000}}
     return json.dumps(
         {

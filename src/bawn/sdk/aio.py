@@ -193,6 +193,14 @@ class AsyncKnowledge(AsyncNoun):
     remove = Awaited(endpoints.remove_knowledge)
 
 
+class AsyncTasks(AsyncNoun):
+    run = Awaited(endpoints.run_task)
+    list = Awaited(endpoints.list_tasks)
+    get = Awaited(endpoints.get_task)
+    execute = Awaited(endpoints.execute_task)
+    cancel = Awaited(endpoints.cancel_task)
+
+
 class AsyncApprovals(AsyncNoun):
     list = Awaited(endpoints.list_approvals)
     get = Awaited(endpoints.get_approval)
@@ -234,6 +242,7 @@ class AsyncClient:
         self.config = AsyncConfiguration(self)
         self.audit = AsyncAudit(self)
         self.approvals = AsyncApprovals(self)
+        self.tasks = AsyncTasks(self)
         self.transforms = AsyncTransforms(self)
         self.knowledge = AsyncKnowledge(self)
         self.rules = AsyncRules(self)

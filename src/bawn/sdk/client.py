@@ -194,6 +194,14 @@ class Knowledge(SyncNoun):
     remove = Blocking(endpoints.remove_knowledge)
 
 
+class Tasks(SyncNoun):
+    run = Blocking(endpoints.run_task)
+    list = Blocking(endpoints.list_tasks)
+    get = Blocking(endpoints.get_task)
+    execute = Blocking(endpoints.execute_task)
+    cancel = Blocking(endpoints.cancel_task)
+
+
 class Approvals(SyncNoun):
     list = Blocking(endpoints.list_approvals)
     get = Blocking(endpoints.get_approval)
@@ -235,6 +243,7 @@ class Client:
         self.config = Configuration(self)
         self.audit = Audit(self)
         self.approvals = Approvals(self)
+        self.tasks = Tasks(self)
         self.transforms = Transforms(self)
         self.knowledge = Knowledge(self)
         self.rules = Rules(self)

@@ -520,6 +520,47 @@ def notify(
     return Call("POST", at("notify"), one("notice", shapes.NoticeSent), body=body)
 
 
+# tasks
+
+
+def run_task(
+    prompt: str,
+    *,
+    mode: str = "code",
+    model: str | None = None,
+    base_url: str | None = None,
+    auto_execute: bool = True,
+    callback_url: str | None = None,
+    project: str | None = None,
+) -> Call[shapes.Task]:
+    """An agent in a fresh container; it runs when this returns, or waits to be executed."""
+    body: dict[str, Any] = given(callback_url=callback_url, project=project)
+    body |= {"prompt": prompt, "mode": mode, "auto_execute": auto_execute}
+    if config := given(model=model, base_url=base_url):
+        body["ai_config"] = config
+    return Call("POST", at("tasks"), one("task", shapes.Task), body=body)
+
+
+def list_tasks(*, state: str = "all", container: str | None = None, limit: int = 100) -> Call[list[shapes.Task]]:
+    """Newest first, without prompts and outputs; `container`: in whose name they were asked for."""
+    params = given(container=container) | {"state": state, "limit": str(limit)}
+    return Call("GET", at("tasks"), many("tasks", shapes.Task), params=params)
+
+
+def get_task(task_id: str) -> Call[shapes.Task]:
+    return Call("GET", at("tasks", task_id), one("task", shapes.Task))
+
+
+def execute_task(task_id: str) -> Call[shapes.Task]:
+    """Runs one that waits."""
+    return Call("POST", at("tasks", task_id, "execute"), one("task", shapes.Task))
+
+
+def cancel_task(task_id: str) -> Call[shapes.Task]:
+    """Returns when its container is gone."""
+    return Call("DELETE", at("tasks", task_id), one("task", shapes.Task))
+
+
 # everything else
 
 

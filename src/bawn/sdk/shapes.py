@@ -376,7 +376,8 @@ class Transform:
 
     name: str
     counts: dict[str, int] = field(default_factory=dict)
-    """What it has done since the start, e.g. `hits`, `saved_tokens`, `rule.NAME`."""
+    """What it has done since the start, e.g. `hits`, `saved_tokens`, `rule.NAME`; and how many requests it saw, with the
+    microseconds that it took of half of them (`p50_us`) and of all but one in a hundred (`p99_us`), at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,3 +555,41 @@ class NoticeSent:
 
     id: str
     sinks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt for an agent in a fresh container. Its texts come from agents; show them only with everything invisible
+    written out."""
+
+    id: str
+    state: str
+    """waiting, running, completed, failed, timed_out or cancelled."""
+    mode: str
+    model: str
+    """Empty: the default."""
+    exec: str
+    """The exec whose scripts its calls pass by their address; empty: none."""
+    by: str
+    project: str
+    depth: int
+    created: datetime
+    begun: datetime | None = None
+    ended: datetime | None = None
+    container: str = ""
+    """The name of its container, once it had one."""
+    parent_id: str = ""
+    """The container in whose name it was asked for; empty: an operator asked."""
+    exit_code: int | None = None
+    because: str = ""
+    """Why it did not complete."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    callback: str = ""
+    callback_state: str = ""
+    """pending, sent or failed; empty: nobody wants one."""
+    callback_because: str = ""
+    prompt: str | None = None
+    """None in lists, as the output."""
+    output: str | None = None

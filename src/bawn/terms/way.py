@@ -14,6 +14,8 @@ class Way(Value, frozen=True):
     """Whose scripts ran already: each of them waits for this call."""
     depth: int = 0
     """0 for a call of the agent; one more for each script that asks in its place."""
+    by_stage: bool = False
+    """Whether a stage asks: then no stage sees the call."""
 
 
 NO_WAY = Way()
