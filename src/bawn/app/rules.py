@@ -71,6 +71,7 @@ class RuleDesk:
         self.conversations = Conversations(store, clock)
         self.effects = Effects(do, self._ended, clock.monotonic)
         self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._noted, clock)
+        self.enforcer.place = self._place
         self.stage = RulesStage(self.enforcer)
         self.judge = RulesJudge(self.enforcer)
         self.version = ""
@@ -203,6 +204,13 @@ class RuleDesk:
         await self.labels.tag(record.uuid, session, frozenset(tags))
 
     # inside
+
+    def _place(self, uuid: str) -> str:
+        try:
+            record = self._registry.get(uuid)
+        except Fault:
+            return ""
+        return record.place if record.mount else ""
 
     def _all(self) -> Sequence[Part]:
         return (*self._parts, Part(OWN, self._own))

@@ -61,6 +61,8 @@ class Enforcer:
         self.labels = labels
         self.counts: dict[str, int] = {}
         """How often each rule fired since the start."""
+        self.place: Callable[[str], str] = lambda uuid: ""
+        """Where a container sees its workspace; empty where it has none."""
         self._effects = effects
         self._note = note
         self._clock = clock
@@ -100,7 +102,8 @@ class Enforcer:
     def happening(self, asked: Asked, event: EventName, **said: Any) -> Happening:
         container = asked.container
         tags = self.labels.of(container, asked.session, asked.header(HEADER))
-        return Happening(event, asked.session, container.name, container.project, tags, **said)
+        place = self.place(container.uuid)
+        return Happening(event, asked.session, container.name, container.project, tags, directory=place, **said)
 
     # what happens in them
 
