@@ -82,6 +82,7 @@ def test_the_seven_examples_do_what_they_say(
         text = json.dumps([message for message in each["messages"] if message["role"] == "system"])
         assert text.count("CRITICAL: Never execute destructive commands") == 1
         assert text.count("You MUST respond in valid JSON") == 1
+    assert talk, (found, [each["messages"] for each in asked])
     last = talk[-1]["messages"]
     reminders = [at for at, each in enumerate(last) if "this container has PostgreSQL" in str(each["content"])]
     assert [last[at]["role"] for at in reminders if last[at]["role"] != "assistant"] == ["user"]

@@ -219,6 +219,7 @@ async def test_a_rule_rests_for_its_cooldown_in_each_session_and_over_a_restart(
     clock.forward(2)
     assert await say("three") == 1
     house.enforcer.conversations = house.conversations = Conversations(store, clock)
+    await house.conversations.load()
     clock.forward(20)
     assert await say("four") == 0
     clock.forward(11)
@@ -231,6 +232,7 @@ async def test_a_restart_neither_forgets_nor_repeats_what_was_put_in(begin: Begi
     asking = CHAT.asking("hello", False)
     answer = await house.say(CHAT, False, asking, **mine)
     house.enforcer.conversations = house.conversations = Conversations(store, house.clock)
+    await house.conversations.load()
     await house.say(CHAT, False, asking, **mine)
     assert house.told(CHAT) == [("user", "hello"), ("user", "Mind!")]
     await house.say(CHAT, False, next_turn(CHAT, asking, answer, "bye"), **mine)

@@ -83,6 +83,7 @@ class RuleDesk:
         """Once, before the first call."""
         with contextlib.suppress(Fault):
             await self.conversations.sweep()
+        await self.conversations.load()
         await self.labels.load()
 
     async def run(self) -> None:

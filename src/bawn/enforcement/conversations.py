@@ -122,6 +122,8 @@ class Conversations:
         self._known: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
         self._waiting: list[dict[str, Any]] = []
         self._writing: asyncio.Task[None] | None = None
+        self.placed = False
+        """Whether rules have ever put anything into a conversation that is still kept."""
         self.lost = 0
         """Firings that could not be written down; they count as long as this process lives."""
 
@@ -154,6 +156,7 @@ class Conversations:
         self, conversation: Conversation, rule: str, key: str, place: Place, anchor: str, content: str
     ) -> None:
         """Write down that a rule puts something in. Fault `store.unavailable`: then it has not."""
+        self.placed = True
         before = conversation.last(rule)
         firing = Firing(rule, key, place, anchor, content, self._clock.monotonic())
         # In memory first, so that of two equal calls at the same time one only fires.
@@ -174,6 +177,11 @@ class Conversations:
         except Fault as fault:
             self.lost += len(rows)
             _log.warning("rule.firings_lost", firings=len(rows), code=fault.code)
+
+    async def load(self) -> None:
+        """Once, before the first call. Fault `store.unavailable`."""
+        query = sa.select(firings.c.id).where(firings.c.place != "").limit(1)
+        self.placed = bool(await self._store.read(lambda connection: connection.execute(query).all()))
 
     async def sweep(self) -> None:
         """Forget what is too old to matter."""

@@ -15,13 +15,13 @@ from typing import Any
 import structlog
 
 from bawn.enforcement import keys
-from bawn.enforcement.conversations import Conversation, Conversations, Place
+from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
 from bawn.enforcement.labels import HEADER, Labels
 from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
 from bawn.rules.happening import Happening
-from bawn.rules.matching import RuleSet
+from bawn.rules.matching import Candidate, RuleSet
 from bawn.rules.model import (
     Approve,
     Block,
@@ -43,6 +43,8 @@ _log = structlog.get_logger("bawn.rules")
 _LONG = 256 * 1024
 """From this many characters on, a text is looked through in a thread, so that nobody waits for it."""
 _MOST_CALLS = 100_000
+Key = Callable[[], str]
+"""Made when something may fire."""
 
 
 class Enforcer:
@@ -83,58 +85,66 @@ class Enforcer:
 
     # the calls
 
-    async def begin(self, asked: Asked) -> Turn:
-        """A call comes in. Fault `store.unavailable`."""
-        # A conversation that is named after this very call begins with it.
-        new = asked.session.partition(":")[2] == asked.call
-        conversation = await self.conversations.of(asked.container.uuid, asked.session, new=new)
-        turn = Turn(conversation, asked.document.messages if asked.document is not None else ())
+    def begin(self, asked: Asked) -> Turn:
+        """A call comes in."""
+        turn = Turn(asked, asked.document.messages if asked.document is not None else ())
         if len(self._turns) < _MOST_CALLS:
             self._turns[asked.call] = turn
         return turn
 
-    async def turn(self, asked: Asked) -> Turn:
-        return self._turns.get(asked.call) or await self.begin(asked)
+    def turn(self, asked: Asked) -> Turn:
+        return self._turns.get(asked.call) or self.begin(asked)
 
-    def end(self, asked: Asked) -> Turn | None:
-        return self._turns.pop(asked.call, None)
+    def end(self, asked: Asked) -> Turn:
+        return self._turns.pop(asked.call, None) or Turn(asked, ())
 
-    def happening(self, asked: Asked, event: EventName, **said: Any) -> Happening:
-        container = asked.container
-        tags = self.labels.of(container, asked.session, asked.header(HEADER))
-        place = self.place(container.uuid)
-        return Happening(event, asked.session, container.name, container.project, tags, directory=place, **said)
+    async def conversation(self, turn: Turn) -> Conversation:
+        """What rules did in it so far. Fault `store.unavailable`."""
+        if turn.conversation is None:
+            asked = turn.asked
+            # A conversation that is named after this very call begins with it.
+            new = asked.session.partition(":")[2] == asked.call
+            turn.conversation = await self.conversations.of(asked.container.uuid, asked.session, new=new)
+        return turn.conversation
 
     # what happens in them
 
-    async def happened(self, turn: Turn, happened: Happening) -> None:
+    async def told(self, turn: Turn, event: EventName, key: Key, text: str = "", **said: Any) -> None:
         """What rules do to a request or a whole message. Fault `rule.blocked` when one refuses it."""
         refused: Rule | None = None
-        for rule in await self._fired(self.rules, happened):
-            if isinstance(rule.action, Block) and not rule.dry_run:
-                refused = refused or rule
-            await self._act(turn, rule, happened)
+        rules = self.rules
+        if found := await _found(rules, event, text, said.get("tool", "")):
+            happened = self._happening(turn, event, key(), text, said)
+            for rule in rules.fired(happened, found):
+                if isinstance(rule.action, Block) and not rule.dry_run:
+                    refused = refused or rule
+                await self._act(turn, rule, happened)
         _refuse(refused)
+        if self.refusing.listens(event):
+            # It need not be asked about when it comes again.
+            (await self.conversation(turn)).clear(self.refusing, self._what(turn, key()))
 
-    async def again(self, turn: Turn, happened: Happening) -> None:
+    async def again(self, turn: Turn, event: EventName, key: Key, text: str = "", **said: Any) -> None:
         """A message that came before: whether it may still be sent. Fault `rule.blocked`."""
-        what = hash((happened.key, happened.tags))
-        if turn.conversation.cleared(self.refusing, what):
+        rules, conversation = self.refusing, await self.conversation(turn)
+        what = self._what(turn, key())
+        if conversation.cleared(rules, what):
             return
-        for rule in await self._fired(self.refusing, happened):
-            await self._act(turn, rule, happened)
-            _refuse(rule)
-        turn.conversation.clear(self.refusing, what)
+        if found := await _found(rules, event, text, said.get("tool", "")):
+            happened = self._happening(turn, event, key(), text, said)
+            for rule in rules.fired(happened, found):
+                await self._act(turn, rule, happened)
+                _refuse(rule)
+        conversation.clear(rules, what)
 
-    def cleared(self, turn: Turn, happened: Happening) -> None:
-        """Nothing refused this; it need not be asked about when it comes again."""
-        if self.refusing.listens(happened.event):
-            turn.conversation.clear(self.refusing, hash((happened.key, happened.tags)))
-
-    async def call(self, turn: Turn, happened: Happening) -> list[Decision]:
+    async def call(self, turn: Turn, key: Key, text: str, **said: Any) -> list[Decision]:
         """What rules decide over a tool call before it is released."""
         decisions: list[Decision] = []
-        for rule in await self._fired(self.rules, happened):
+        found = await _found(self.rules, EventName.TOOL_BEFORE, text, said.get("tool", ""))
+        if not found:
+            return decisions
+        happened = self._happening(turn, EventName.TOOL_BEFORE, key(), text, said)
+        for rule in self.rules.fired(happened, found):
             await self._act(turn, rule, happened)
             if rule.dry_run:
                 continue
@@ -145,30 +155,48 @@ class Enforcer:
                 decisions.append(Decision(Effect.ASK_PERSON, "rule.approve", rule.action.reason, facts))
         return decisions
 
-    def after(self, asked: Asked, turn: Turn | None, event: EventName, key: str, *, error: str = "") -> None:
+    def after(self, turn: Turn, event: EventName, key: str, *, error: str = "") -> None:
         """Something that nobody waits for: it is over."""
         if self.rules.listens(event):
-            happened = self.happening(asked, event, key=key, text=error, error=error)
-            self._background(self._later(asked, turn, happened))
+            self._background(self.told(turn, event, lambda: key, error, error=error))
+
+    async def put_in(self, turn: Turn) -> list[Firing]:
+        """What was put into the conversation so far, by whichever rules."""
+        if turn.conversation is None and not self.conversations.placed:
+            return []
+        return (await self.conversation(turn)).put_in()
 
     async def settled(self) -> None:
         """Until nothing is told any more."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
-    async def _later(self, asked: Asked, turn: Turn | None, happened: Happening) -> None:
-        if turn is None:
-            turn = Turn(await self.conversations.of(asked.container.uuid, asked.session), ())
-        await self.happened(turn, happened)
+    def _happening(self, turn: Turn, event: EventName, key: str, text: str, said: dict[str, Any]) -> Happening:
+        container = turn.asked.container
+        place = self.place(container.uuid)
+        return Happening(
+            event,
+            turn.asked.session,
+            container.name,
+            container.project,
+            self._tags(turn),
+            key,
+            text,
+            directory=place,
+            **said,
+        )
 
-    async def _fired(self, rules: RuleSet, happened: Happening) -> list[Rule]:
-        if len(happened.text) < _LONG:
-            return rules.fired(happened)
-        return await asyncio.to_thread(rules.fired, happened)
+    def _tags(self, turn: Turn) -> frozenset[str]:
+        asked = turn.asked
+        return self.labels.of(asked.container, asked.session, asked.header(HEADER))
+
+    def _what(self, turn: Turn, key: str) -> int:
+        """Of what it is known that nothing refuses it: the same under other tags is something else."""
+        return hash((key, self._tags(turn)))
 
     async def _act(self, turn: Turn, rule: Rule, happened: Happening) -> None:
         """Let a rule take effect, unless it has on this already, or rests."""
-        conversation, action = turn.conversation, rule.action
+        conversation, action = await self.conversation(turn), rule.action
         place = Place.NOWHERE if rule.dry_run else _place(rule)
         # System text is put in once and stays; everything else is about what happened.
         key = keys.SYSTEM if place is Place.SYSTEM else happened.key
@@ -182,7 +210,7 @@ class Enforcer:
         fault: Fault | None = None
         try:
             if place is not Place.NOWHERE:
-                await self._put_in(turn, rule, key, place, happened)
+                await self._put_in(turn, conversation, rule, key, place, happened)
             elif not again:
                 self.conversations.note(conversation, name, key)
             if not rule.dry_run and isinstance(action, Shell | Webhook | Notification):
@@ -195,7 +223,9 @@ class Enforcer:
             self.counts[rule.id] = self.counts.get(rule.id, 0) + 1
             self._record(conversation, rule, happened, self._clock.monotonic() - began, fault)
 
-    async def _put_in(self, turn: Turn, rule: Rule, key: str, place: Place, happened: Happening) -> None:
+    async def _put_in(
+        self, turn: Turn, conversation: Conversation, rule: Rule, key: str, place: Place, happened: Happening
+    ) -> None:
         anchor = ""
         if place in (Place.USER_FIRST, Place.USER_LAST):
             anchor = key if key.startswith("user:") else turn.last_user
@@ -204,7 +234,7 @@ class Enforcer:
         if not anchor and place is not Place.SYSTEM:
             raise Fault("rule.failed", "There is no message that this could be put to.", cause=f"rule {rule.id}")
         content = rule.action.content if isinstance(rule.action, Message | PromptInject) else ""
-        await self.conversations.fire(turn.conversation, rule.id, key, place, anchor, content)
+        await self.conversations.fire(conversation, rule.id, key, place, anchor, content)
 
     def _record(
         self, conversation: Conversation, rule: Rule, happened: Happening, seconds: float, fault: Fault | None
@@ -233,6 +263,12 @@ class Enforcer:
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _found(rules: RuleSet, event: EventName, text: str, tool: str) -> list[Candidate]:
+    if len(text) < _LONG:
+        return rules.candidates(event, text, tool)
+    return await asyncio.to_thread(rules.candidates, event, text, tool)
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

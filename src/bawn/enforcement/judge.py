@@ -21,13 +21,12 @@ class RulesJudge:
         enforcer, asked, call = self._enforcer, proposed.asked, proposed.call
         if asked.depth or not enforcer.rules.listens(EventName.TOOL_BEFORE):
             return Judgement(_NONE)
-        turn = await enforcer.turn(asked)
-        happened = enforcer.happening(
-            asked,
-            EventName.TOOL_BEFORE,
-            text=call.arguments_raw,
-            key=keys.call(turn.at, call),
+        turn = enforcer.turn(asked)
+        decisions = await enforcer.call(
+            turn,
+            lambda: keys.call(turn.at, call),
+            call.arguments_raw,
             tool=call.name,
             tool_input=call.arguments_raw,
         )
-        return Judgement(combine((*await enforcer.call(turn, happened), _NONE)))
+        return Judgement(combine((*decisions, _NONE)))

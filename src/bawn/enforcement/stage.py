@@ -10,14 +10,14 @@ Calls that Bawn makes itself are no part of the conversation, and no rule sees t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from bawn.enforcement import keys
-from bawn.enforcement.conversations import Conversation, Place
+from bawn.enforcement.conversations import Firing, Place
 from bawn.enforcement.enforcer import Enforcer
-from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
-from bawn.rules.happening import Happening
 from bawn.rules.matching import RuleSet
 from bawn.rules.model import EventName, PromptInject
 from bawn.stages.asked import Asked
@@ -47,21 +47,19 @@ class RulesStage:
         if document is None:
             return
         messages = document.messages
-        turn = await enforcer.begin(asked)
+        turn = enforcer.begin(asked)
         new = _new(messages)
-        if new == 0 and enforcer.rules.listens(EventName.SESSION_CREATED):
-            enforcer.after(asked, turn, EventName.SESSION_CREATED, keys.SESSION)
-        if any(enforcer.refusing.listens(event) for event in _HISTORY):
-            for happened in self._told(asked, messages, range(new), enforcer.refusing):
-                await enforcer.again(turn, happened)
-        for happened in self._told(asked, messages, range(new, len(messages)), enforcer.rules):
-            await enforcer.happened(turn, happened)
-            enforcer.cleared(turn, happened)
+        if new == 0:
+            enforcer.after(turn, EventName.SESSION_CREATED, keys.SESSION)
+        if new and any(enforcer.refusing.listens(event) for event in _HISTORY):
+            for told in _things(messages, range(new), enforcer.refusing):
+                await enforcer.again(turn, told.event, told.key, told.text, **told.said)
+        for told in _things(messages, range(new, len(messages)), enforcer.rules):
+            await enforcer.told(turn, told.event, told.key, told.text, **told.said)
         if enforcer.rules.listens(EventName.SYSTEM):
-            text = document.system
-            key = keys.system(turn.at - 1, messages[-1].text if messages else "")
-            await enforcer.happened(turn, enforcer.happening(asked, EventName.SYSTEM, text=text, key=key))
-        put_in(document, turn.conversation, enforcer.rules)
+            last = messages[-1].text if messages else ""
+            await enforcer.told(turn, EventName.SYSTEM, lambda: keys.system(turn.at - 1, last), document.system)
+        put_in(document, await enforcer.put_in(turn), enforcer.rules)
 
     def view(self, asked: Asked) -> View | None:
         enforcer = self._enforcer
@@ -74,31 +72,32 @@ class RulesStage:
         turn = self._enforcer.end(asked)
         if not asked.depth and ending.outcome not in ("ok", "client_left"):
             words = f"{ending.outcome} ({ending.status})"
-            self._enforcer.after(asked, turn, EventName.SESSION_ERROR, f"error:{asked.call}", error=words)
+            self._enforcer.after(turn, EventName.SESSION_ERROR, f"error:{asked.call}", error=words)
 
-    def _told(self, asked: Asked, messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[Happening]:
-        """What these messages tell, as far as the rules listen to it."""
-        users, tools = (rules.listens(event) for event in _HISTORY)
-        calls = keys.calls(messages) if tools and places else {}
-        for at in places:
-            message = messages[at]
-            if users and (text := keys.said_by_user(message)):
-                yield self._enforcer.happening(
-                    asked, EventName.CHAT_MESSAGE, text=text, role="user", key=keys.user(at, text)
-                )
-            if not tools:
-                continue
-            for id_, text in keys.results(message).items():
-                call = calls.get(id_, ToolCall(id_, id_, ""))
-                yield self._enforcer.happening(
-                    asked,
-                    EventName.TOOL_AFTER,
-                    text=text,
-                    key=keys.result(at, id_),
-                    tool=call.name,
-                    tool_input=call.arguments_raw,
-                    tool_output=text,
-                )
+
+class _Thing(NamedTuple):
+    """Something in a request that may be told."""
+
+    event: EventName
+    key: Callable[[], str]
+    text: str
+    said: dict[str, str]
+
+
+def _things(messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[_Thing]:
+    """What these messages tell, as far as the rules listen to it."""
+    users, tools = (rules.listens(event) for event in _HISTORY)
+    calls = keys.calls(messages) if tools and places else {}
+    for at in places:
+        message = messages[at]
+        if users and (text := keys.said_by_user(message)):
+            yield _Thing(EventName.CHAT_MESSAGE, partial(keys.user, at, text), text, {"role": "user"})
+        if not tools:
+            continue
+        for id_, text in keys.results(message).items():
+            call = calls.get(id_, ToolCall(id_, id_, ""))
+            said = {"tool": call.name, "tool_input": call.arguments_raw, "tool_output": text}
+            yield _Thing(EventName.TOOL_AFTER, partial(keys.result, at, id_), text, said)
 
 
 class _Answer:
@@ -157,19 +156,17 @@ class _Answer:
         return (*reader.feed(self._forms.streamed(body)), *reader.close())
 
     async def _whole(self, words: Words) -> None:
-        enforcer, asked = self._enforcer, self._asked
-        turn: Turn = await enforcer.turn(asked)
-        if words.text and enforcer.rules.listens(EventName.CHAT_MESSAGE):
-            key = keys.answer(turn.at, words.text)
-            happening = enforcer.happening(asked, EventName.CHAT_MESSAGE, text=words.text, role="assistant", key=key)
-            await enforcer.happened(turn, happening)
+        enforcer = self._enforcer
+        turn = enforcer.turn(self._asked)
+        if words.text:
+            key = partial(keys.answer, turn.at, words.text)
+            await enforcer.told(turn, EventName.CHAT_MESSAGE, key, words.text, role="assistant")
         if words.finished == "stop" and not words.calls:
-            enforcer.after(asked, turn, EventName.SESSION_IDLE, keys.idle(turn.at))
+            enforcer.after(turn, EventName.SESSION_IDLE, keys.idle(turn.at))
 
 
-def put_in(document: RequestDocument, conversation: Conversation, rules: RuleSet) -> None:
+def put_in(document: RequestDocument, fired: Sequence[Firing], rules: RuleSet) -> None:
     """Everything that rules have put into this conversation, at the places where they did."""
-    fired = conversation.put_in()
     if not fired:
         return
     messages = document.messages

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation
+from bawn.stages.asked import Asked
 from bawn.wire.document import Message
 
 
 class Turn:
-    __slots__ = ("_messages", "at", "conversation")
+    __slots__ = ("_messages", "asked", "at", "conversation")
 
-    def __init__(self, conversation: Conversation, messages: Sequence[Message]) -> None:
+    def __init__(self, asked: Asked, messages: Sequence[Message]) -> None:
         self._messages = messages
-        self.conversation = conversation
+        self.asked = asked
+        self.conversation: Conversation | None = None
+        """Found when something may fire: mostly nothing does."""
         self.at = len(messages)
         """How many messages the agent sent: by this the answer and its calls are told from those before."""
 

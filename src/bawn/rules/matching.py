@@ -75,7 +75,9 @@ class _Set:
         return hits
 
 
-class _Compiled:
+class Candidate:
+    """A rule, made ready to be held against what happened."""
+
     __slots__ = ("_containers", "_projects", "_role", "_tags", "_tool", "at", "rule")
 
     def __init__(self, at: int, rule: Rule) -> None:
@@ -103,10 +105,10 @@ class _OfEvent:
 
     __slots__ = ("_by_tool", "_patterns", "_plain", "_set")
 
-    def __init__(self, rules: Sequence[_Compiled]) -> None:
-        self._patterns: list[_Compiled] = []
-        self._plain: list[_Compiled] = []
-        self._by_tool: dict[str, list[_Compiled]] = {}
+    def __init__(self, rules: Sequence[Candidate]) -> None:
+        self._patterns: list[Candidate] = []
+        self._plain: list[Candidate] = []
+        self._by_tool: dict[str, list[Candidate]] = {}
         for each in rules:
             trigger = each.rule.trigger
             if trigger.content_match is not None:
@@ -117,12 +119,12 @@ class _OfEvent:
                 self._plain.append(each)
         self._set = _Set([str(each.rule.trigger.content_match) for each in self._patterns]) if self._patterns else None
 
-    def candidates(self, happened: Happening) -> list[_Compiled]:
+    def candidates(self, text: str, tool: str) -> list[Candidate]:
         found = list(self._plain)
         if self._by_tool:
-            found += self._by_tool.get(_name(happened.tool), ())
+            found += self._by_tool.get(_name(tool), ())
         if self._set is not None:
-            found += [self._patterns[hit] for hit in self._set.found(happened.text)]
+            found += [self._patterns[hit] for hit in self._set.found(text)]
         return found
 
 
@@ -130,7 +132,7 @@ class RuleSet:
     """The rules of one configuration; replaced as a whole on reload."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        enabled = [_Compiled(at, rule) for at, rule in enumerate(rules) if rule.enabled]
+        enabled = [Candidate(at, rule) for at, rule in enumerate(rules) if rule.enabled]
         self._events = {
             event: _OfEvent([each for each in enabled if each.rule.trigger.event is event])
             for event in EventName
@@ -149,12 +151,17 @@ class RuleSet:
         """Whether any rule could fire on such events."""
         return event in self._events
 
-    def fired(self, happened: Happening) -> list[Rule]:
-        """The rules that fire, those with higher priority first, then in their order; cooldowns are the caller's."""
-        of_event = self._events.get(happened.event)
-        if of_event is None:
-            return []
-        found = [each for each in of_event.candidates(happened) if each.fits(happened)]
+    def candidates(self, event: EventName, text: str, tool: str) -> list[Candidate]:
+        """The rules that may fire, as far as text and tool tell; mostly none, and then nothing else need be known."""
+        of_event = self._events.get(event)
+        return of_event.candidates(text, tool) if of_event is not None else []
+
+    def fired(self, happened: Happening, candidates: Sequence[Candidate] | None = None) -> list[Rule]:
+        """The rules that fire, those with higher priority first, then in their order; cooldowns are the caller's.
+        `candidates`: of this very event, where they are found already."""
+        if candidates is None:
+            candidates = self.candidates(happened.event, happened.text, happened.tool)
+        found = [each for each in candidates if each.fits(happened)]
         if len(found) > 1:
             found.sort(key=lambda each: (-each.rule.priority, each.at))
         return [each.rule for each in found]
