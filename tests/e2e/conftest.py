@@ -24,6 +24,7 @@ BUILDING_S = 1800
 LONG = frozenset(
     (
         "test_down_stops_the_containers_and_up_can_start_them_again",
+        "test_five_days",
         "test_opencode_mends_a_package_and_its_files_stay_their_owners",
         "test_running_containers_are_adopted_and_dead_ones_are_told_as_failed",
         "test_the_address_of_a_door_cannot_be_taken_while_the_gateway_is_dead",
@@ -37,7 +38,7 @@ LONG_VARIANTS = frozenset(
 )
 LONG_FILES = frozenset((
     "test_files.py", "test_images.py", "test_limits.py", "test_packages.py", "test_ports.py", "test_reload.py",
-    "test_rights.py", "test_workspaces.py",
+    "test_rights.py", "test_scripts.py", "test_tasks.py", "test_workspaces.py",
 ))  # fmt: skip
 """The same of whole files; what the wall holds is tried in both runtimes always."""
 

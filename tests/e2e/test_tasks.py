@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from tests.e2e.installation import Installation, until
+from tests.e2e.installation import Container, Installation, until
 
 PROMPT = "--help me: say hello"
 """Begins as an option does, and is none."""
@@ -20,6 +20,31 @@ COMMANDS = """\
     code: [opencode, run, --, "{prompt}"]
     sleep: [sleep, "{prompt}"]
 """
+
+
+def cascade(door: str) -> dict[str, str]:
+    """Files of a script that has another agent work, whose calls pass it as well, and that is told what came of it."""
+    return {
+        "[...path].py": """
+async def handle(req, res, ctx):
+    ctx.log.info("passed for " + ctx.metadata.container.name)
+    return await ctx.upstream(req)
+""",
+        "delegate.py": f"""
+async def handle(req, res, ctx):
+    config = {{"base_url": "{door}/v1", "api_key": "container-1", "model": "scripted/agent"}}
+    return await ctx.agents.task("say hello", mode="code", ai_config=config, callback_url="{door}/task-complete")
+""",
+        "task-complete.py": f"""
+async def handle(req, res, ctx):
+    await ctx.kv.set("{door}", req.json)
+    return {{}}
+""",
+        "done.py": f"""
+async def handle(req, res, ctx):
+    return {{"done": await ctx.kv.get("{door}")}}
+""",
+    }
 
 
 @dataclass
@@ -84,3 +109,40 @@ def test_a_cancelled_task_leaves_no_container(yard: Installation, runtime: str, 
     after = yard.json("tasks", "cancel", id_)
     assert after["state"] == "cancelled"
     assert name not in [each["name"] for each in yard.json("containers", "list")]
+
+
+def test_a_script_has_another_agent_work_and_is_told_what_came_of_it(
+    yard: Installation, runtime: str, dev: Container, hook: Hook
+) -> None:
+    if dev.sh("command -v opencode").code != 0:
+        pytest.skip("the image has no OpenCode: npm is not installed on this machine")
+    name = f"cascade-{runtime}"
+    door = f"http://exec-{name}.bawn.internal/api"
+    files = cascade(door)
+    for file, text in files.items():
+        yard.done("scripts", "write", f"default/{name}/api/v1/{file}", "-", stdin=text)
+    # An exec with a name of its own is known to containers that start after it was written.
+    yard.done("containers", "stop", dev.name)
+    yard.done("containers", "start", dev.name)
+
+    def asked(path: str) -> dict[str, Any]:
+        line = f"curl -s -H 'authorization: Bearer {dev.token}' {door}/v1/{path}"
+        told: dict[str, Any] = json.loads(dev.sh(line).out)
+        return told
+
+    try:
+        begun = asked("delegate")
+        assert begun.get("status") == "running", begun
+        id_ = begun["taskId"]
+        until(lambda: asked("done")["done"] is not None, "the script is told", wait_s=90)
+        told = asked("done")["done"]
+        task = yard.json("tasks", "show", id_)
+        assert (told["taskId"], told["status"], told["output"]) == (id_, "completed", task["output"]), task
+        assert (task["by"], task["parent_id"]) == (
+            f"internal:container-{yard.get(dev.name)['number']}",
+            yard.get(dev.name)["id"],
+        )
+        assert f"passed for {told['container']}" in yard.done("scripts", "logs", name).out
+    finally:
+        for file in files:
+            yard.bawn("scripts", "remove", f"default/{name}/api/v1/{file}")

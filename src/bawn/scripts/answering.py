@@ -50,7 +50,16 @@ def answered(exchange: Exchange, body: bytes, pending: Pending, call: str, creat
         return body
     if exchange.endpoint not in _TALKS:
         raise _bad("a stream was asked for, and answered was JSON")
-    return answers(exchange.wire).streamed(body)
+    return _streamed(exchange, body)
+
+
+def _streamed(exchange: Exchange, body: bytes) -> bytes:
+    stream, speaks = answers(exchange.wire).streamed(body), wire(exchange.wire)
+    if speaks.with_usage(exchange.body) == exchange.body:
+        return stream
+    # An agent that did not ask for the usage is not ready for a frame that has no choices.
+    reader = speaks.stream_reader(hide_usage=True)
+    return b"".join(frame.data for frame in (*reader.feed(stream), *reader.close()))
 
 
 def refusal(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Fault:

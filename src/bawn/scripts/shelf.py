@@ -97,6 +97,9 @@ class Shelf:
             before = self.stock.exec(project, name)
             kept = before.files if before is not None else {}
             files = {file.path: file for file in _files(folder, kept)}
+            if not files:
+                # The folder stays for the worker that looks into it; an exec without a file is none.
+                continue
             if before is not None and _same(files, kept):
                 execs[project, name] = before
                 continue
@@ -135,7 +138,7 @@ class Shelf:
         return File(path, found.st_size, found.st_mtime_ns, header, route)
 
     def remove(self, project: str, name: str, path: str) -> None:
-        """Take a file away, and the folders that it leaves empty."""
+        """Take a file away, and the folders that it leaves empty, but not that of the exec: its worker looks into it."""
         place = self._place(project, name, path)
         try:
             place.unlink()
@@ -144,7 +147,7 @@ class Shelf:
         except OSError as error:
             raise _unusable(error) from error
         for folder in place.parents:
-            if folder == self._root:
+            if folder == self._root / project / name:
                 break
             try:
                 folder.rmdir()

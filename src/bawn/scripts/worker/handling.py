@@ -127,7 +127,7 @@ async def handled(scripts: Scripts, script: Script, req: Request, ctx: Ctx, wire
     """Runs the script and answers. Raises ScriptFault while nothing has gone out; CancelledError when the client left."""
     out = Out(wire)
     begun = time.monotonic()
-    task = asyncio.ensure_future(_ran(script, req, Response(out), ctx))
+    task = asyncio.ensure_future(_ran(script, req, Response(out, req), ctx))
     try:
         try:
             done, _ = await asyncio.wait({task}, timeout=script.header.timeout_s)
@@ -186,6 +186,7 @@ async def _ran(script: Script, req: Request, res: Response, ctx: Ctx) -> BaseExc
             res.json(said)
         elif said is not None and not isinstance(said, Answered | Response):
             raise TypeError(f"handle returned {type(said).__name__}; it may return a dict, a list or an answer")
+        await res.finish()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a script
