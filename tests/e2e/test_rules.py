@@ -15,6 +15,7 @@ from tests.e2e.installation import Container, Installation, until
 from tests.e2e.test_agents import PROMPT
 from tests.rules.examples import EXAMPLES, example
 
+REMINDER = example("dev-context-inject")["action"]["content"]
 SETTINGS = """\
 rules:
   private_webhooks: [127.0.0.1]
@@ -49,7 +50,7 @@ def received() -> Iterator[tuple[str, list[tuple[str, dict[str, str], dict[str, 
 
 
 @pytest.fixture(scope="module")
-def ruled(yard: Installation, received: tuple[str, Any]) -> Iterator[Installation]:
+def ruled(yard: Installation, received: tuple[str, Any], provider: Provider) -> Iterator[Installation]:
     """The seven examples as they are written, but for where webhooks go."""
     before = yard.config.read_text()
     place = yard.config.parent / "hoody.jsonc"
@@ -57,7 +58,9 @@ def ruled(yard: Installation, received: tuple[str, Any]) -> Iterator[Installatio
     place.write_text(
         '// copied\n{"mitm": {"rules": ' + text.replace("https://events.pagerduty.com", f"http://{received[0]}") + "}}"
     )
-    yard.config.write_text(before + SETTINGS)
+    own = f"  keyless: {{kind: openai-compatible, base_url: {provider.url}/v1, models: [agent], key: none}}"
+    with_own = before.replace("providers:", f"providers:\n{own}").replace('"mock/*"', '"mock/*", "keyless/*"')
+    yard.config.write_text(with_own + SETTINGS)
     yard.done("config", "reload")
     yield yard
     place.unlink()
@@ -73,18 +76,19 @@ def test_the_seven_examples_do_what_they_say(
     ruled: Installation, dev: Container, provider: Provider, received: tuple[str, Any]
 ) -> None:
     seen, told = len(provider.heard().splitlines()), len(received[1])
-    found = dev.found("use_rules", "mock/agent")
-    assert found[-1] == 500
+    found = dev.found("use_rules", "keyless")
+    assert found[-1][0] >= 500, found
+    assert "rule" not in found[-1][1], found
     entries = (json.loads(line) for line in provider.heard().splitlines()[seen:])
     asked = [json.loads(entry["body"]) for entry in entries if "request" in entry]
-    talk = [each for each in asked if each["messages"][0]["role"] == "system" and len(each["messages"]) > 2]
+    talk = [each for each in asked if "call read" in json.dumps(each["messages"])]
     for each in talk:
         text = json.dumps([message for message in each["messages"] if message["role"] == "system"])
         assert text.count("CRITICAL: Never execute destructive commands") == 1
         assert text.count("You MUST respond in valid JSON") == 1
     assert talk, (found, [each["messages"] for each in asked])
     last = talk[-1]["messages"]
-    reminders = [at for at, each in enumerate(last) if "this container has PostgreSQL" in str(each["content"])]
+    reminders = [at for at, each in enumerate(last) if "this container has PostgreSQL" in str(each.get("content"))]
     assert [last[at]["role"] for at in reminders if last[at]["role"] != "assistant"] == ["user"]
     at = next(at for at in reminders if last[at]["role"] == "user")
     assert last[at - 1]["role"] == "tool", "behind the result of the call"
@@ -96,7 +100,7 @@ def test_the_seven_examples_do_what_they_say(
     assert {body["toolName"] for _, _, body in hooks("/api/ai-usage")} == {"read", "bash"}
     assert hooks("/api/ai-usage")[0][1]["authorization"] == "Bearer YOUR_TRACKING_TOKEN"
     until(lambda: len(hooks("/v2/enqueue")) == 1, "the error is told")
-    assert "500" in hooks("/v2/enqueue")[0][2]["error"]
+    assert hooks("/v2/enqueue")[0][2]["error"] == f"upstream_error ({found[-1][0]})"
     notices = ruled.home / "state" / "notices-told.jsonl"
     until(lambda: any("Production Deploy Detected" in line for line in lines(notices)), "the notice is there")
     log = ruled.home / "workers/rules/log/ai-file-access.log"
@@ -109,18 +113,14 @@ def test_the_seven_examples_do_what_they_say(
 def test_rules_fire_on_what_a_real_agent_does(ruled: Installation, runtime: str, workspace: Path) -> None:
     if ruled.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
         pytest.skip("the image has no OpenCode: npm is not installed on this machine")
-    log = ruled.home / "workers/rules/log/ai-file-access.log"
-    before = len(lines(log))
     box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live", "--task", PROMPT)
     name = f"ruled-{runtime}"
     said = ruled.done("run", "--name", name, *box, "--", "opencode", "run", PROMPT)
-    assert "all tests pass" in said.out + said.err
+    assert REMINDER in said.out, "the scripted model says what it is told last"
     firings = ruled.json("rules", "log", "--limit", "1000")
     uuid = next(each["id"] for each in ruled.json("containers", "list") if each["name"] == name)
     fired = {each["rule"] for each in firings if each["container"] == uuid}
     assert {"safety-guardrail", "json-enforcer", "cost-watchdog", "dev-context-inject"} <= fired
-    if "file-access-log" in fired:
-        until(lambda: len(lines(log)) > before, "what the agent read is in the file")
     ruled.done("containers", "delete", name)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from openai import APIStatusError, OpenAI
 
-url, model = "http://ai.bawn.internal/api/v1", sys.argv[1]
+url, provider = "http://ai.bawn.internal/api/v1", sys.argv[1]
 client = OpenAI(base_url=url, api_key=os.environ["OPENAI_API_KEY"], max_retries=0)
 schema = {"type": "object", "properties": {"path": {"type": "string"}}}
 tools: Any = [{"type": "function", "function": {"name": name, "parameters": schema}} for name in ("bash", "read")]
@@ -17,7 +17,11 @@ for text in ('call read with {"path": "/srv/a"}', 'call bash with {"command": "l
     messages.append({"role": "user", "content": text})
     while True:
         try:
-            answer = client.chat.completions.create(model=model, messages=messages, tools=tools).choices[0].message
+            answer = (
+                client.chat.completions.create(model=f"{provider}/agent", messages=messages, tools=tools)
+                .choices[0]
+                .message
+            )
         except APIStatusError as error:
             said.append([error.status_code, error.message])
             messages.pop()
@@ -29,7 +33,7 @@ for text in ('call read with {"path": "/srv/a"}', 'call bash with {"command": "l
         ids = [call.id for call in answer.tool_calls]
         messages += [{"role": "tool", "tool_call_id": id_, "content": "found nothing"} for id_ in ids]
 try:
-    client.chat.completions.create(model="mock/fault-500", messages=[{"role": "user", "content": "fail"}])
+    client.chat.completions.create(model=f"{provider}/fault-500", messages=[{"role": "user", "content": "fail"}])
 except APIStatusError as error:
-    said.append(error.status_code)
+    said.append([error.status_code, error.message])
 print(json.dumps(said))
