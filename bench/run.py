@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench import egress, installation, interception, nginx, peers, processes, prompts, sandbox, snapshot
+from bench import egress, installation, interception, nginx, peers, processes, prompts, rules, sandbox, snapshot
 from bench.load import LaneError, Load, inside, pressed
 from bench.report import ROOT, Findings
 
@@ -45,6 +45,8 @@ def main() -> int:
                     first_token_ms = _streams_directly(findings, options.streams, options.tokens)
                 with _lane(findings, "Bawn"), installation.running(home, ports.mock) as bawn:
                     _identity(findings, ports, bawn, options.seconds)
+                    with _lane(findings, "rules"):
+                        rules.lane(findings, home, ports, bawn, options.seconds)
                     with _lane(findings, "streams"):
                         _streams(findings, bawn, options.streams, options.tokens, first_token_ms)
                     with _lane(findings, "large prompts"):

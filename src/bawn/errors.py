@@ -229,6 +229,9 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("vault.unreadable", _O, 503, "The master key does not fit; restore it, or run `bawn keys reset`."),
         Kind("vault.unknown_key", _C, 404, "Look at `bawn keys list`."),
+        Kind("rule.blocked", _C, 403, "Do without it; the operator's rules say what may be sent."),
+        Kind("rule.failed", _O, 503, "Look at `bawn rules log` and at the named rule.", retry=True),
+        Kind("rule.unknown", _C, 404, "Look at `bawn rules list`."),
         Kind("store.unavailable", _B, 503, "Look at the disk and at `bawn status`.", retry=True),
         Kind(
             "audit.unavailable", _B, 503, "Nothing passes while it cannot be recorded; see `bawn status`.", retry=True

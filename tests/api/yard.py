@@ -24,6 +24,8 @@ from bawn.api.services import Change, Found, Services
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
+from bawn.app.rule_files import Part
+from bawn.app.rules import RuleDesk
 from bawn.app.task_answer import Answers
 from bawn.app.tasks import Tasks
 from bawn.app.transforms import TransformDesk
@@ -35,6 +37,8 @@ from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
 from bawn.egress.settings import Credential
 from bawn.egress.settings import Egress as EgressSettings
+from bawn.enforcement.effects import Doing
+from bawn.enforcement.settings import Rules as RulesSettings
 from bawn.errors import Fault
 from bawn.gateway.stage_times import StageTimes
 from bawn.guardrails.prices import Prices
@@ -47,6 +51,7 @@ from bawn.lines.line import Line
 from bawn.notify.notices import Notices
 from bawn.notify.settings import Notify
 from bawn.notify.sinks import FileSink
+from bawn.rules.model import Mitm
 from bawn.sdk import shapes
 from bawn.sdk.frames import Channel, Command, Data
 from bawn.store.engine import BUSY_TIMEOUT_S, Store
@@ -474,6 +479,19 @@ class Yard:
             self.log,
             StageTimes(),
         )
+        self.effects: list[Doing] = []
+
+        async def done(doing: Doing) -> None:
+            self.effects.append(doing)
+
+        (directory / "state").mkdir(exist_ok=True)
+        self.rules = RuleDesk(directory, self.store, self.registry, self.log, done, self.clock)
+        of_the_file = {
+            "id": "kept",
+            "trigger": {"event": "session.idle"},
+            "action": {"type": "notification", "title": "x"},
+        }
+        self.rules.begin([Part("bawn.yaml", Mitm.model_validate({"rules": [of_the_file]}))], RulesSettings())
         self.transforms.stages(Transforms(cache=Cache(), dedupe=Dedupe()), str)
         self.gone: set[str] = set()
         self.public_url: str | None = None
@@ -506,6 +524,7 @@ class Yard:
             approvals=self.desk,
             transforms=self.transforms,
             knowledge=self.transforms,
+            rules=self.rules,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.public_url,

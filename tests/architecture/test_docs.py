@@ -46,12 +46,20 @@ def rows(page: str) -> list[list[str]]:
 
 def keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
     """Every key that can stand in the file; `<name>` where a name of one's own stands."""
-    for name, field in model.model_fields.items():
+    for own, field in model.model_fields.items():
+        name = field.alias or own
         inside, by_name = section(field.annotation)
         if inside is None or by_name:
             yield before + name
-        if inside is not None:
-            yield from keys(inside, f"{before}{name}.{'<name>.' if by_name else ''}")
+        for each in typing.get_args(field.annotation) if choice(field.annotation) else [inside]:
+            if each is not None:
+                yield from keys(each, f"{before}{name}.{'<name>.' if by_name else ''}")
+
+
+def choice(annotation: object) -> bool:
+    """Whether the field is one of several models."""
+    parts = typing.get_args(annotation)
+    return len(parts) > 1 and all(isinstance(part, type) and issubclass(part, BaseModel) for part in parts)
 
 
 def section(annotation: object) -> tuple[type[BaseModel] | None, bool]:

@@ -15,7 +15,7 @@ from bawn.store import open_store
 from bawn.store.tables import metadata
 from bawn.store.upgrade import upgrade
 
-ROOMS = ("approvals", "egress", "gateway", "guardrails", "identity", "tasks", "transforms", "vault")
+ROOMS = ("approvals", "egress", "enforcement", "gateway", "guardrails", "identity", "tasks", "transforms", "vault")
 
 
 def shape(connection: sa.Connection) -> set[str]:

@@ -113,6 +113,14 @@ def serve(caller: socket.socket, number: int) -> None:
                     with contextlib.suppress(OSError, ValueError):
                         pair.send(b"look")
                         said = json.loads(pair.recv(1 << 20))
+            case "rule.run":
+                told = request.pop("told")
+                said, fds = ask(request, number)
+                if fds:
+                    with socket.socket(fileno=fds[0]) as box:
+                        box.sendall(json.dumps(told).encode())
+                        box.shutdown(socket.SHUT_WR)
+                        said["result"] = json.loads(read_all(os.dup(box.fileno())) or "null")
             case "exec":
                 said = execute(request, number)
             case _:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.transforms.calls import TEST, proposed
 
 from bawn.config.load import load
+from bawn.config.patterns import Pattern
 from bawn.config.section import Section
 from bawn.errors import Fault
 from bawn.stages.judging import Judgement
@@ -20,7 +21,6 @@ from bawn.terms.decision import Effect
 from bawn.transforms.argument_paths import argument_path, texts
 from bawn.transforms.counts import Counts
 from bawn.transforms.folders import Leaves, within
-from bawn.transforms.patterns import Pattern
 from bawn.transforms.tool_settings import Tools
 from bawn.transforms.tools import ToolRules
 

@@ -56,6 +56,17 @@ ROLES: dict[tuple[str, str], Role] = {
     ("GET", "/knowledge"): _V,
     ("POST", "/knowledge"): _A,
     ("DELETE", "/knowledge/{base}"): _A,
+    ("GET", "/rules"): _V,
+    ("POST", "/rules"): _A,
+    ("GET", "/rules/log"): _V,
+    ("POST", "/rules/check"): _V,
+    ("POST", "/rules/test"): _V,
+    ("GET", "/rules/{rule}"): _V,
+    ("PUT", "/rules/{rule}"): _A,
+    ("DELETE", "/rules/{rule}"): _A,
+    ("POST", "/rules/{rule}/enable"): _A,
+    ("POST", "/rules/{rule}/disable"): _A,
+    ("PUT", "/sessions/tags"): _A,
     ("GET", "/transforms"): _V,
     ("POST", "/transforms/cache/forget"): _A,
     ("GET", "/approvals"): _V,
@@ -110,7 +121,7 @@ ROLES: dict[tuple[str, str], Role] = {
 STREAMED = frozenset({("PUT", "/containers/{ref}/files/content")})
 """Routes whose body is a file: they read it piece by piece and bound it themselves."""
 
-READS = frozenset({("POST", "/config/check")})
+READS = frozenset({("POST", "/config/check"), ("POST", "/rules/check"), ("POST", "/rules/test")})
 """Routes that change nothing although their method could."""
 
 _PATTERNS = [

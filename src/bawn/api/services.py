@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -325,6 +325,34 @@ class Knowledge(Protocol):
         """Take a base away. Fault `api.not_found`."""
 
 
+class Rules(Protocol):
+    def list(self) -> Sequence[shapes.Rule]: ...
+
+    def get(self, id_: str) -> shapes.Rule:
+        """Fault `rule.unknown`."""
+
+    async def add(self, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
+        """Faults `config.invalid` with every mistake, `api.conflict` where there is one of its id."""
+
+    async def edit(self, id_: str, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
+        """Fault `api.conflict` for one that stands in a file of the operator's; so for the next three."""
+
+    async def enable(self, id_: str, enabled: bool, by: Operator) -> shapes.Rule: ...
+
+    async def delete(self, id_: str, by: Operator) -> None: ...
+
+    def check_text(self, text: str, name: str) -> shapes.ConfigVerdict: ...
+
+    def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
+        """Which rules would fire, and what they would change. Nothing is done."""
+
+    def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
+        """The newest first."""
+
+    async def tag(self, container: str, session: str, tags: Sequence[str], by: Operator) -> None:
+        """Tags that an operator gives a conversation, in place of those before. Fault `api.not_found`."""
+
+
 class Tasks(Protocol):
     """Prompts for agents in fresh containers."""
 
@@ -379,6 +407,7 @@ class Services:
     approvals: Desk
     transforms: Transforms
     knowledge: Knowledge
+    rules: Rules
     notices: Notices
     tasks: Tasks
     public_url: Callable[[], str | None]

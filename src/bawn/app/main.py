@@ -25,6 +25,7 @@ import uvloop
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.app.logs import log_to_stderr
 from bawn.app.network_guard import keep_in
+from bawn.app.rule_files import Part, beside, merged
 from bawn.app.services import read_file
 from bawn.app.settings import Configuration, configured
 from bawn.app.wiring import Handed, Yard
@@ -60,7 +61,8 @@ def _config(words: list[str]) -> int:
         case ["check", path]:
             if not Path(path).exists():
                 raise Fault("config.unreadable", f"There is no file {path}.")
-            configured(read_file(Path(path)), Path(path).name)
+            found = configured(read_file(Path(path)), Path(path).name)
+            merged([Part(Path(path).name, found.mitm), *beside(Path(path).parent)])
             sys.stdout.write(f"{path} fits.\n")
             return 0
         case _:
@@ -120,6 +122,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
     tasks = [
         asyncio.create_task(yard.expiry.run(), name="expiry"),
         asyncio.create_task(yard.desk.run(), name="approvals"),
+        asyncio.create_task(yard.rules.run(), name="rules"),
     ]
     yard.books.start()
     yard.passages.start()

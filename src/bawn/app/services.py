@@ -287,7 +287,10 @@ class ConfigurationFile:
         current: Callable[[], Configuration],
         apply: Callable[[Configuration], None],
         recorder: Recorder,
+        look: Callable[[Configuration], None] = lambda configuration: None,
     ) -> None:
+        """`look` raises the Fault of what stands beside the file and does not fit it."""
+        self._look = look
         self._path = path
         self._current = current
         self._apply = apply
@@ -301,7 +304,7 @@ class ConfigurationFile:
 
     def check(self, text: str) -> shapes.ConfigVerdict:
         try:
-            configured(text, self._path.name)
+            self._look(configured(text, self._path.name))
         except Fault as fault:
             return _verdict(fault, self._path.name)
         return shapes.ConfigVerdict(fits=True)
@@ -309,6 +312,7 @@ class ConfigurationFile:
     async def reload(self, by: Operator) -> shapes.ConfigVerdict:
         try:
             fresh = configured(read_file(self._path), self._path.name)
+            self._look(fresh)
             await self._recorder.record(Event(event="config.reloaded", principal=label(by)))
             self._apply(fresh)
         except Fault as fault:
@@ -350,7 +354,12 @@ def _verdict(fault: Fault, name: str) -> shapes.ConfigVerdict:
     return shapes.ConfigVerdict(
         fits=False,
         problems=tuple(
-            shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
+            shapes.ConfigProblem(
+                path=each.path,
+                line=each.line,
+                sentence=each.sentence(fault.name if isinstance(fault, ConfigFault) else name),
+                remedy=each.remedy,
+            )
             for each in problems
         )
         or (shapes.ConfigProblem(path="", line=None, sentence=fault.sentence, remedy=fault.remedy),),

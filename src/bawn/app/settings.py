@@ -20,6 +20,7 @@ from bawn.audit.settings import Audit
 from bawn.config.load import load
 from bawn.config.section import Section
 from bawn.egress.settings import Egress
+from bawn.enforcement.settings import Rules
 from bawn.errors import Fault, quoted
 from bawn.gateway.catalogue import Catalogue
 from bawn.gateway.failover_settings import Failover
@@ -28,6 +29,7 @@ from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider,
 from bawn.guardrails.settings import Guardrails
 from bawn.notify.settings import Notify
 from bawn.packages.settings import Packages
+from bawn.rules.model import Mitm
 from bawn.scripts.settings import Scripts
 from bawn.tasks.settings import Tasks
 from bawn.transforms.building import configured as configured_stages
@@ -112,6 +114,8 @@ class Configuration(Section):
     stages: tuple[str, ...] | None = Field(
         default=None, description="The order of the steps that requests pass, by name; empty: as documented."
     )
+    mitm: Mitm = Field(default_factory=Mitm, description="Rules: what follows from what happens in conversations.")
+    rules: Rules = Field(default_factory=Rules)
     egress: Egress = Field(default_factory=Egress)
     packages: Packages = Field(default_factory=Packages)
     audit: Audit = Field(default_factory=Audit)
@@ -140,7 +144,7 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
-    order_of((SCRIPTS, *configured_stages(configuration.transforms)), with_scripts(configuration.stages))
+    order_of((RULES, SCRIPTS, *configured_stages(configuration.transforms)), with_ours(configuration.stages))
     for path, target in models_of(configuration.transforms).items():
         if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
             raise Fault(
@@ -150,12 +154,13 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
     return configuration
 
 
-SCRIPTS = "scripts"
+RULES, SCRIPTS = "rules", "scripts"
 
 
-def with_scripts(order: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The configured order, scripts first where it does not name them: what they ask for passes all other steps."""
-    return order if order is None or SCRIPTS in order else (SCRIPTS, *order)
+def with_ours(order: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The configured order, rules and then scripts first where it does not name them: rules see what the agent sends, and what
+    scripts ask for passes all other steps."""
+    return order if order is None else (*(name for name in (RULES, SCRIPTS) if name not in order), *order)
 
 
 def _sound_chains(configuration: Configuration, name: str) -> None:
@@ -194,6 +199,8 @@ def _with_profile(own: Configuration) -> Configuration:
         guardrails=own.guardrails,
         transforms=own.transforms,
         stages=own.stages,
+        mitm=own.mitm,
+        rules=own.rules,
         egress=own.egress if "egress" in said else base.egress,
         packages=own.packages,
         audit=own.audit,

@@ -32,11 +32,14 @@ from bawn.app.owner_line import OwnerLine
 from bawn.app.packages import PackagesDesk
 from bawn.app.ports import Ports
 from bawn.app.posting import Posting
+from bawn.app.rule_acts import RuleActs
+from bawn.app.rule_files import Part, beside
+from bawn.app.rules import RuleDesk
 from bawn.app.script_people import ScriptPeople
 from bawn.app.script_services import ScriptServices
 from bawn.app.scripts import ScriptDesk
 from bawn.app.services import AuditLog, ConfigurationFile, Images, Keys, Models, Providers, Refusals, Status, Usage
-from bawn.app.settings import SCRIPTS, Configuration, Isolation, Runtime, with_scripts
+from bawn.app.settings import RULES, SCRIPTS, Configuration, Isolation, Runtime, with_ours
 from bawn.app.task_answer import Answers
 from bawn.app.tasks import Tasks
 from bawn.app.told import Told
@@ -85,6 +88,7 @@ from bawn.lines.line import Line
 from bawn.notify.notices import Notices
 from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
+from bawn.stages.stage import Stage
 from bawn.store.engine import Store, open_store
 from bawn.tasks.book import Book as TaskBook
 from bawn.terms.event import Event
@@ -161,7 +165,7 @@ class Yard:
             configuration.approvals, Book(self.store), self.recorder, self.notices, self.clock, self._may_ask
         )
         self._policy = _version(configuration)
-        self.people = People(self.desk, lambda: self._policy)
+        self.people = People(self.desk, lambda: self._policy + self.rules.version)
         self.registry.watch(self.desk.changed)
         self.prices = Prices()
         self._price(configuration)
@@ -201,6 +205,16 @@ class Yard:
             self._running,
             self.tasks.stands_for,
         )
+        acts = RuleActs(
+            lambda: self.configuration.rules,
+            Posting(self.pool),
+            self.notices,
+            lambda: self.boxes,
+            self.vault,
+            self.clock,
+        )
+        self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
+        self.rules.begin(self._rule_parts(configuration), configuration.rules)
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -275,7 +289,7 @@ class Yard:
         self.scripts.connect(self.gateway, lambda: self.boxes, self.script_services, self.egress_line)
         self.transforms.ask, self.transforms.embed = self.scripts.inner.ask, self.scripts.inner.embed
         self.scripts.authority = lambda: self.egress.authority
-        self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder)
+        self.file = ConfigurationFile(handed.config, lambda: self.configuration, self.apply, self.recorder, self._look)
         self.services = Services(
             lifecycle=self.lifecycle,
             files=self.files,
@@ -307,6 +321,7 @@ class Yard:
             approvals=self.desk,
             transforms=self.transforms,
             knowledge=self.transforms,
+            rules=self.rules,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.configuration.notify.public_url,
@@ -328,9 +343,11 @@ class Yard:
         await self.desk.load()
         await self.tasks.load()
         await self.transforms.load(self.configuration.transforms)
+        await self.rules.load()
 
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
+        self.rules.apply(self._rule_parts(configuration), configuration.rules)
         works = self._works(configuration)
         before, self.configuration = self.configuration, configuration
         self.gateway.works = works
@@ -352,7 +369,8 @@ class Yard:
             catalogue, configuration.allow, configuration.containers, self.owners, self.tasks.stands_for
         )
         made = self.transforms.stages(configuration.transforms, lambda name: catalogue.resolve(name).name)
-        steps = ordered({SCRIPTS: self.scripts.stage, **made}, with_scripts(configuration.stages))
+        ours: dict[str, Stage] = {RULES: self.rules.stage, SCRIPTS: self.scripts.stage}
+        steps = ordered({**ours, **made}, with_ours(configuration.stages))
         upstream = Upstream(
             addresses,
             self.keyring,
@@ -367,11 +385,19 @@ class Yard:
             limits=configuration.limits,
             permissions=permissions,
             pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
-            gate=ToolGate(self.transforms.judges(configuration.transforms), self.recorder, self.people),
+            gate=ToolGate(
+                (self.rules.judge, *self.transforms.judges(configuration.transforms)), self.recorder, self.people
+            ),
             interception=configuration.interception,
             upstream=upstream,
             failover=self._failover(configuration, permissions, upstream),
         )
+
+    def _rule_parts(self, configuration: Configuration) -> list[Part]:
+        return [Part(self.handed.config.name, configuration.mitm), *beside(self.handed.config.parent)]
+
+    def _look(self, configuration: Configuration) -> None:
+        self.rules.check(self._rule_parts(configuration))
 
     def _may_ask(self, uuid: str) -> bool:
         standing = self.registry.standing(uuid)
@@ -455,6 +481,7 @@ class Yard:
     async def _forget(self, uuid: str) -> None:
         self.packages.forget(uuid)
         await self.grants.forget(uuid)
+        await self.rules.forget(uuid)
 
     def _authority_changed(self) -> None:
         self.lifecycle.authority = self.egress.authority
@@ -482,6 +509,7 @@ class Yard:
             if record.runtime == ATTACHED and record.state == "running"
         ]
         troubles += self.scripts.troubles()
+        troubles += self.rules.troubles()
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
@@ -500,6 +528,7 @@ class Yard:
         await self.tasks.close()
         await self.doors.shut()
         await self.scripts.shut()
+        await self.rules.shut()
         await self.transforms.close()
         await self.desk.close()
         await self.notices.close()

@@ -30,8 +30,10 @@ from bawn.cli import (
     output,
     ports,
     providers,
+    rules,
     run,
     scripts,
+    sessions,
     snapshots,
     tasks,
     transforms,
@@ -110,6 +112,8 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(transforms.app, name="transforms")
 app.add_typer(kb.app, name="kb")
+app.add_typer(rules.app, name="rules")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -47,6 +47,8 @@ _EXPECTED: Mapping[str, str] = {
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
+    "union_tag_invalid": "{discriminator} as one of {expected_tags}",
+    "union_tag_not_found": "{discriminator} as a key",
     "string_pattern_mismatch": "a text like {pattern}",
     "string_too_short": "{min_length} characters or more",
     "string_too_long": "{max_length} characters or fewer",
@@ -78,6 +80,8 @@ class ConfigFault(Fault):
 
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         super().__init__("config.invalid", "\n".join(problem.sentence(name) for problem in problems))
+        self.name = name
+        """What the file is called."""
         self.problems = problems
 
 
@@ -184,7 +188,7 @@ def _field(path: Path, model: type[BaseModel]) -> FieldInfo | None:
 
 def _fields(path: Path, model: type[BaseModel]) -> list[str]:
     holder = _model_at(path, model)
-    return list(holder.model_fields) if holder is not None else []
+    return [field.alias or name for name, field in holder.model_fields.items()] if holder is not None else []
 
 
 def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:

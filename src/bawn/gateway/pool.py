@@ -70,7 +70,7 @@ class Pool:
                 else:
                     transport, connection = await loop.create_connection(
                         ProviderConnection,
-                        origin.host,
+                        origin.at or origin.host,
                         origin.port,
                         ssl=self._tls if origin.tls else None,
                         server_hostname=origin.host if origin.tls else None,

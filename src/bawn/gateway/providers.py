@@ -28,6 +28,8 @@ class Origin(Struct, frozen=True):
     tls: bool
     unix: str = ""
     """Path of a unix socket; then host and port only fill the Host header."""
+    at: str = ""
+    """The address that `host` was found to have, where it may be no other; empty: whatever the name says then."""
 
     @property
     def authority(self) -> str:

@@ -50,7 +50,7 @@ class Sessions:
         """The name of the conversation."""
         if named := self._named(asked):
             return named
-        turns = _turns(asked)
+        turns = asked.heard = _turns(asked)
         if turns is None:
             return f"call:{asked.call}"
         if not any(turn.assistant for turn in turns):
@@ -95,7 +95,8 @@ class Sessions:
         except (Fault, Unsound) as error:
             _log.warning("call.not_remembered", call=asked.call, error=str(error))
             return
-        turns = _turns(asked)
+        # The agent repeats what it said itself, and knows nothing of what was put in on the way.
+        turns = asked.heard if isinstance(asked.heard, list) else _turns(asked)
         if turns is None:
             return
         _add(turns, True, text, calls)

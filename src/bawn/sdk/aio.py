@@ -170,6 +170,23 @@ class AsyncTransforms(AsyncNoun):
     forget = Awaited(endpoints.forget_answers)
 
 
+class AsyncRules(AsyncNoun):
+    list = Awaited(endpoints.list_rules)
+    get = Awaited(endpoints.get_rule)
+    add = Awaited(endpoints.add_rule)
+    edit = Awaited(endpoints.edit_rule)
+    enable = Awaited(endpoints.enable_rule)
+    disable = Awaited(endpoints.disable_rule)
+    delete = Awaited(endpoints.delete_rule)
+    check = Awaited(endpoints.check_rules)
+    test = Awaited(endpoints.try_rules)
+    log = Awaited(endpoints.rules_log)
+
+
+class AsyncSessions(AsyncNoun):
+    tag = Awaited(endpoints.tag_session)
+
+
 class AsyncKnowledge(AsyncNoun):
     list = Awaited(endpoints.list_knowledge)
     add = Awaited(endpoints.add_knowledge)
@@ -228,6 +245,8 @@ class AsyncClient:
         self.tasks = AsyncTasks(self)
         self.transforms = AsyncTransforms(self)
         self.knowledge = AsyncKnowledge(self)
+        self.rules = AsyncRules(self)
+        self.sessions = AsyncSessions(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -171,6 +171,23 @@ class Transforms(SyncNoun):
     forget = Blocking(endpoints.forget_answers)
 
 
+class Rules(SyncNoun):
+    list = Blocking(endpoints.list_rules)
+    get = Blocking(endpoints.get_rule)
+    add = Blocking(endpoints.add_rule)
+    edit = Blocking(endpoints.edit_rule)
+    enable = Blocking(endpoints.enable_rule)
+    disable = Blocking(endpoints.disable_rule)
+    delete = Blocking(endpoints.delete_rule)
+    check = Blocking(endpoints.check_rules)
+    test = Blocking(endpoints.try_rules)
+    log = Blocking(endpoints.rules_log)
+
+
+class Sessions(SyncNoun):
+    tag = Blocking(endpoints.tag_session)
+
+
 class Knowledge(SyncNoun):
     list = Blocking(endpoints.list_knowledge)
     add = Blocking(endpoints.add_knowledge)
@@ -229,6 +246,8 @@ class Client:
         self.tasks = Tasks(self)
         self.transforms = Transforms(self)
         self.knowledge = Knowledge(self)
+        self.rules = Rules(self)
+        self.sessions = Sessions(self)
         noun = _Single(self)
         self.usage = noun.usage
         self.status = noun.status

@@ -417,6 +417,64 @@ def remove_knowledge(base: str) -> Call[None]:
     return Call("DELETE", at("knowledge", base), nothing)
 
 
+# rules
+
+
+def list_rules() -> Call[list[shapes.Rule]]:
+    return Call("GET", at("rules"), many("rules", shapes.Rule))
+
+
+def get_rule(rule: str) -> Call[shapes.Rule]:
+    return Call("GET", at("rules", rule), one("rule", shapes.Rule))
+
+
+def add_rule(rule: Mapping[str, Any]) -> Call[shapes.Rule]:
+    """`rule`: as it stands in `mitm.rules`."""
+    return Call("POST", at("rules"), one("rule", shapes.Rule), body={"rule": dict(rule)})
+
+
+def edit_rule(id_: str, rule: Mapping[str, Any]) -> Call[shapes.Rule]:
+    """In its place; a rule keeps its id."""
+    return Call("PUT", at("rules", id_), one("rule", shapes.Rule), body={"rule": dict(rule)})
+
+
+def enable_rule(rule: str) -> Call[shapes.Rule]:
+    return Call("POST", at("rules", rule, "enable"), one("rule", shapes.Rule))
+
+
+def disable_rule(rule: str) -> Call[shapes.Rule]:
+    return Call("POST", at("rules", rule, "disable"), one("rule", shapes.Rule))
+
+
+def delete_rule(rule: str) -> Call[None]:
+    return Call("DELETE", at("rules", rule), nothing)
+
+
+def check_rules(text: str, name: str = "rules.json") -> Call[shapes.ConfigVerdict]:
+    """Whether a file of rules would load. `name` is what it is called; its ending chooses the format."""
+    return Call("POST", at("rules", "check"), one("verdict", shapes.ConfigVerdict), body={"text": text, "name": name})
+
+
+def try_rules(
+    event: Mapping[str, Any], *, text: str | None = None, name: str = "rules.json"
+) -> Call[list[shapes.RuleTrial]]:
+    """Which rules would fire on an event: those of a file, or those that hold. Nothing is done."""
+    body = {"event": dict(event), **given(text=text, name=name if text is not None else None)}
+    return Call("POST", at("rules", "test"), many("trials", shapes.RuleTrial), body=body)
+
+
+def rules_log(*, limit: int = 100, rule: str | None = None) -> Call[list[shapes.RuleFiring]]:
+    """What fired since the start, the newest first."""
+    params = given(rule=rule) | {"limit": str(limit)}
+    return Call("GET", at("rules", "log"), many("firings", shapes.RuleFiring), params=params)
+
+
+def tag_session(container: str, session: str, tags: Sequence[str]) -> Call[None]:
+    """These tags in place of those that operators gave it before."""
+    body = {"container": container, "session": session, "tags": list(tags)}
+    return Call("PUT", at("sessions", "tags"), nothing, body=body)
+
+
 # approvals and notices
 
 

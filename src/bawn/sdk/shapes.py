@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +385,51 @@ class Forgotten:
     """Kept answers that are not given again."""
 
     answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule over conversations."""
+
+    id: str
+    name: str
+    enabled: bool
+    event: str
+    action: str
+    source: str
+    """The file that it stands in; `state/rules.json` holds those that were added by the API."""
+    fired: int = 0
+    """How often, since the start."""
+    failed: str = ""
+    """Why its last effect failed; empty when it did not."""
+    written: dict[str, Any] = field(default_factory=dict)
+    """The whole rule, as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFiring:
+    """A rule fired, or an effect of it ended."""
+
+    at: datetime
+    rule: str
+    event: str
+    container: str
+    session: str
+    effect: str
+    microseconds: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrial:
+    """A rule that would fire on an event."""
+
+    rule: str
+    action: str
+    blocks: bool = False
+    dry_run: bool = False
+    change: str = ""
+    """What it would change, as a diff; empty where it changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class Asked:
         "exchange",
         "first",
         "headers",
+        "heard",
         "method",
         "noted",
         "notes",
@@ -64,6 +65,8 @@ class Asked:
         """Behind the last stage that it came to."""
         self.first = 0
         """The first of them: a call that a script makes has those before the scripts behind it."""
+        self.heard: object = None
+        """What the conversation was recognised by, as it was before anything was changed."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None

@@ -16,6 +16,7 @@ from bawn.sandbox.images import Images, Progress
 from bawn.sandbox.runtime import Runtime
 from bawn.sandbox.spec import read_uuid
 from bawn.supervisor.attachments import Attachments
+from bawn.supervisor.commands import Commands
 from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions, read_command
 from bawn.supervisor.keeper import Keeper
@@ -59,6 +60,7 @@ class Control:
         self.snapshots: Snapshots | None = None
         self.attachments: Attachments | None = None
         self.scripts: Scripts | None = None
+        self.commands: Commands | None = None
         self._verbs: dict[str, Callable[[Request, Reply], None]] = {
             "hello": self._hello,
             "start": self._start,
@@ -76,6 +78,8 @@ class Control:
             "script.start": self._script,
             "script.stop": self._script,
             "script.install": self._script,
+            "rule.run": self._command,
+            "rule.stop": self._command,
             "images.list": self._images_list,
             "images.build": self._images_build,
             "images.import": self._images_import,
@@ -252,6 +256,12 @@ class Control:
             "script.install": self.scripts.install,
         }
         acts[str(request["do"])](request, reply)
+
+    def _command(self, request: Request, reply: Reply) -> None:
+        if self.commands is None:
+            raise Fault("supervisor.unavailable", "the supervisor is not ready")
+        act = self.commands.run if request["do"] == "rule.run" else self.commands.stop
+        act(request, reply)
 
     def _resize(self, request: Request, reply: Reply) -> None:
         self._rooms()[1].resize(request.get("exec"), request.get("rows"), request.get("cols"))

@@ -25,6 +25,7 @@ from bawn.sandbox.images import Images
 from bawn.sandbox.podman import FLAG, Podman
 from bawn.sandbox.runtime import Runtime
 from bawn.supervisor.attachments import Attachments
+from bawn.supervisor.commands import Commands
 from bawn.supervisor.control import Control
 from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions
@@ -100,6 +101,15 @@ class Supervisor:
             registries=registries_of_this_host,
         )
         self._control.scripts = self._scripts
+        self._commands = Commands(
+            self._loop,
+            setting.home.path,
+            self._keeper.slowly,
+            cgroups,
+            owner=setting.scripts_user,
+            rootless=rootless,
+        )
+        self._control.commands = self._commands
         self._control.keeper, self._control.executions = self._keeper, self._executions
         self._control.errands = self._errands
         self._processes = Processes(self._loop, setting, self._gateway_started, self._gateway_gone, self._owner_started)
@@ -131,6 +141,7 @@ class Supervisor:
             self._errands.close()
             self._attachments.close()
             self._scripts.close()
+            self._commands.close()
             self._keeper.leave()
             self._joiners.close()
             self._loop.close()
@@ -160,6 +171,7 @@ class Supervisor:
         self._control.connect(None)
         self._executions.hang_up()
         self._scripts.end_all()
+        self._commands.end_all()
         if not self._ready:
             self._failed_starts += 1
             if self._failed_starts == STARTS:

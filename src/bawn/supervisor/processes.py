@@ -22,6 +22,9 @@ from bawn.supervisor.loop import Act, Loop
 from bawn.supervisor.owners import Owner, Owners
 from bawn.supervisor.users import User
 
+RULES = ("hoody.json", "hoody.jsonc", ".hoody.json", "rules")
+"""What else the gateway reads beside its configuration, where there is any: rules."""
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -144,7 +147,10 @@ class Processes:
             ]
             launch = Launch(
                 os.getpid(),
-                readable=[str(setting.config), str(setting.home.path / "workers")],
+                readable=[
+                    *(str(setting.config.parent / name) for name in (setting.config.name, *RULES)),
+                    str(setting.home.path / "workers"),
+                ],
                 writable=[str(setting.home.path / name) for name in ("state", "run", "scripts")],
             )
             self._children.spawn(

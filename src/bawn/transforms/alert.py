@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pydantic import Field, model_validator
 
+from bawn.config.patterns import Pattern
 from bawn.config.section import Section
 from bawn.notify.notice import Notice, Priority
 from bawn.stages.asked import Asked
@@ -21,7 +22,6 @@ from bawn.terms.principal import Container
 from bawn.transforms.collecting import Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.enhance import code_length
-from bawn.transforms.patterns import Pattern
 from bawn.transforms.questions import CONVERSATIONS
 from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers

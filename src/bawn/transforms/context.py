@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from bawn.config.patterns import Pattern, sound
 from bawn.config.section import Section
 from bawn.errors import Fault, quoted
 from bawn.stages.asked import Asked
@@ -23,7 +24,6 @@ from bawn.terms.principal import Container
 from bawn.transforms.counts import Counts
 from bawn.transforms.kb import NAME, KnowledgeBases, Passage
 from bawn.transforms.last_asked import last_asked
-from bawn.transforms.patterns import Pattern, sound
 from bawn.wire.document import Said
 
 Name = Annotated[str, Field(pattern=NAME)]

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import Field
 
+from bawn.config.patterns import Pattern
 from bawn.config.section import Section
 from bawn.errors import Fault
 from bawn.stages.asked import Asked
@@ -26,7 +27,6 @@ from bawn.terms.principal import Container
 from bawn.transforms.collecting import UNREADABLE, Collected, said
 from bawn.transforms.counts import Counts
 from bawn.transforms.finishing import Finish, finish_of
-from bawn.transforms.patterns import Pattern
 from bawn.transforms.questions import CONVERSATIONS
 from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import unquote
 
-from bawn.transforms.patterns import seen
+from bawn.config.patterns import seen
 
 
 class Leaves(ValueError):

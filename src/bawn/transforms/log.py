@@ -16,6 +16,7 @@ import msgspec
 from pydantic import Field
 
 from bawn.audit.redact import Redactor
+from bawn.config.patterns import Pattern
 from bawn.config.section import Section
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, View
@@ -24,7 +25,6 @@ from bawn.terms.exchange import WireName
 from bawn.transforms.collecting import UNREADABLE, Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.log_files import Keeping, LogFiles
-from bawn.transforms.patterns import Pattern
 from bawn.transforms.questions import CONVERSATIONS
 from bawn.transforms.tool_settings import Patterns
 from bawn.wire.editing import Answers

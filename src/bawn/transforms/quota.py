@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from bawn.config.patterns import Pattern
 from bawn.config.section import Section
 from bawn.errors import Fault, quoted
 from bawn.guardrails.settings import Dollars
@@ -23,7 +24,6 @@ from bawn.terms.exchange import Endpoint, Usage
 from bawn.terms.principal import Container
 from bawn.transforms.cache import NOTE
 from bawn.transforms.counts import Counts
-from bawn.transforms.patterns import Pattern
 from bawn.transforms.quota_book import Limit, QuotaBook
 from bawn.transforms.tool_settings import PatternText
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bawn.config.patterns import Pattern, sound
 from bawn.config.section import Section
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, View
@@ -22,7 +23,6 @@ from bawn.transforms.counts import Counts
 from bawn.transforms.dedupe import BYTES_A_TOKEN
 from bawn.transforms.fences import fences
 from bawn.transforms.last_asked import last_asked
-from bawn.transforms.patterns import Pattern, sound
 
 PatternText = Annotated[str, AfterValidator(sound)]
 Count = Annotated[int, Field(ge=0, le=10**9)]

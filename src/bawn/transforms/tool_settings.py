@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bawn.config.patterns import sound
 from bawn.config.section import Section
 from bawn.transforms.argument_paths import argument_path, sound_path
 from bawn.transforms.folders import sound_folder
-from bawn.transforms.patterns import sound
 
 PatternText = Annotated[str, AfterValidator(sound)]
 

@@ -17,13 +17,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bawn.config.patterns import Pattern, Readings, read
 from bawn.stages.judging import Judgement, Proposed
 from bawn.terms.decision import Decision, Effect, combine
 from bawn.terms.principal import Container
 from bawn.transforms.argument_paths import ArgumentPath, argument_path, texts, values, with_value, with_values
 from bawn.transforms.counts import Counts
 from bawn.transforms.folders import Leaves, within
-from bawn.transforms.patterns import Pattern, Readings, read
 from bawn.transforms.tool_settings import Action, Default, ToolRule, Tools
 from bawn.wire.json_text import NotPlain, read_plain, written
 

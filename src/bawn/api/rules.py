@@ -1,0 +1,107 @@
+"""Rules over conversations: those that hold, those that operators add, what they did, and trials of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from bawn.api.answers import data, envelope
+from bawn.api.caller import Caller
+from bawn.api.services import Rules
+from bawn.sdk import shapes
+
+Many = envelope("RulesAnswer", rules=list[shapes.Rule])
+One = envelope("RuleAnswer", rule=shapes.Rule)
+Verdict = envelope("RulesVerdictAnswer", verdict=shapes.ConfigVerdict)
+Trials = envelope("RuleTrialsAnswer", trials=list[shapes.RuleTrial])
+Firings = envelope("RuleFiringsAnswer", firings=list[shapes.RuleFiring])
+_Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+
+
+class Written(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rule: dict[str, Any] = Field(description="As it stands in `mitm.rules`.")
+
+
+class Candidate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=2**20)
+    name: str = Field("rules.json", max_length=200, description="What the file is called; its ending says the format.")
+
+
+class Trial(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    event: dict[str, Any]
+    text: str | None = Field(None, max_length=2**20, description="A file of rules; without it those that hold.")
+    name: str = Field("rules.json", max_length=200)
+
+
+class Tagged(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    container: str = Field(max_length=64)
+    session: str = Field(min_length=1, max_length=200)
+    tags: list[_Tag] = Field(max_length=32)
+
+
+def router(rules: Rules) -> APIRouter:
+    routes = APIRouter(prefix="/rules", tags=["rules"])
+
+    @routes.get("", response_model=Many)
+    async def list_rules() -> dict[str, Any]:
+        return data(rules=list(rules.list()))
+
+    @routes.post("", response_model=One)
+    async def add(written: Written, by: Caller) -> dict[str, Any]:
+        return data(rule=await rules.add(written.rule, by))
+
+    @routes.get("/log", response_model=Firings)
+    async def log(
+        limit: Annotated[int, Query(ge=1, le=2000)] = 100, rule: Annotated[str | None, Query(max_length=64)] = None
+    ) -> dict[str, Any]:
+        return data(firings=list(rules.log(limit, rule)))
+
+    @routes.post("/check", response_model=Verdict)
+    async def check(candidate: Candidate) -> dict[str, Any]:
+        return data(verdict=rules.check_text(candidate.text, candidate.name))
+
+    @routes.post("/test", response_model=Trials)
+    async def test(trial: Trial) -> dict[str, Any]:
+        return data(trials=list(rules.test(trial.event, trial.text, trial.name)))
+
+    @routes.get("/{rule}", response_model=One)
+    async def get(rule: str) -> dict[str, Any]:
+        return data(rule=rules.get(rule))
+
+    @routes.put("/{rule}", response_model=One)
+    async def edit(rule: str, written: Written, by: Caller) -> dict[str, Any]:
+        return data(rule=await rules.edit(rule, written.rule, by))
+
+    @routes.delete("/{rule}", status_code=204)
+    async def delete(rule: str, by: Caller) -> None:
+        await rules.delete(rule, by)
+
+    @routes.post("/{rule}/enable", response_model=One)
+    async def enable(rule: str, by: Caller) -> dict[str, Any]:
+        return data(rule=await rules.enable(rule, True, by))
+
+    @routes.post("/{rule}/disable", response_model=One)
+    async def disable(rule: str, by: Caller) -> dict[str, Any]:
+        return data(rule=await rules.enable(rule, False, by))
+
+    return routes
+
+
+def sessions(rules: Rules) -> APIRouter:
+    routes = APIRouter(prefix="/sessions", tags=["rules"])
+
+    @routes.put("/tags", status_code=204)
+    async def tag(tagged: Tagged, by: Caller) -> None:
+        await rules.tag(tagged.container, tagged.session, tagged.tags, by)
+
+    return routes

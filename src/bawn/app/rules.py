@@ -1,0 +1,401 @@
+"""Rules of this installation: those of the configuration, those that operators add, and what became of them.
+
+Rules that operators add by the API stand in `state/rules.json`: the configuration folder is the operator's, and this process may
+not write there. They are checked together with the others before they are kept, and are replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from bawn.app.rule_files import Part, merged, read_rules
+from bawn.config.load import ConfigFault
+from bawn.enforcement.conversations import Conversations
+from bawn.enforcement.effects import Do, Doing, Effects
+from bawn.enforcement.enforcer import Enforcer
+from bawn.enforcement.judge import RulesJudge
+from bawn.enforcement.labels import Labels
+from bawn.enforcement.settings import Rules
+from bawn.enforcement.stage import RulesStage
+from bawn.errors import Fault, quoted
+from bawn.identity.registry import Registry
+from bawn.rules.happening import Happening
+from bawn.rules.matching import RuleSet
+from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule
+from bawn.sdk import shapes
+from bawn.store.engine import Store
+from bawn.terms.clock import Clock
+from bawn.terms.event import Event
+from bawn.terms.principal import Operator, label
+
+STAGE = "rules"
+OWN = "state/rules.json"
+_LOG = 2000
+_SWEEP_S = 3600.0
+_log = structlog.get_logger("bawn.app.rules")
+
+
+class Recorder(Protocol):
+    def note(self, event: Event) -> None: ...
+
+    async def record(self, event: Event) -> str: ...
+
+
+class RuleDesk:
+    """Fulfils `api.services.Rules`."""
+
+    def __init__(self, home: Path, store: Store, registry: Registry, recorder: Recorder, do: Do, clock: Clock) -> None:
+        self._file = home / "state" / "rules.json"
+        self._registry = registry
+        self._recorder = recorder
+        self._clock = clock
+        self._parts: Sequence[Part] = ()
+        self._own = Mitm()
+        self._fired: deque[shapes.RuleFiring] = deque(maxlen=_LOG)
+        self._failed: dict[str, str] = {}
+        self._lock = asyncio.Lock()
+        self.on_change: Callable[[], None] = lambda: None
+        """Told that other rules hold."""
+        self.labels = Labels(store, clock)
+        self.conversations = Conversations(store, clock)
+        self.effects = Effects(do, self._ended, clock.monotonic)
+        self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._noted, clock)
+        self.enforcer.place = self._place
+        self.stage = RulesStage(self.enforcer)
+        self.judge = RulesJudge(self.enforcer)
+        self.version = ""
+        """Another one for every other set of rules."""
+
+    # what holds
+
+    async def load(self) -> None:
+        """Once, before the first call."""
+        with contextlib.suppress(Fault):
+            await self.conversations.sweep()
+        await self.conversations.load()
+        await self.labels.load()
+
+    async def run(self) -> None:
+        """Forgets what is too old, now and then."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            with contextlib.suppress(Fault):
+                await self.conversations.sweep()
+
+    def begin(self, parts: Sequence[Part], settings: Rules) -> None:
+        """At the start. Fault `config.invalid` where the rules that were added do not fit the others."""
+        try:
+            self._own = read_rules(self._file.read_text("utf-8"), OWN)
+        except FileNotFoundError:
+            self._own = Mitm()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Fault("config.unreadable", f"The file {OWN} cannot be read.", cause=str(error)) from error
+        self.apply(parts, settings)
+
+    def check(self, parts: Sequence[Part]) -> None:
+        """Whether these rules fit those that were added. Fault `config.invalid`."""
+        merged((*parts, Part(OWN, self._own)))
+
+    def apply(self, parts: Sequence[Part], settings: Rules) -> None:
+        """Let other rules hold. Fault `config.invalid`; then those before do."""
+        self._hold(parts, self._own)
+        self.labels.hold(settings.container_tags)
+
+    async def forget(self, container: str) -> None:
+        await self.conversations.forget(container)
+        await self.labels.forget(container)
+
+    async def shut(self) -> None:
+        await self.enforcer.settled()
+        await self.effects.stop()
+        await self.conversations.written()
+
+    def troubles(self) -> list[str]:
+        return [f"The rule {quoted(name)} fails: {because}." for name, because in sorted(self._failed.items())][:10]
+
+    # what operators do
+
+    def list(self) -> Sequence[shapes.Rule]:
+        return [self._shape(rule, part) for part in self._all() for rule in part.mitm.rules]
+
+    def get(self, id_: str) -> shapes.Rule:
+        found = next((each for each in self.list() if each.id == id_), None)
+        if found is None:
+            raise Fault("rule.unknown", f"There is no rule {quoted(id_)}.")
+        return found
+
+    async def add(self, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
+        """Fault `config.invalid` with path and reason, `api.conflict` where there is one of its id."""
+        rule = _rule(written)
+        async with self._lock:
+            if any(each.id == rule.id for each in self.list()):
+                raise Fault("api.conflict", f"There is a rule {quoted(rule.id)} already.")
+            await self._keep((*self._own.rules, rule), Event("rule.added", principal=label(by), detail=_id(rule.id)))
+        return self.get(rule.id)
+
+    async def edit(self, id_: str, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
+        rule = _rule({"id": id_, **written})
+        if rule.id != id_:
+            raise Fault("api.invalid", "A rule keeps its id.", remedy="Add another one, and delete this one.")
+        async with self._lock:
+            self._mine(id_)
+            await self._replace(id_, rule, Event("rule.edited", principal=label(by), detail=_id(id_)))
+        return self.get(id_)
+
+    async def enable(self, id_: str, enabled: bool, by: Operator) -> shapes.Rule:
+        async with self._lock:
+            rule = self._mine(id_).model_copy(update={"enabled": enabled})
+            name = "rule.enabled" if enabled else "rule.disabled"
+            await self._replace(id_, rule, Event(name, principal=label(by), detail=_id(id_)))
+        return self.get(id_)
+
+    async def delete(self, id_: str, by: Operator) -> None:
+        async with self._lock:
+            self._mine(id_)
+            kept = tuple(rule for rule in self._own.rules if rule.id != id_)
+            await self._keep(kept, Event("rule.deleted", principal=label(by), detail=_id(id_)))
+
+    def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
+        try:
+            read_rules(text, name)
+        except ConfigFault as fault:
+            problems = tuple(
+                shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
+                for each in fault.problems
+            )
+            return shapes.ConfigVerdict(fits=False, problems=problems)
+        return shapes.ConfigVerdict(fits=True)
+
+    def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
+        """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
+        rules = merged(self._all()).rules if text is None else read_rules(text, name).rules
+        happened, system = _made_up(event)
+        fired = RuleSet(rules).fired(happened)
+        return [
+            shapes.RuleTrial(
+                rule=rule.id,
+                action=rule.action.type,
+                blocks=isinstance(rule.action, Block),
+                dry_run=rule.dry_run,
+                change=_change(rule, happened, system),
+            )
+            for rule in fired
+        ]
+
+    def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
+        """The newest first; since the start of this process. The record has all."""
+        found = [each for each in reversed(self._fired) if rule is None or each.rule == rule]
+        return found[:limit]
+
+    async def tag(self, container: str, session: str, tags: Sequence[str], by: Operator) -> None:
+        record = self._registry.get(container)
+        facts = (("session", session), ("tags", ",".join(sorted(tags))))
+        await self._recorder.record(Event("session.tagged", principal=label(by), container=record.uuid, detail=facts))
+        await self.labels.tag(record.uuid, session, frozenset(tags))
+
+    # inside
+
+    def _place(self, uuid: str) -> str:
+        try:
+            record = self._registry.get(uuid)
+        except Fault:
+            return ""
+        return record.place if record.mount else ""
+
+    def _all(self) -> Sequence[Part]:
+        return (*self._parts, Part(OWN, self._own))
+
+    def _hold(self, parts: Sequence[Part], own: Mitm) -> None:
+        mitm = merged((*parts, Part(OWN, own)))
+        rules = RuleSet(mitm.rules)
+        self._parts, self._own = parts, own
+        self.enforcer.hold(rules)
+        self._failed = {name: why for name, why in self._failed.items() if name in rules.by_id}
+        self.version = hashlib.sha256(mitm.model_dump_json().encode()).hexdigest()[:16]
+        self.on_change()
+
+    def _mine(self, id_: str) -> Rule:
+        found = next((rule for rule in self._own.rules if rule.id == id_), None)
+        if found is None:
+            source = self.get(id_).source
+            raise Fault("api.conflict", f"The rule {quoted(id_)} stands in {source}; change it there.")
+        return found
+
+    async def _replace(self, id_: str, rule: Rule, event: Event) -> None:
+        await self._keep(tuple(rule if each.id == id_ else each for each in self._own.rules), event)
+
+    async def _keep(self, rules: tuple[Rule, ...], event: Event) -> None:
+        own = Mitm(rules=rules)
+        merged((*self._parts, Part(OWN, own)))
+        await self._recorder.record(event)
+        told = {"mitm": {"rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]}}
+        try:
+            await asyncio.to_thread(_write, self._file, json.dumps(told, indent=2) + "\n")
+        except OSError as error:
+            raise Fault("store.unavailable", "The rules cannot be kept.", cause=str(error)) from error
+        self._hold(self._parts, own)
+
+    def _shape(self, rule: Rule, part: Part) -> shapes.Rule:
+        return shapes.Rule(
+            id=rule.id,
+            name=rule.name,
+            enabled=rule.enabled,
+            event=rule.trigger.event.value,
+            action=rule.action.type,
+            source=part.name,
+            fired=self.enforcer.counts.get(rule.id, 0),
+            failed=self._failed.get(rule.id, ""),
+            written=rule.model_dump(mode="json", exclude_unset=True),
+        )
+
+    def _noted(self, event: Event) -> None:
+        """A firing, on record."""
+        detail = dict(event.detail)
+        self._log(detail, event.container, event.code and (event.cause or event.code))
+        self._recorder.note(event)
+
+    def _ended(self, doing: Doing, fault: Fault | None, seconds: float) -> None:
+        rule = doing.rule.id
+        if fault is None:
+            self._failed.pop(rule, None)
+        else:
+            self._failed[rule] = fault.cause or fault.sentence
+            _log.warning("rule.effect_failed", rule=rule, code=fault.code)
+        detail = {
+            "rule": rule,
+            "on": doing.happened.event.value,
+            "session": doing.happened.session,
+            "effect": f"{doing.rule.action.type} {'done' if fault is None else 'failed'}",
+            "microseconds": str(round(seconds * 1_000_000)),
+        }
+        error = (fault.cause or fault.sentence) if fault is not None else ""
+        self._log(detail, doing.container, error)
+        self._recorder.note(
+            Event(
+                "rule.done" if fault is None else "rule.failed",
+                principal="bawn",
+                container=doing.container,
+                code=fault.code if fault is not None else "",
+                cause=error,
+                detail=tuple(detail.items()),
+            )
+        )
+
+    def _log(self, detail: Mapping[str, str], container: str, error: str) -> None:
+        self._fired.append(
+            shapes.RuleFiring(
+                at=self._clock.now(),
+                rule=detail["rule"],
+                event=detail["on"],
+                container=container,
+                session=detail["session"],
+                effect=detail["effect"],
+                microseconds=int(detail["microseconds"]),
+                error=error,
+            )
+        )
+
+
+def _id(rule: str) -> tuple[tuple[str, str], ...]:
+    return (("rule", rule),)
+
+
+def _rule(written: Mapping[str, Any]) -> Rule:
+    # By the reader of files, so that mistakes are told in the same words.
+    text = json.dumps({"mitm": {"rules": [written]}}, indent=1)
+    return read_rules(text, "rule.json").rules[0]
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "directory", "project", "container", "toolName", "toolInput",
+          "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
+
+
+def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
+    unknown = next((name for name in event if name not in _KNOWN), None)
+    if unknown is not None:
+        raise Fault("api.invalid", f"An event has no {quoted(unknown)}; it has {', '.join(_KNOWN)}.")
+    try:
+        name = EventName(str(event.get("event")))
+    except ValueError:
+        kinds = ", ".join(each.value for each in EventName)
+        raise Fault("api.invalid", f"`event` must be one of {kinds}.") from None
+    said = {key: str(event.get(key, "")) for key in _KNOWN}
+    tags = event.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise Fault("api.invalid", "`tags` must be a list of texts.")
+    text = {
+        EventName.CHAT_MESSAGE: said["messageContent"],
+        EventName.TOOL_BEFORE: said["toolInput"],
+        EventName.TOOL_AFTER: said["toolOutput"],
+        EventName.SYSTEM: said["system"],
+    }.get(name, said["error"])
+    happened = Happening(
+        name,
+        said["sessionID"] or "test",
+        said["container"] or "test",
+        said["project"] or "default",
+        frozenset(tags),
+        "test",
+        text,
+        said["toolName"],
+        said["messageRole"],
+        said["sessionTitle"],
+        said["directory"],
+        said["toolInput"],
+        said["toolOutput"],
+        said["error"],
+    )
+    return happened, said["system"]
+
+
+def _change(rule: Rule, happened: Happening, system: str) -> str:
+    """What a rule would change, as a diff; empty where it changes nothing."""
+    action = rule.action
+    if happened.event in AFTER_THE_FACT:
+        return ""
+    match action:
+        case PromptInject(target="system", content=content, position=position):
+            return _diff("system", system, _joined(system, content, first=position == "prepend"))
+        case PromptInject(content=content, position=position):
+            said = happened.text if happened.event is EventName.CHAT_MESSAGE else ""
+            return _diff("user", said, _joined(said, content, first=position == "prepend"))
+        case Message(content=content):
+            return _diff("messages", "", content)
+        case Block(reason=reason):
+            return _diff("refused", happened.text, reason)
+        case _:
+            return ""
+
+
+def _joined(text: str, content: str, *, first: bool) -> str:
+    parts = (content, text) if first else (text, content)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _diff(name: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{name} before", f"{name} after", lineterm=""
+    )
+    return "\n".join(lines)

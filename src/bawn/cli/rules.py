@@ -1,0 +1,135 @@
+"""Rules over conversations: what follows from what happens in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bawn import sdk
+from bawn.cli import output
+from bawn.cli.options import Output
+from bawn.cli.output import Format
+from bawn.errors import Fault, quoted
+
+app = typer.Typer(no_args_is_help=True, help="Rules: what follows from what happens in conversations.")
+
+Id = Annotated[str, typer.Argument(help="Id of the rule.", show_default=False)]
+_COLUMNS = ("id", "enabled", "event", "action", "fired", "source", "failed")
+
+
+@app.command("list", epilog="Example: bawn rules list")
+def list_rules(form: Output = Format.TABLE) -> None:
+    """List the rules of all files, with how often they fired since the start."""
+    with sdk.Client() as client:
+        output.show(client.rules.list(), _COLUMNS, form)
+
+
+@app.command(epilog="Example: bawn rules add guardrail.json")
+def add(
+    file: Annotated[Path, typer.Argument(help="One rule as JSON, or a list of them.", show_default=False)],
+    form: Output = Format.TABLE,
+) -> None:
+    """Add rules beside those of the configuration; they hold from the next call on."""
+    found = _read(file)
+    with sdk.Client() as client:
+        added = [client.rules.add(rule) for rule in (found if isinstance(found, list) else [found])]
+    output.show(added, _COLUMNS, form)
+
+
+@app.command(epilog="Example: bawn rules edit guardrail guardrail.json")
+def edit(
+    rule: Id,
+    file: Annotated[Path, typer.Argument(help="The whole rule as JSON.", show_default=False)],
+    form: Output = Format.TABLE,
+) -> None:
+    """Put another rule in the place of one that was added."""
+    with sdk.Client() as client:
+        output.show([client.rules.edit(rule, _read(file))], _COLUMNS, form)
+
+
+@app.command(epilog="Example: bawn rules enable guardrail")
+def enable(rule: Id) -> None:
+    """Let a rule that was added hold again."""
+    with sdk.Client() as client:
+        client.rules.enable(rule)
+
+
+@app.command(epilog="Example: bawn rules disable guardrail")
+def disable(rule: Id) -> None:
+    """Keep a rule that was added, without effect."""
+    with sdk.Client() as client:
+        client.rules.disable(rule)
+
+
+@app.command(epilog="Example: bawn rules delete guardrail")
+def delete(rule: Id) -> None:
+    """Take a rule that was added away."""
+    with sdk.Client() as client:
+        client.rules.delete(rule)
+
+
+@app.command(epilog="Example: bawn rules check hoody.json")
+def check(file: Annotated[Path, typer.Argument(help="A file with a `mitm` block.", show_default=False)]) -> None:
+    """Say whether a file of rules would load; names each wrong line and what to write instead."""
+    with sdk.Client() as client:
+        verdict = client.rules.check(_text(file), file.name)
+    for problem in verdict.problems:
+        output.note(problem.sentence)
+    if not verdict.fits:
+        raise typer.Exit(1)
+    output.say(f"{file} fits.")
+
+
+@app.command("test", epilog="Example: bawn rules test hoody.json --event event.json")
+def attempt(
+    event: Annotated[Path, typer.Option(help="What happened, as JSON; see docs/rules.md.", show_default=False)],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A file with a `mitm` block; without it the rules that hold.", show_default=False),
+    ] = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Say which rules would fire on an event, and what they would change, as a diff. Nothing is done."""
+    happened = _read(event)
+    with sdk.Client() as client:
+        trials = client.rules.test(
+            happened, text=_text(file) if file is not None else None, name=file.name if file is not None else ""
+        )
+    if form is Format.JSON:
+        output.show(trials, ("rule", "action", "change"), form)
+        return
+    for trial in trials:
+        output.say(f"{trial.rule}: {trial.action}{' (dry run)' if trial.dry_run else ''}")
+        if trial.change:
+            output.say(trial.change)
+    if not trials:
+        output.say("No rule fires.")
+
+
+@app.command(epilog="Example: bawn rules log --rule guardrail")
+def log(
+    limit: Annotated[int, typer.Option(help="How many, the newest first.")] = 100,
+    rule: Annotated[str, typer.Option(help="Only of this rule.", show_default=False)] = "",
+    form: Output = Format.TABLE,
+) -> None:
+    """Show what fired since the start: on what, what became of it, and why it failed."""
+    columns = ("at", "rule", "event", "session", "effect", "microseconds", "error")
+    with sdk.Client() as client:
+        output.show(client.rules.log(limit=limit, rule=rule or None), columns, form)
+
+
+def _text(file: Path) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault("config.unreadable", f"The file {quoted(str(file))} cannot be read.", cause=str(error)) from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(_text(file))
+    except ValueError as error:
+        raise Fault("config.invalid", f"{quoted(str(file))} is not JSON: {error}.") from error

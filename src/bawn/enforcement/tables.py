@@ -1,0 +1,31 @@
+"""The tables: which rule fired on what with what it put into the conversation, and the tags that operators gave."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from bawn.store.tables import Moment, metadata
+
+firings = sa.Table(
+    "rule_firings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("session", sa.String(200), nullable=False),
+    sa.Column("rule", sa.String(65), nullable=False),
+    sa.Column("key", sa.String(200), nullable=False),
+    sa.Column("place", sa.String(16), nullable=False),
+    sa.Column("anchor", sa.String(200), nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+    sa.UniqueConstraint("container_uuid", "session", "rule", "key", name="uq_rule_firings_key"),
+)
+
+session_tags = sa.Table(
+    "session_tags",
+    metadata,
+    sa.Column("container_uuid", sa.String(36), primary_key=True),
+    sa.Column("session", sa.String(200), primary_key=True),
+    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+)

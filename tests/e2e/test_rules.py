@@ -1,0 +1,146 @@
+"""The examples that people copy, through a real container, the official package and a real agent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Provider
+from tests.e2e.installation import Container, Installation, until
+from tests.e2e.test_agents import PROMPT
+from tests.rules.examples import EXAMPLES, example
+
+REMINDER = example("dev-context-inject")["action"]["content"]
+SETTINGS = """\
+rules:
+  private_webhooks: [127.0.0.1]
+  container_tags: {"*": [prod, dev, api-mode]}
+notify:
+  sinks:
+    told: {kind: file}
+"""
+
+
+class Receiver(BaseHTTPRequestHandler):
+    told: list[tuple[str, dict[str, str], dict[str, Any]]]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.told.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def received() -> Iterator[tuple[str, list[tuple[str, dict[str, str], dict[str, Any]]]]]:
+    told: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OfThisModule", (Receiver,), {"told": told}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}", told
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def ruled(yard: Installation, received: tuple[str, Any], provider: Provider) -> Iterator[Installation]:
+    """The seven examples as they are written, but for where webhooks go."""
+    before = yard.config.read_text()
+    place = yard.config.parent / "hoody.jsonc"
+    text = EXAMPLES.replace("https://your-tracking.example.com", f"http://{received[0]}")
+    place.write_text(
+        '// copied\n{"mitm": {"rules": ' + text.replace("https://events.pagerduty.com", f"http://{received[0]}") + "}}"
+    )
+    own = f"  keyless: {{kind: openai-compatible, base_url: {provider.url}/v1, models: [agent], key: none}}"
+    with_own = before.replace("providers:", f"providers:\n{own}").replace('"mock/*"', '"mock/*", "keyless/*"')
+    yard.config.write_text(with_own + SETTINGS)
+    yard.done("config", "reload")
+    yield yard
+    place.unlink()
+    yard.config.write_text(before)
+    yard.done("config", "reload")
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_seven_examples_do_what_they_say(
+    ruled: Installation, dev: Container, provider: Provider, received: tuple[str, Any]
+) -> None:
+    seen, told = len(provider.heard().splitlines()), len(received[1])
+    found = dev.found("use_rules", "keyless")
+    assert found[-1][0] >= 500, found
+    assert "rule" not in found[-1][1], found
+    entries = (json.loads(line) for line in provider.heard().splitlines()[seen:])
+    asked = [json.loads(entry["body"]) for entry in entries if "request" in entry]
+    talk = [each for each in asked if "call read" in json.dumps(each["messages"])]
+    for each in talk:
+        text = json.dumps([message for message in each["messages"] if message["role"] == "system"])
+        assert text.count("CRITICAL: Never execute destructive commands") == 1
+        assert text.count("You MUST respond in valid JSON") == 1
+    assert talk, (found, [each["messages"] for each in asked])
+    last = talk[-1]["messages"]
+    reminders = [at for at, each in enumerate(last) if "this container has PostgreSQL" in str(each.get("content"))]
+    assert [last[at]["role"] for at in reminders if last[at]["role"] != "assistant"] == ["user"]
+    at = next(at for at in reminders if last[at]["role"] == "user")
+    assert last[at - 1]["role"] == "tool", "behind the result of the call"
+
+    def hooks(path: str) -> list[Any]:
+        return [each for each in received[1][told:] if each[0] == path]
+
+    until(lambda: len(hooks("/api/ai-usage")) == 2, "each result is told")
+    assert {body["toolName"] for _, _, body in hooks("/api/ai-usage")} == {"read", "bash"}
+    assert hooks("/api/ai-usage")[0][1]["authorization"] == "Bearer YOUR_TRACKING_TOKEN"
+    until(lambda: len(hooks("/v2/enqueue")) == 1, "the error is told")
+    assert hooks("/v2/enqueue")[0][2]["error"] == f"upstream_error ({found[-1][0]})"
+    notices = ruled.home / "state" / "notices-told.jsonl"
+    until(lambda: any("Production Deploy Detected" in line for line in lines(notices)), "the notice is there")
+    log = ruled.home / "workers/rules/log/ai-file-access.log"
+    until(lambda: any('file={"path"' in line and "session=" in line for line in lines(log)), "the file has the line")
+    listed = {rule["id"]: rule for rule in ruled.json("rules", "list")}
+    assert all(listed[rule["id"]]["fired"] >= 1 for rule in json.loads(EXAMPLES))
+    assert {rule["source"] for rule in listed.values()} == {"hoody.jsonc"}
+
+
+def test_rules_fire_on_what_a_real_agent_does(ruled: Installation, runtime: str, workspace: Path) -> None:
+    if ruled.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
+        pytest.skip("the image has no OpenCode: npm is not installed on this machine")
+    box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live", "--task", PROMPT)
+    name = f"ruled-{runtime}"
+    said = ruled.done("run", "--name", name, *box, "--", "opencode", "run", PROMPT)
+    assert REMINDER in said.out, "the scripted model says what it is told last"
+    firings = ruled.json("rules", "log", "--limit", "1000")
+    uuid = next(each["id"] for each in ruled.json("containers", "list") if each["name"] == name)
+    fired = {each["rule"] for each in firings if each["container"] == uuid}
+    assert {"safety-guardrail", "json-enforcer", "cost-watchdog", "dev-context-inject"} <= fired
+    ruled.done("containers", "delete", name)
+
+
+def test_rules_are_added_tried_and_taken_away_by_the_command_line(
+    ruled: Installation, dev: Container, tmp_path: Path
+) -> None:
+    rule = example("safety-guardrail", id="mine", action={"type": "block", "reason": "not today"})
+    rule["trigger"] = {"event": "chat.message", "role": "user", "contentMatch": "stop here"}
+    place, event = tmp_path / "rule.json", tmp_path / "event.json"
+    place.write_text(json.dumps(rule))
+    event.write_text(json.dumps({"event": "chat.message", "messageRole": "user", "messageContent": "stop here"}))
+    ruled.done("rules", "add", str(place))
+    assert "not today" in ruled.done("rules", "test", "--event", str(event)).out
+    assert dev.ask("stop here")[0] == 403
+    assert dev.ask("go on")[0] == 200
+    ruled.done("rules", "disable", "mine")
+    assert dev.ask("stop here")[0] == 200
+    ruled.done("rules", "enable", "mine")
+    assert dev.ask("stop here")[0] == 403
+    ruled.done("rules", "delete", "mine")
+    assert dev.ask("stop here")[0] == 200
+    place.write_text('{"mitm": {"rules": [{}]}}')
+    assert ruled.bawn("rules", "check", str(place)).code == 1

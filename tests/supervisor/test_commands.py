@@ -1,0 +1,67 @@
+"""Commands of rules, as the whole supervisor starts them: in a box without a network, with two folders that stay."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.supervisor.yard import Yard
+
+_NAMES = itertools.count()
+
+
+def ran(yard: Yard, command: str, name: str = "", **said: Any) -> dict[str, Any]:
+    told = {"command": command, "env": {}, "stdin": "", "seconds": 10, "output_bytes": 4000, **said}
+    answer = yard.ask("rule.run", run=name or f"r{next(_NAMES)}", told=told)
+    assert answer["ok"], answer
+    return dict(answer["result"] or {"gone": True})
+
+
+def test_a_command_writes_where_it_stays_and_nowhere_else(yard: Yard) -> None:
+    line = 'echo "session=$MITM_SESSION_ID file=$MITM_TOOL_INPUT" >> /var/log/ai-file-access.log'
+    for session in ("one", "two"):
+        told = ran(yard, line, env={"MITM_SESSION_ID": session, "MITM_TOOL_INPUT": '{"path":"/etc/x"}'})
+        assert (told["code"], told["output"], told["failed"]) == (0, "", "")
+    kept = (yard.home / "workers/rules/log/ai-file-access.log").read_text()
+    assert kept == 'session=one file={"path":"/etc/x"}\nsession=two file={"path":"/etc/x"}\n'
+    assert ran(yard, "touch /usr/x /etc/x 2>/dev/null; pwd; echo > kept; id -u")["output"] == "/work\n1000\n"
+    assert (yard.home / "workers/rules/work/kept").exists()
+
+
+def test_there_is_no_network_and_nothing_of_ours(yard: Yard) -> None:
+    told = ran(
+        yard,
+        f"cat /proc/net/dev | tail -n +3; ls {yard.home} 2>&1 | head -1; ls /run /home 2>/dev/null; ls /proc | grep -c '^[0-9]'",
+    )
+    assert "eth" not in told["output"]
+    assert "state" not in told["output"]
+    assert int(told["output"].split()[-1]) < 10
+
+
+def test_what_it_leaves_running_ends_with_it(yard: Yard) -> None:
+    ran(yard, "(setsid sh -c 'sleep 2; echo late > /work/late') & echo begun")
+    time.sleep(2.5)
+    assert not (yard.home / "workers/rules/work/late").exists()
+
+
+def test_forks_are_bounded_and_ended(yard: Yard) -> None:
+    began = time.monotonic()
+    told = ran(yard, "f() { f | f & }; f; sleep 30", seconds=1)
+    assert told.get("failed") or told.get("code") is not None or told.get("gone")
+    assert time.monotonic() - began < 15
+    assert ran(yard, "echo fine")["output"] == "fine\n"
+
+
+def test_one_can_be_ended_from_outside(yard: Yard) -> None:
+    results: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: results.append(ran(yard, "sleep 30", name="slow", seconds=60)))
+    thread.start()
+    time.sleep(1)
+    assert yard.ask("rule.stop", run="slow")["ok"]
+    thread.join(10)
+    assert results == [{"gone": True}]
+    assert not yard.ask("rule.run", run="../x", told={})["ok"]
+    assert Path("/proc").exists()
