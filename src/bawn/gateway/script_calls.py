@@ -27,7 +27,7 @@ from bawn.terms.exchange import Endpoint, WireName
 from bawn.terms.principal import Container, label
 from bawn.terms.way import Way
 from bawn.wire import Route
-from bawn.wire.other_calls import read_other_path_answer
+from bawn.wire.other_calls import read_other_path_answer, read_other_path_text
 
 ONLY_A_SCRIPT = Route(Endpoint.SCRIPT, WireName.OPENAI)
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -116,12 +116,14 @@ class ScriptCalls:
             raise _bad(f"its status is {source.status}")
         body = await source.body(works.limits.answer_bytes)
         kind = content_type(source.headers)
-        if kind == JSON:
-            try:
+        try:
+            if kind == JSON:
                 read_other_path_answer(body)
-            except Fault as fault:
-                raise _bad(fault.cause or fault.sentence) from None
-        elif body and not (_TEXT.fullmatch(kind) or raw.route.object is not None):
+            else:
+                read_other_path_text(body)
+        except Fault as fault:
+            raise _bad(fault.cause or fault.sentence) from None
+        if kind != JSON and body and not (_TEXT.fullmatch(kind) or raw.route.object is not None):
             raise _bad(f"its content type is {kind.decode('latin-1')[:100]!r}")
         account.status = source.status
         headers = [(b"content-type", kind), *(pair for pair in source.headers if pair[0] == b"retry-after")]

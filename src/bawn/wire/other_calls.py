@@ -7,6 +7,7 @@ wherever it stands. Of its answer is known even less, so one with anything that 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -16,6 +17,7 @@ from bawn.wire import fields
 from bawn.wire.endpoints import Route
 from bawn.wire.json_text import NotPlain, read_object, read_plain
 from bawn.wire.responses_calls import CALLS
+from bawn.wire.sse import SseSplitter, TooLong
 from bawn.wire.usage import anthropic_usage, openai_usage, responses_usage
 from bawn.wire.ways_out import Found, sweep, too_deep
 
@@ -82,6 +84,31 @@ def read_other_path_answer(body: bytes) -> Usage | None:
         raise Fault("upstream.broken", "The provider's answer has a call of a tool in a place that is not known.")
     said = read.get("usage") if isinstance(read, dict) else None
     return openai_usage(said) or responses_usage(said) or anthropic_usage(said)
+
+
+def read_other_path_text(body: bytes) -> None:
+    """Fault `upstream.broken` when a text would have a client do something. Packages read events, and lines of JSON, whatever
+    the type of an answer says, so it is looked at as both and as one JSON."""
+    splitter = SseSplitter()
+    try:
+        frames = [*splitter.feed(body + b"\n\n"), *splitter.last()]
+    except TooLong:
+        raise Fault("upstream.broken", "An event of the answer is too long.") from None
+    for text in (body, *body.splitlines(), *(frame.data for frame in frames)):
+        if text is not None and text.strip()[:1] in (b"{", b"[") and _text_calls(text):
+            raise Fault("upstream.broken", "The answer has a call of a tool in a place that is not known.")
+
+
+def _text_calls(text: bytes) -> bool:
+    """Whether a text is JSON that calls, or that one reader may take for another JSON than we do."""
+    try:
+        return _calls(read_plain(text))
+    except NotPlain:
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return True
 
 
 def _calls(value: Any) -> bool:
