@@ -15,6 +15,8 @@ from tests.gateway.stand_in import stand_in
 
 from bawn.gateway import batches
 from bawn.gateway.settings import Allow
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending
 from bawn.terms.exchange import Endpoint
 
 ALL = Allow(models=("scripted/echo", "scripted/agent"), objects=("files", "batches"))
@@ -72,6 +74,40 @@ async def test_a_batch_is_made_read_and_paid_for_once(start: Start, url: str) ->
         assert len(yard.record.of("batch.settled")) == 1
         free = [each for each in yard.books.settlements if each is not paid[0]]
         assert {each.cost_usd for each in free} == {Decimal(0)}
+
+
+class Counts:
+    """A stage that knows which calls it has seen begin and not end."""
+
+    name = "counts"
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.ended: list[tuple[str, str]] = []
+
+    async def request(self, asked: Asked) -> None:
+        if asked.exchange.endpoint is Endpoint.CHAT_COMPLETIONS:
+            assert asked.header(b"cache-control") == b"no-store", "what was kept answers no line"
+            assert asked.call not in self.open
+            self.open.add(asked.call)
+
+    def view(self, asked: Asked) -> None:
+        """It looks at no answer."""
+
+    def over(self, asked: Asked, ending: Ending) -> None:
+        if asked.exchange.endpoint is Endpoint.CHAT_COMPLETIONS:
+            self.open.remove(asked.call)
+            self.ended.append((asked.call.rpartition(".")[2], ending.outcome))
+
+
+async def test_for_stages_each_line_is_a_call_that_ends(start: Start) -> None:
+    counts = Counts()
+    yard = await start(allow=ALL, stages=(counts,))
+    async with client_of(yard) as client:
+        await made(client, jsonl(line(1), line(2)))
+        await refused(client, jsonl(line(1), line(2, model="secret-model")))
+    assert counts.ended == [("1", "ok"), ("2", "ok"), ("1", "ok"), ("2", "refused")]
+    assert not counts.open
 
 
 async def refused(client: openai.AsyncOpenAI, content: bytes, url: str = CHAT) -> Any:

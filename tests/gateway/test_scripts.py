@@ -456,6 +456,11 @@ _CALLS_STREAMED = 'data: {"choices": []}\n\ndata: {"choices": [{"delta": {"tool_
     [
         said({"choices": [{"message": {"tool_calls": [{"id": "1"}]}}]}),
         said({"content": [{"type": "tool_use", "name": "bash"}]}),
+        Said(b'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n', kind="text/event-stream"),
+        Said(b'data: {"choices":[{"delta":\ndata: {"tool_calls":[{"index":0}]}}]}\n\n', kind="text/plain"),
+        Said(b'data: {"choices":[{"delta":{"tool_calls":1}}],"choices":[]}', kind="text/event-stream"),
+        Said(b'hello\n{"type":"tool_use"}\n', kind="application/x-ndjson"),
+        Said(b'{"type":\n"tool_use"}\n', kind="text/plain"),
         Said(b"<script>", kind="text/html"),
         Said(b"x", kind="application/octet-stream"),
         said({}, 301),

@@ -11,11 +11,14 @@ from msgspec import structs
 from bawn.errors import Fault
 from bawn.gateway.admission import Admitted
 from bawn.gateway.pipeline import Pipeline
+from bawn.stages.asked import Asked
+from bawn.stages.stage import Ending
 from bawn.terms.exchange import Endpoint, Exchange, Fetch, HostedTool, Usage
 from bawn.wire.batch_lines import MOST_LINES, read_params, read_requests, read_result
 
 _ADDED = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _AT_ONCE = 32
+_UNKEPT = (b"cache-control", b"no-store")
 MOST_BYTES = 256 * 2**20
 """Of an input file: more than providers take."""
 
@@ -50,15 +53,27 @@ class Permitted:
     async def _permit(self, exchange: Exchange) -> None:
         # The provider reads its own name of the model, since nobody changes it on the way.
         named = structs.replace(exchange, model=f"{self._provider}/{exchange.model}")
-        prepared = await self._pipeline.prepare(self._admitted, self._pipeline.asked(self._admitted, named))
-        if prepared.exchange is not named or prepared.given is not None:
-            raise Fault("stage.refused", "A stage would change or answer this, which in a batch nobody can.")
-        if (prepared.target.provider, prepared.target.model) != (self._provider, exchange.model):
-            raise Fault("request.unknown_model", "A batch names each model as its provider does, and not by an alias.")
+        asked = self._pipeline.asked(self._admitted, named)
+        # For stages each line is a call of its own, that ends when it is permitted. What was kept answers no line.
+        asked.call = f"{asked.call}.{self.lines}"
+        asked.headers = (_UNKEPT, *asked.headers)
+        ending = Ending(403, "refused", None, named.model, None, 0)
+        try:
+            await self._judge(exchange, named, asked)
+            ending = Ending(200, "ok", None, named.model, None, 0)
+        finally:
+            self._pipeline.over(asked, ending)
         self._hosted.update(dict.fromkeys(exchange.hosted_tools))
         self._unknown.update(dict.fromkeys(exchange.unknown_tools))
         for fetch in exchange.fetches:
             self._fetches.setdefault(fetch.url, fetch)
+
+    async def _judge(self, exchange: Exchange, named: Exchange, asked: Asked) -> None:
+        prepared = await self._pipeline.prepare(self._admitted, asked)
+        if prepared.exchange is not named or prepared.given is not None:
+            raise Fault("stage.refused", "A stage would change or answer this, which in a batch nobody can.")
+        if (prepared.target.provider, prepared.target.model) != (self._provider, exchange.model):
+            raise Fault("request.unknown_model", "A batch names each model as its provider does, and not by an alias.")
 
     def ways(self, exchange: Exchange) -> Exchange:
         """The batch itself, with what its lines make the provider do."""
