@@ -161,3 +161,29 @@ def test_an_answer_to_more_than_may_wait_is_looked_at_at_once() -> None:
     read.add_message(Said.ASSISTANT, "and more")
     second = structs.replace(exchange, body=read.body())
     assert Asked("call_2", container, second, (), sessions.find, document).session == first.session
+
+
+class Louder(Sees):
+    """Changes what the user said, without asking which conversation it is in."""
+
+    async def request(self, asked: Asked) -> None:
+        document = asked.document
+        assert document is not None
+        for spot in document.spots:
+            if spot.said is Said.USER:
+                document.set_text(spot, spot.text.upper())
+
+
+@EACH_WIRE
+@pytest.mark.parametrize("order", [(Louder(), 0), (Louder(), 1)])
+async def test_what_stages_change_on_the_way_parts_no_conversation(
+    start: Start, speaks: Speaks, order: tuple[Louder, int]
+) -> None:
+    louder, at = order
+    sees = Sees()
+    yard = await start(stages=(louder, sees) if at == 0 else (sees, louder))
+    first = speaks.asking("hello", stream=False)
+    answer = await say(yard, speaks, False, first)
+    assert b"HELLO" in answer
+    await say(yard, speaks, False, next_turn(speaks, first, answer, "and now?"))
+    assert len(set(sees.sessions)) == 1

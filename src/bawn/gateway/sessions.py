@@ -50,7 +50,7 @@ class Sessions:
         """The name of the conversation."""
         if named := self._named(asked):
             return named
-        turns = asked.heard = _turns(asked)
+        turns = _turns(asked)
         if turns is None:
             return f"call:{asked.call}"
         if not any(turn.assistant for turn in turns):
@@ -95,8 +95,7 @@ class Sessions:
         except (Fault, Unsound) as error:
             _log.warning("call.not_remembered", call=asked.call, error=str(error))
             return
-        # The agent repeats what it said itself, and knows nothing of what was put in on the way.
-        turns = asked.heard if isinstance(asked.heard, list) else _turns(asked)
+        turns = _turns(asked)
         if turns is None:
             return
         _add(turns, True, text, calls)
@@ -145,7 +144,8 @@ class _Turn:
 def _turns(asked: Asked) -> list[_Turn] | None:
     """The conversation without its system text, which holds the time of day with some agents."""
     try:
-        document = asked.document
+        # As the agent sent it: it repeats what it said itself, and knows nothing of what was put in on the way.
+        document = asked.sent
     except Fault:
         return None
     if document is None:

@@ -12,6 +12,7 @@ from bawn.wire.document import RequestDocument
 
 class Asked:
     __slots__ = (
+        "_came",
         "_document",
         "_read",
         "_session",
@@ -21,7 +22,6 @@ class Asked:
         "exchange",
         "first",
         "headers",
-        "heard",
         "method",
         "noted",
         "notes",
@@ -46,6 +46,7 @@ class Asked:
         self.call = call
         """The id that joins all records of the call."""
         self.container = container
+        self._came = exchange
         self.exchange = exchange
         """What is decided on, as of the last change."""
         self.headers = headers
@@ -65,8 +66,6 @@ class Asked:
         """Behind the last stage that it came to."""
         self.first = 0
         """The first of them: a call that a script makes has those before the scripts behind it."""
-        self.heard: object = None
-        """What the conversation was recognised by, as it was before anything was changed."""
         self._session: Callable[[Asked], str] | str = session
         self._read: Callable[[Exchange], RequestDocument | None] = read
         self._document: RequestDocument | None = None
@@ -84,6 +83,13 @@ class Asked:
         if self._document is None:
             self._document = self._read(self.exchange)
         return self._document
+
+    @property
+    def sent(self) -> RequestDocument | None:
+        """The request as the agent sent it, whatever was changed since."""
+        if self.exchange is self._came and not self.changed:
+            return self.document
+        return self._read(self._came)
 
     @property
     def changed(self) -> bool:
