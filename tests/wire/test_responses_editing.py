@@ -530,7 +530,7 @@ def test_reasoning_that_is_kept_at_the_provider_goes_along() -> None:
         (function(1), "call_9", "no refusal"),
         ({"id": "cu", "type": "computer_call", "call_id": "c", "action": {"type": "wait"}}, "c", "cannot be a text"),
         (text("msg_1", "hi"), "c", "no call"),
-        (RUN[0], "c", "no call"),
+        (RUN[0], "c", "has run already"),
     ],
 )
 def test_what_cannot_be_answered_is_not_gone_on_from(item: Item, refused: str, why: str) -> None:

@@ -42,6 +42,8 @@ class _Choice(Voice):
     def __init__(self) -> None:
         super().__init__()
         self.opened = False
+        self.told = False
+        """Whether anything of it has gone out: packages want choices to begin in their order."""
         self.called = False
         self.next = 0
         self.places: dict[int, int] = {}
@@ -135,6 +137,7 @@ class ChatEditor:
         self._count(frame.value)
         for each in dicts(frame.value.get("choices"), "the choices"):
             choice, delta = self._choice(each.get("index", 0)), each.get("delta")
+            choice.told = True
             if not isinstance(delta, dict):
                 choice.said = choice.said or bool(each.get("text"))
                 continue
@@ -186,6 +189,7 @@ class ChatEditor:
         """A choice as it goes out, the same object where nothing is changed; None when it says nothing any more."""
         number = choice.get("index", 0)
         state, delta, reason = self._choice(number), choice.get("delta"), choice.get("finish_reason")
+        told, state.told = state.told, True
         if not isinstance(delta, dict):
             text = choice.get("text")
             if isinstance(text, str) and text and (paused := state.goes_on(text)) != text:
@@ -199,7 +203,8 @@ class ChatEditor:
             reason = "tool_calls"
         if new is delta and reason == choice.get("finish_reason"):
             return choice
-        if reason is None and choice.get("logprobs") is None and all(value in _NOTHING for value in new.values()):
+        nothing = reason is None and choice.get("logprobs") is None and all(value in _NOTHING for value in new.values())
+        if nothing and told:
             return None
         return {**choice, "delta": new} if reason is None else {**choice, "delta": new, "finish_reason": reason}
 
