@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from bawn.gateway.settings import Interception, Pending, Withheld
 from bawn.stages.judging import Denied, Granted
 from bawn.terms.decision import Effect
 from bawn.terms.exchange import Endpoint, WireName
+from bawn.terms.frames import HeldCall
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.answers import answers
 from bawn.wire.editing import Said as Words
@@ -325,3 +327,27 @@ async def test_a_container_polls_its_own_tickets_and_answers_none(start: Start) 
         further = await client.post("/api/v1/approvals/apr_1/approve", json={})
     assert mine.json()["status"] == "pending_approval"
     assert [each.status_code for each in (other, answered, further)] == [404, 405, 404]
+
+
+async def test_when_one_decision_fails_nobody_is_asked_about_the_others_any_more(start: Start) -> None:
+    cancelled: list[str] = []
+
+    class Asked(People):
+        async def ask(self, proposed: Any, because: str) -> Granted | Denied:
+            if "first" in proposed.call.arguments_raw:
+                await asyncio.sleep(0.05)
+                raise Fault("store.unavailable", "The store failed.")
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.append(proposed.call.arguments_raw)
+                raise
+            raise AssertionError
+
+    yard = await start(judges=(ASKS,), approvers=Asked(PENDING))
+    opened: Any = SimpleNamespace(prepared=SimpleNamespace(exchange=SimpleNamespace(hosted_tools=()), asked=None))
+    calls = tuple(ToolCall(str(each), "bash", f'{{"command":"{each}"}}') for each in ("first", "second"))
+    with pytest.raises(Fault, match="store failed"):
+        await yard.gateway.works.gate.judge(opened, HeldCall(calls, b""))
+    await asyncio.sleep(0)
+    assert cancelled == ['{"command":"second"}']

@@ -199,7 +199,16 @@ _T = TypeVar("_T")
 async def _all(waited: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     """What they come to, in their order, all at once: a person who is asked about three calls sees three questions."""
     every = list(waited)
-    return [await every[0]] if len(every) == 1 else list(await asyncio.gather(*every))
+    if len(every) == 1:
+        return [await every[0]]
+    tasks = [asyncio.ensure_future(each) for each in every]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        # Nobody is to be asked any more about a message that does not go out.
+        for task in tasks:
+            task.cancel()
+        raise
 
 
 def unreadable(call: ToolCall) -> Decision | None:
