@@ -46,10 +46,13 @@ class Waiting:
             if not calls:
                 self._calls.pop(ticket_id, None)
 
-    async def watch(self, now: Sequence[Ticket]) -> AsyncIterator[Ticket]:
-        """`now`, then every ticket that changes."""
+    def watch(self, now: Sequence[Ticket]) -> AsyncIterator[Ticket]:
+        """`now`, then every ticket that changes from this moment on, whenever the reading begins."""
         watcher: asyncio.Queue[Ticket | None] = asyncio.Queue(FAR_BEHIND)
         self._watchers.add(watcher)
+        return self._read(watcher, now)
+
+    async def _read(self, watcher: asyncio.Queue[Ticket | None], now: Sequence[Ticket]) -> AsyncIterator[Ticket]:
         try:
             for ticket in now:
                 yield ticket
