@@ -15,6 +15,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,8 @@ def _read_stdin(keys: asyncio.Queue[bytes], loop: asyncio.AbstractEventLoop) -> 
             data = b""
         try:
             asyncio.run_coroutine_threadsafe(keys.put(data), loop).result()
-        except (RuntimeError, asyncio.CancelledError):
+        except (RuntimeError, futures.CancelledError):
+            # The session is over, and nobody reads what is typed.
             return
 
 
