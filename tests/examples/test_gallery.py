@@ -476,7 +476,7 @@ async def test_any_gateway_may_answer_by_the_egress_of_the_container(gallery: Ga
         await writer.drain()
         writer.close()
 
-    folder = gallery.standing.home / "run/scripts/default/egress"
+    folder = gallery.standing.home / "run/scripts/egress/default"
     server = await asyncio.start_unix_server(proxy, folder / "7.sock")
     async with server, gallery.agent() as agent:
         assert await chat(agent, "hello", stream=stream) == "from elsewhere"
