@@ -39,6 +39,11 @@ class RulesStage:
     def __init__(self, enforcer: Enforcer) -> None:
         self._enforcer = enforcer
 
+    @property
+    def rests(self) -> bool:
+        """Whether there is no rule at all."""
+        return not self._enforcer.rules.rules
+
     async def request(self, asked: Asked) -> None:
         enforcer = self._enforcer
         if asked.depth or not enforcer.rules.rules:

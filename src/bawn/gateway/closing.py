@@ -65,6 +65,7 @@ class Account:
         "answered_model",
         "asked",
         "container",
+        "cost",
         "exchange",
         "fault",
         "first_byte",
@@ -92,6 +93,8 @@ class Account:
         self.target: Target | None = None
         self.asked: Asked | None = None
         self.opened: Opened | None = None
+        self.cost: Decimal | None = None
+        """What it cost, once it is settled; None where nobody knows."""
         self.said = b""
         """The whole answer as the client got it; empty for a stream."""
         self.streamed: list[bytes] = []
@@ -173,6 +176,7 @@ class Closing:
                 self._books.refuse(_exhausted(account, now))
             if opened and container is not None and account.target is not None and account.exchange is not None:
                 self._settle_tried(account, container, account.exchange, now)
+                account.cost = self._cost(account, account.target, now)
                 self._books.add(
                     Settlement(
                         call=raw.id,
@@ -188,7 +192,7 @@ class Closing:
                         model=account.answered_model or account.target.model or account.exchange.endpoint.value,
                         usage=usage,
                         usage_estimated=account.usage_estimated,
-                        cost_usd=self._cost(account, account.target, now),
+                        cost_usd=account.cost,
                         first_byte_ms=_ms(account.first_byte, raw.received),
                         total_ms=total_ms,
                         status=account.status,
@@ -234,7 +238,9 @@ class Closing:
     def ending(self, account: Account) -> Ending:
         """How it ended, for the stages that saw it begin."""
         target = account.target
-        cost = self._cost(account, target, self._clock.now()) if target is not None else None
+        cost = account.cost
+        if cost is None and target is not None and account.opened is None:
+            cost = self._cost(account, target, self._clock.now())
         return Ending(
             account.status,
             account.outcome,

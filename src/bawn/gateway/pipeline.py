@@ -95,15 +95,16 @@ class Pipeline:
         return asked
 
     async def prepare(self, admitted: Admitted, asked: Asked) -> Prepared:
-        if not self._stages:
+        if all(_rests(stage, asked) for stage in self._stages[asked.first :]):
             target = self._permissions.permit(admitted.container, asked.exchange)
             return Prepared(admitted, asked.exchange, target, None, (), (), asked)
         traces: list[Trace] = []
         given: Given | None = None
         for stage in self._stages[asked.first :]:
             asked.passed += 1
-            if stage.name == SCRIPTS and not asked.way.ahead:
+            if _rests(stage, asked):
                 continue
+            asked.seen = True
             began = self._clock()
             given = await stage.request(asked)
             changed = asked.changed
@@ -136,6 +137,7 @@ class Pipeline:
         """As `prepare`, for a call about an object that a provider keeps: stages may look at it and refuse."""
         exchange = asked.exchange
         traces: list[Trace] = []
+        asked.seen = bool(self._stages[asked.first :])
         for stage in self._stages[asked.first :]:
             asked.passed += 1
             began = self._clock()
@@ -164,6 +166,13 @@ class Pipeline:
         took = round((self._clock() - began) * 1_000_000)
         self._times.add(stage, took)
         traces.append(Trace(stage, action, took))
+
+
+def _rests(stage: Stage, asked: Asked) -> bool:
+    """Whether a stage that is always there has nothing to do with a call; most calls meet no other."""
+    if stage.name == SCRIPTS:
+        return not asked.way.ahead
+    return bool(getattr(stage, "rests", False))
 
 
 def _read_anew(asked: Asked, route: Route) -> Exchange:

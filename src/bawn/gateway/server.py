@@ -201,7 +201,7 @@ class Gateway:
 
     def _after(self, works: Works, account: Account, asked: Asked) -> None:
         """What is to be known of a call once the client has its answer."""
-        if asked.passed > asked.first:
+        if asked.seen:
             works.pipeline.over(asked, self._closing.ending(account))
         if account.raw.way is not None:
             return  # a conversation is what the agent was sent, not what its scripts were

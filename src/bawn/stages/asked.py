@@ -27,6 +27,7 @@ class Asked:
         "notes",
         "passed",
         "path",
+        "seen",
         "way",
     )
 
@@ -64,6 +65,8 @@ class Asked:
         """How many of the notes are on record."""
         self.passed = 0
         """Behind the last stage that it came to."""
+        self.seen = False
+        """Whether a stage has looked at it."""
         self.first = 0
         """The first of them: a call that a script makes has those before the scripts behind it."""
         self._session: Callable[[Asked], str] | str = session
