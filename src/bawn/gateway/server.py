@@ -205,6 +205,8 @@ class Gateway:
             works.pipeline.over(asked, self._closing.ending(account))
         if account.raw.way is not None:
             return  # a conversation is what the agent was sent, not what its scripts were
+        if not (asked.seen or asked.exchange.tools):
+            return  # nobody looks at it, and no agent does
         if account.status == 200 and account.outcome == "ok" and asked.exchange.endpoint in CONVERSATIONS:
             works.pipeline.remember(asked, account.said, account.streamed)
 

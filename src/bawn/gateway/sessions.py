@@ -107,8 +107,8 @@ class Sessions:
     def _named(asked: Asked) -> str:
         name = asked.exchange.session
         if not name:
-            found = next((value for header in HEADERS if (value := asked.header(header))), b"")
-            name = found.decode("ascii", "replace")
+            given = {header: value for header, value in asked.headers if header in HEADERS and value}
+            name = next((given[header] for header in HEADERS if header in given), b"").decode("ascii", "replace")
         return name[:_LONGEST_NAME]
 
 
