@@ -1,4 +1,4 @@
-"""Calls that are looked at: rules for tools, quotas and alerts on, then a script before them, then a cache.
+"""Calls that are looked at: rules for tools, then a script before them, then quotas and alerts as well, then a cache.
 
 An installation of its own, since what is measured elsewhere is Bawn as it comes.
 """
@@ -26,8 +26,10 @@ transforms:
   tools:
     rules:
 {_RULES}\
-  quota: {{customers: {{all: {{containers: ["*"], tokens_per_day: 1000000000000}}}}}}
-  alert: {{rules: [{{tokens: 1000000000}}]}}
+"""
+_STEPS = """\
+  quota: {customers: {all: {containers: ["*"], tokens_per_day: 1000000000000}}}
+  alert: {rules: [{tokens: 1000000000}]}
 """
 _CACHE = "  cache: {any_temperature: true}\n"
 _SCRIPT = "async def handle(req, res, ctx):\n    return await ctx.upstream(req)\n"
@@ -40,16 +42,22 @@ def lane(findings: Findings, home: Path, ports: nginx.Ports, seconds: int) -> No
     place = home / "intercepted"
     place.mkdir(mode=0o755)
     with installation.running(place, ports.mock, _PIPELINE) as bawn:
-        _rate(findings, ports, bawn, max(1, seconds // 2))
+        _rate(findings, ports, bawn, max(1, seconds // 2), "interception")
         _streams(findings, bawn, 512 if seconds > 2 else 64)
         _script(findings, bawn, max(1, seconds // 2))
-        bawn.config.write_text(bawn.config.read_text() + _CACHE)
-        bawn.commands("config", "reload")
+        _also(bawn, _STEPS)
+        _rate(findings, ports, bawn, max(1, seconds // 4), "steps")
+        _also(bawn, _CACHE)
         pressed(bawn.url, connections=1, seconds=1, pid=bawn.inside)
         findings.put("cache.hit_p50_ms", pressed(bawn.url, connections=1, seconds=seconds, pid=bawn.inside).p50_ms)
 
 
-def _rate(findings: Findings, ports: nginx.Ports, bawn: installation.Installation, seconds: int) -> None:
+def _also(bawn: installation.Installation, more: str) -> None:
+    bawn.config.write_text(bawn.config.read_text() + more)
+    bawn.commands("config", "reload")
+
+
+def _rate(findings: Findings, ports: nginx.Ports, bawn: installation.Installation, seconds: int, name: str) -> None:
     """By turns with nginx, as the lane without all this."""
     pressed(bawn.url, connections=8, seconds=1, pid=bawn.inside)
     ratios, rates = [], []
@@ -58,8 +66,8 @@ def _rate(findings: Findings, ports: nginx.Ports, bawn: installation.Installatio
         ours = pressed(bawn.url, connections=64, seconds=seconds, pid=bawn.inside)
         ratios.append(ours.rps / theirs.rps)
         rates.append(ours.rps)
-    findings.put("interception.rps", statistics.median(rates))
-    findings.put("interception.ratio_nginx", statistics.median(ratios))
+    findings.put(f"{name}.rps", statistics.median(rates))
+    findings.put(f"{name}.ratio_nginx", statistics.median(ratios))
 
 
 def _streams(findings: Findings, bawn: installation.Installation, streams: int) -> None:
