@@ -5,15 +5,13 @@ An installation of its own, since what is measured elsewhere is Bawn as it comes
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 from bench import installation, nginx
-from bench.load import LaneError, inside, pressed
-from bench.report import ROOT, Findings
+from bench.load import pressed
+from bench.report import Findings
+from bench.streamed import scripted, streamed
 
 TURNS = 5
 _PATH = "/v1/chat/completions"
@@ -71,35 +69,14 @@ def _rate(findings: Findings, ports: nginx.Ports, bawn: installation.Installatio
 
 
 def _streams(findings: Findings, bawn: installation.Installation, streams: int) -> None:
-    argv = [sys.executable, "-m", "bawn.inference", "--tcp", "127.0.0.1:0"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().removeprefix("ready ").strip()
-            if not address:
-                raise LaneError("the scripted provider did not start")
-            added = []
-            for _ in range(TURNS):
-                direct = _streamed(f"http://{address}{_PATH}", 64, None)
-                through = _streamed(bawn.url, 64, bawn.inside)
-                added.append(through["ttft_p50_ms"] - direct["ttft_p50_ms"])
-        finally:
-            process.terminate()
+    added = []
+    with scripted() as url:
+        for _ in range(TURNS):
+            direct = streamed(url, 64, 100)
+            through = streamed(bawn.url, 64, 100, bawn.inside)
+            added.append(through["ttft_p50_ms"] - direct["ttft_p50_ms"])
     findings.put("interception.added_ttft_ms", statistics.median(added))
-    findings.put("interception.streams_held", _streamed(bawn.url, streams, bawn.inside, tokens=500)["held"])
-
-
-def _streamed(url: str, streams: int, pid: int | None, tokens: int = 100) -> dict[str, float]:
-    model = "scripted/bench-stream" if tokens == 500 else "scripted/bench-stream-short"
-    argv = [sys.executable, "-m", "bench.streams", "--url", url, "--streams", str(streams)]
-    argv += ["--tokens", str(tokens), "--model", model]
-    done = subprocess.run(inside(pid, argv), cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
-    if done.returncode:
-        raise LaneError(done.stderr.strip()[-300:])
-    held: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    if not held["held"]:
-        raise LaneError("no stream came whole")
-    return held
+    findings.put("interception.streams_held", streamed(bawn.url, streams, 500, bawn.inside)["held"])
 
 
 def _script(findings: Findings, bawn: installation.Installation, seconds: int) -> None:

@@ -12,7 +12,6 @@ which costs the same. There is no listener for models on the host, hence no lane
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -23,8 +22,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bench import egress, installation, interception, nginx, peers, processes, prompts, rules, sandbox, snapshot
-from bench.load import LaneError, Load, inside, pressed
-from bench.report import ROOT, Findings
+from bench.load import LaneError, Load, pressed
+from bench.report import Findings
+from bench.streamed import scripted, streamed
 
 CONNECTIONS = 64
 TURNS = 5
@@ -140,31 +140,10 @@ def _identity(findings: Findings, ports: nginx.Ports, bawn: installation.Install
     findings.put("identity.added_p99_ms", statistics.median(ours.p99_ms - theirs.p99_ms for ours, theirs in pairs))
 
 
-def _streamed(url: str, streams: int, tokens: int, pid: int | None = None) -> dict[str, float]:
-    model = "scripted/bench-stream" if tokens == 500 else "scripted/bench-stream-short"
-    argv = [sys.executable, "-m", "bench.streams", "--url", url, "--streams", str(streams)]
-    argv += ["--tokens", str(tokens), "--model", model]
-    done = subprocess.run(inside(pid, argv), cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
-    if done.returncode:
-        raise LaneError(done.stderr.strip()[-300:])
-    held: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    if not held["held"]:
-        raise LaneError(f"no stream came whole; {held['frames']} tokens came in all")
-    return held
-
-
 def _streams_directly(findings: Findings, streams: int, tokens: int) -> float:
     """The scripted provider alone: what is late here is not the gateway's doing. Gives its time to first token."""
-    argv = [sys.executable, "-m", "bawn.inference", "--tcp", "127.0.0.1:0"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().removeprefix("ready ").strip()
-            if not address:
-                raise LaneError("the scripted provider did not start")
-            held = _streamed(f"http://{address}{_PATH}", streams, tokens)
-        finally:
-            process.terminate()
+    with scripted() as url:
+        held = streamed(url, streams, tokens)
     findings.put("streams.direct_held", held["held"])
     return held["ttft_p99_ms"]
 
@@ -172,7 +151,7 @@ def _streams_directly(findings: Findings, streams: int, tokens: int) -> float:
 def _streams(
     findings: Findings, bawn: installation.Installation, streams: int, tokens: int, directly: float | None
 ) -> None:
-    held = _streamed(bawn.url, streams, tokens, bawn.inside)
+    held = streamed(bawn.url, streams, tokens, bawn.inside)
     findings.put("streams.held", held["held"])
     findings.put("streams.lost", held["lost"])
     findings.put("streams.ttft_p99_ms", held["ttft_p99_ms"])
