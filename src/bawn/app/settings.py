@@ -144,7 +144,15 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
         alias = path == "models.default" and target in configuration.models.aliases
         if target and not alias and (not slash or provider not in configuration.providers):
             raise Fault("config.invalid", f"{name}: {path}: {quoted(target)} names no configured provider/model.")
-    order_of((RULES, SCRIPTS, *configured_stages(configuration.transforms)), with_ours(configuration.stages))
+    made = (RULES, SCRIPTS, *configured_stages(configuration.transforms))
+    order = order_of(made, with_ours(configuration.stages))
+    early = next((each for each in order[: order.index(SCRIPTS)] if each in _ANSWERING), None)
+    if early is not None and configuration.scripts.required:
+        raise Fault(
+            "config.invalid",
+            f"{name}: stages: {quoted(early)} would answer before the scripts that `scripts.required` names.",
+            remedy="Put it behind `scripts`.",
+        )
     for path, target in models_of(configuration.transforms).items():
         if target not in configuration.models.aliases and target.partition("/")[0] not in configuration.providers:
             raise Fault(
@@ -155,6 +163,8 @@ def _sound(configuration: Configuration, name: str) -> Configuration:
 
 
 RULES, SCRIPTS = "rules", "scripts"
+_ANSWERING = frozenset(("cache", "semantic"))
+"""Steps that may answer by themselves."""
 
 
 def with_ours(order: tuple[str, ...] | None) -> tuple[str, ...] | None:
