@@ -449,7 +449,9 @@ async def test_viewers_look_and_admins_act(yard: Yard) -> None:
     held = await yard.tasks.begin(wanted(auto_execute=False), ADA)
     headers = {"authorization": f"Bearer {await yard.person('vera', Role.VIEWER)}"}
     async with httpx.AsyncClient(base_url=yard.url, headers=headers, trust_env=False) as viewer:
-        assert (await viewer.get(f"/api/tasks/{held.id}")).status_code == 200
+        assert (await viewer.get(f"/api/tasks/{held.id}")).status_code == 403, (
+            "it shows the prompt, and what came of it"
+        )
         assert (await viewer.get(f"{ROOT}/tasks")).status_code == 200
         for answer in (
             await viewer.post("/api/tasks", json={"prompt": "echo x"}),

@@ -77,7 +77,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/notify"): _P,
     ("GET", "/tasks"): _V,
     ("POST", "/tasks"): _A,
-    ("GET", "/tasks/{task_id}"): _V,
+    ("GET", "/tasks/{task_id}"): _P,
     ("POST", "/tasks/{task_id}/execute"): _A,
     ("DELETE", "/tasks/{task_id}"): _A,
     ("GET", "/credentials"): _V,
