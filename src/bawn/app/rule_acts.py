@@ -21,6 +21,7 @@ from bawn.errors import Fault
 from bawn.lines.line import Line
 from bawn.notify.notice import Notice
 from bawn.notify.notices import Notices
+from bawn.notify.pauses import pause
 from bawn.rules.model import Notification, Shell, Webhook
 from bawn.terms.clock import Clock
 from bawn.vault.vault import Vault
@@ -29,7 +30,7 @@ SIGNING = "rules-webhook"
 """The name under which the secret that signs webhooks is kept with `bawn keys add`."""
 COMMANDS = 4
 """Commands of all rules that run at once."""
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+PAUSE_S = 1.0
 _START_S = 30.0
 _END_S = 10.0
 _RESULT_BYTES = 32 * 2**20
@@ -81,7 +82,7 @@ class RuleActs:
         because = ""
         for attempt in range(settings.webhook_attempts):
             if attempt:
-                await asyncio.sleep(min(self.pause_s * 2 ** (attempt - 1), LONGEST_PAUSE_S))
+                await asyncio.sleep(pause(attempt, self.pause_s))
             headers = {**hook.headers, "x-bawn-delivery": delivery, **self._signature(data or url.encode())}
             try:
                 async with asyncio.timeout(settings.webhook_seconds + 1):

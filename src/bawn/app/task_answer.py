@@ -7,11 +7,11 @@ taken out. An attempt that was cut off by a restart is made again, so the same e
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bawn.errors import Fault
+from bawn.notify.pauses import pause
 from bawn.notify.sinks import Post, Undelivered, WebhookSink
 from bawn.tasks.asked import script_callback
 from bawn.tasks.settings import Tasks
@@ -20,7 +20,7 @@ from bawn.terms.principal import Container
 
 ToScript = Callable[[Container, str, str, bytes, float], Awaitable[int]]
 """Posts JSON to a script in the name of a container: exec, path with query, body, seconds; the status of its answer."""
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+PAUSE_S = 1.0
 
 
 class Answers:
@@ -50,9 +50,7 @@ class Answers:
             except Undelivered as error:
                 if not error.again or attempt == settings.callback_attempts:
                     raise
-                pause = min(self.pause_s * 2 ** (attempt - 1), LONGEST_PAUSE_S)
-                # Not all at once after an outage; the randomness protects nothing.
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+                await asyncio.sleep(pause(attempt, self.pause_s))
             else:
                 return
 

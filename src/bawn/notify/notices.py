@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from msgspec import structs
 
 from bawn.errors import Fault
 from bawn.notify.notice import Action, Notice, sound
+from bawn.notify.pauses import pause
 from bawn.notify.rate import Rate
 from bawn.notify.settings import Notify
 from bawn.notify.sinks import Sink, Undelivered
@@ -28,7 +28,7 @@ from bawn.terms.principal import Container
 
 _log = structlog.get_logger("bawn.notify")
 
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+PAUSE_S = 1.0
 _KNOWN = 1000
 """Containers whose rates are remembered; those that sent nothing of late are forgotten first."""
 
@@ -194,9 +194,7 @@ class _Lane:
                 if not error.again:
                     break
                 if attempt < self.attempts:
-                    pause = min(self._pause_s() * 2 ** (attempt - 1), LONGEST_PAUSE_S)
-                    # Not all at once after an outage; the randomness protects nothing.
-                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+                    await asyncio.sleep(pause(attempt, self._pause_s()))
             else:
                 self._because, self._lost = "", 0
                 return
