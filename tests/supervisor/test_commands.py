@@ -42,7 +42,7 @@ def test_there_is_no_network_and_nothing_of_ours(yard: Yard) -> None:
 
 
 def test_what_it_leaves_running_ends_with_it(yard: Yard) -> None:
-    ran(yard, "(setsid sh -c 'sleep 2; echo late > /work/late') & echo begun")
+    ran(yard, "(setsid sh -c 'sleep 2; echo late > late') & echo begun")
     time.sleep(2.5)
     assert not (yard.home / "workers/rules/work/late").exists()
 

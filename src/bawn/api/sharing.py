@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Origin
 
 from bawn.errors import Fault
 from bawn.identity.shares import Share, Shares
@@ -259,7 +260,7 @@ async def _websocket(
             sock=made,
             additional_headers=[pair for pair in headers if pair[0].lower() != "user-agent"],
             subprotocols=scope.get("subprotocols") or None,
-            origin=f"http://localhost:{share.port}",  # type: ignore[arg-type]
+            origin=Origin(f"http://localhost:{share.port}"),
             compression=None,
             proxy=None,
         )

@@ -58,12 +58,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
-def record_of(event: Event, id: str, now: datetime) -> Record:  # noqa: A002 - it is the field's name
+def record_of(event: Event, record_id: str, now: datetime) -> Record:
     """The record of an event. ValueError for a time without a time zone."""
-    return record_at(event, id, timestamp(now))
+    return record_at(event, record_id, timestamp(now))
 
 
-def record_at(event: Event, id: str, stamp: str) -> Record:  # noqa: A002 - it is the field's name
+def record_at(event: Event, record_id: str, stamp: str) -> Record:
     """The record of an event, whose time is written as a record has it."""
     return Record(
         stamp,
@@ -76,7 +76,7 @@ def record_at(event: Event, id: str, stamp: str) -> Record:  # noqa: A002 - it i
         event.model,
         event.latency_ms,
         event.status,
-        id,
+        record_id,
         event.principal,
         event.container,
         event.call,

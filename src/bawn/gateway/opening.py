@@ -31,30 +31,12 @@ class Opened(Value, frozen=True):
 
 async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[str, str], ...] = ()) -> Opened:
     """The call, on record; `more` is what is to be known of its way beside it."""
-    raw, container = prepared.admitted.raw, prepared.admitted.container
-    record_id = await recorder.record(
-        Event(
-            event="call.opened",
-            endpoint=prepared.exchange.endpoint.value,
-            method=raw.method,
-            api_key_name=f"container-{container.name}",
-            model=prepared.target.model,
-            provider=prepared.target.provider,
-            principal=label(container),
-            container=container.uuid,
-            call=raw.id,
-            detail=(
-                *((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces),
-                *prepared.asked.notes,
-                *more,
-                *((("for", raw.parent),) if raw.parent else ()),
-            ),
-        )
-    )
-    prepared.asked.noted = len(prepared.asked.notes)
-    exchange = prepared.exchange
-    if exchange.hosted_tools or exchange.unknown_tools or exchange.fetches:
-        await record_ways_out(prepared, exchange, recorder)
+    asked, parent = prepared.asked, prepared.admitted.raw.parent
+    stages = tuple((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces)
+    stands_for: tuple[tuple[str, str], ...] = (("for", parent),) if parent else ()
+    record_id = await recorder.record(_event("call.opened", prepared, (*stages, *asked.notes, *more, *stands_for)))
+    asked.noted = len(asked.notes)
+    await record_ways_out(prepared, prepared.exchange, recorder)
     return Opened(prepared, record_id)
 
 
@@ -62,23 +44,25 @@ async def open_attempt(
     prepared: Prepared, recorder: Recorder, number: int, more: tuple[tuple[str, str], ...] = ()
 ) -> Opened:
     """A further try of a call that is on record already, at the target that `prepared` now has."""
-    raw, container = prepared.admitted.raw, prepared.admitted.container
-    record_id = await recorder.record(
-        Event(
-            event="attempt.opened",
-            endpoint=prepared.exchange.endpoint.value,
-            method=raw.method,
-            api_key_name=f"container-{container.name}",
-            model=prepared.target.model,
-            provider=prepared.target.provider,
-            principal=label(container),
-            container=container.uuid,
-            call=raw.id,
-            detail=(("attempt", str(number)), *more),
-        )
-    )
+    record_id = await recorder.record(_event("attempt.opened", prepared, (("attempt", str(number)), *more)))
     await record_ways_out(prepared, prepared.exchange, recorder)
     return Opened(prepared, record_id)
+
+
+def _event(name: str, prepared: Prepared, detail: tuple[tuple[str, str], ...]) -> Event:
+    raw, container = prepared.admitted.raw, prepared.admitted.container
+    return Event(
+        event=name,
+        endpoint=prepared.exchange.endpoint.value,
+        method=raw.method,
+        api_key_name=f"container-{container.name}",
+        model=prepared.target.model,
+        provider=prepared.target.provider,
+        principal=label(container),
+        container=container.uuid,
+        call=raw.id,
+        detail=detail,
+    )
 
 
 async def record_ways_out(prepared: Prepared, exchange: Exchange, recorder: Recorder) -> None:
