@@ -21,7 +21,7 @@ from bawn.enforcement.labels import HEADER, Labels
 from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
 from bawn.rules.happening import Happening
-from bawn.rules.matching import Candidate, RuleSet
+from bawn.rules.matching import Candidate, RuleSet, unsure
 from bawn.rules.model import (
     Approve,
     Block,
@@ -42,6 +42,8 @@ from bawn.terms.event import Event
 _log = structlog.get_logger("bawn.rules")
 _LONG = 256 * 1024
 """From this many characters on, a text is looked through in a thread, so that nobody waits for it."""
+_LONG_ASKED = 4096
+"""From this many on, conditions are computed in a thread: a list of that many characters takes a millisecond to walk over."""
 _MOST_CALLS = 100_000
 Key = Callable[[], str]
 """Made when something may fire."""
@@ -115,7 +117,7 @@ class Enforcer:
         rules = self.rules
         if found := await _found(rules, event, text, said.get("tool", "")):
             happened = self._happening(turn, event, key(), text, said)
-            for rule in rules.fired(happened, found):
+            for rule in await self._fired(turn, rules, happened, found):
                 if isinstance(rule.action, Block) and not rule.dry_run:
                     refused = refused or rule
                 await self._act(turn, rule, happened)
@@ -132,7 +134,7 @@ class Enforcer:
             return
         if found := await _found(rules, event, text, said.get("tool", "")):
             happened = self._happening(turn, event, key(), text, said)
-            for rule in rules.fired(happened, found):
+            for rule in await self._fired(turn, rules, happened, found):
                 await self._act(turn, rule, happened)
                 _refuse(rule)
         conversation.clear(rules, what)
@@ -144,7 +146,7 @@ class Enforcer:
         if not found:
             return decisions
         happened = self._happening(turn, EventName.TOOL_BEFORE, key(), text, said)
-        for rule in self.rules.fired(happened, found):
+        for rule in await self._fired(turn, self.rules, happened, found):
             await self._act(turn, rule, happened)
             if rule.dry_run:
                 continue
@@ -193,6 +195,17 @@ class Enforcer:
     def _what(self, turn: Turn, key: str) -> int:
         """Of what it is known that nothing refuses it: the same under other tags is something else."""
         return hash((key, self._tags(turn)))
+
+    async def _fired(self, turn: Turn, rules: RuleSet, happened: Happening, found: list[Candidate]) -> list[Rule]:
+        """Those that fire. Where a condition cannot be told, that is on record, and refuses the call if the rule must hold."""
+        aside = rules.conditional and happened.size >= _LONG_ASKED
+        fired, failed = await asyncio.to_thread(rules.held, happened, found) if aside else rules.held(happened, found)
+        for rule, because in failed:
+            self._record(await self.conversation(turn), rule, happened, 0.0, unsure(rule, because))
+        for rule, because in failed:
+            if rule.holds_back:
+                raise unsure(rule, because)
+        return fired
 
     async def _act(self, turn: Turn, rule: Rule, happened: Happening) -> None:
         """Let a rule take effect, unless it has on this already, or rests."""
