@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from bawn.adapters.dialects import DIALECTS
 from bawn.api.services import Services
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
@@ -54,6 +55,7 @@ from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
 from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
+from bawn.enforcement.reports import Reports
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.breaker import Breakers
@@ -64,11 +66,13 @@ from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.failover import Failover
 from bawn.gateway.habits import HABITS
+from bawn.gateway.hooks import HookCalls
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of, seller
+from bawn.gateway.released import Released
 from bawn.gateway.server import Gateway
 from bawn.gateway.sessions import Sessions
 from bawn.gateway.settings import Provider, ProviderKind
@@ -150,6 +154,7 @@ class Yard:
         self._thoughts = KeptThoughts()
         self._breakers = Breakers(self.clock.monotonic)
         self.sessions = Sessions()
+        self._released = Released()
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
@@ -224,6 +229,7 @@ class Yard:
         )
         self.registry.watch(self.gateway.running.changed)
         self.gateway.poll = self.desk.poll
+        self.gateway.hooks = HookCalls(DIALECTS, Reports(self.rules.enforcer), self._released)
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,
@@ -386,7 +392,10 @@ class Yard:
             permissions=permissions,
             pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
             gate=ToolGate(
-                (self.rules.judge, *self.transforms.judges(configuration.transforms)), self.recorder, self.people
+                (self.rules.judge, *self.transforms.judges(configuration.transforms)),
+                self.recorder,
+                self.people,
+                self._released,
             ),
             interception=configuration.interception,
             upstream=upstream,
@@ -480,6 +489,7 @@ class Yard:
 
     async def _forget(self, uuid: str) -> None:
         self.packages.forget(uuid)
+        self._released.forget(uuid)
         await self.grants.forget(uuid)
         await self.rules.forget(uuid)
 
