@@ -35,6 +35,7 @@ from bawn.app.ports import Ports
 from bawn.app.posting import Posting
 from bawn.app.rule_acts import RuleActs
 from bawn.app.rule_files import Part, beside
+from bawn.app.rule_watch import RuleWatch
 from bawn.app.rules import RuleDesk
 from bawn.app.script_people import ScriptPeople
 from bawn.app.script_services import ScriptServices
@@ -220,6 +221,13 @@ class Yard:
         )
         self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
         self.rules.begin(self._rule_parts(configuration), configuration.rules)
+        self.rule_watch = RuleWatch(
+            handed.config.parent,
+            lambda: self._rule_parts(self.configuration),
+            self.rules.check,
+            lambda parts: self.rules.apply(parts, self.configuration.rules),
+            self.recorder,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -354,6 +362,7 @@ class Yard:
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         self.rules.apply(self._rule_parts(configuration), configuration.rules)
+        self.rule_watch.wrong = ""
         works = self._works(configuration)
         before, self.configuration = self.configuration, configuration
         self.gateway.works = works
@@ -520,6 +529,8 @@ class Yard:
         ]
         troubles += self.scripts.troubles()
         troubles += self.rules.troubles()
+        if self.rule_watch.wrong:
+            troubles.append(f"The rules before a change still hold: {self.rule_watch.wrong}")
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")
