@@ -24,23 +24,19 @@ class Reports:
     def __init__(self, enforcer: Enforcer) -> None:
         self._enforcer = enforcer
 
-    def begin(self, asked: Asked, report: Report) -> None:
-        """Before it is told or judged. Fault `store.unavailable`."""
+    def begin(self, asked: Asked, report: Report) -> ReportTurn:
+        """Before it is told or judged."""
         turn = self._enforcer.begin_report(asked)
-        standing = turn.standing
-        assert standing is not None
+        standing = turn.known
         standing.title = report.title[:_LONGEST_TITLE] or standing.title
         standing.directory = self._folder(asked, report.directory) or standing.directory
 
     def end(self, asked: Asked) -> None:
         self._enforcer.end(asked)
 
-    async def told(self, asked: Asked, report: Report) -> None:
+    async def told(self, turn: ReportTurn, report: Report) -> None:
         """Anything but a tool call that is about to be made, which the judges decide on. Fault `rule.blocked`."""
-        enforcer, turn = self._enforcer, self._enforcer.turn(asked)
-        assert isinstance(turn, ReportTurn)
-        standing = turn.standing
-        assert standing is not None
+        enforcer, asked, standing = self._enforcer, turn.asked, turn.known
         match report.event:
             case EventName.SESSION_CREATED:
                 if report.parent:

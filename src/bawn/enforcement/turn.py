@@ -43,20 +43,20 @@ class Turn:
 class ReportTurn(Turn):
     """A report has no messages of its own: it stands where the last request did."""
 
-    __slots__ = ("_standing",)
+    __slots__ = ("known",)
 
     def __init__(self, asked: Asked, standing: Standing) -> None:
         super().__init__(asked, (), standing)
-        self._standing = standing
+        self.known = standing
         self.at = standing.at
 
     def call(self, proposed: ToolCall) -> str:
-        return keys.call(self._standing.place(proposed.id), proposed)
+        return keys.call(self.known.place(proposed.id), proposed)
 
     @property
     def last(self) -> str:
-        return self._standing.last
+        return self.known.last
 
     @property
     def last_user(self) -> str:
-        return self._standing.last_user
+        return self.known.last_user

@@ -60,14 +60,14 @@ class HookCalls:
         reply.json(dialect.answer(report, verdict))
 
     async def _told(self, works: Works, asked: Asked, report: Report, agent: str) -> Verdict:
-        self._reports.begin(asked, report)
+        turn = self._reports.begin(asked, report)
         try:
             if report.event is EventName.TOOL_BEFORE:
                 call = ToolCall(report.call, report.tool, report.tool_input)
                 decided = await works.gate.reported(asked, call, agent)
                 allowed = decided.effect is decision.Effect.ALLOW
                 return Verdict() if allowed else Verdict(Effect.DENY, decided.because)
-            await self._reports.told(asked, report)
+            await self._reports.told(turn, report)
         except Fault as fault:
             if fault.code not in _REFUSALS:
                 raise
