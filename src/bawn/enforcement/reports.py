@@ -30,6 +30,7 @@ class Reports:
         standing = turn.known
         standing.title = report.title[:_LONGEST_TITLE] or standing.title
         standing.directory = self._folder(asked, report.directory) or standing.directory
+        return turn
 
     def end(self, asked: Asked) -> None:
         self._enforcer.end(asked)
