@@ -67,6 +67,8 @@ def create(
     workspace: WorkspaceMode = None,
     ai: Ai = None,
     task: Annotated[str, typer.Option(help="What it is for; kept with it.", show_default=False)] = "",
+    role: Role = "",
+    tag: Tags = None,
     expires: Expires = "",
     form: Output = Format.TABLE,
 ) -> None:
@@ -84,6 +86,8 @@ def create(
             workspace=workspace.value if workspace else None,
             ai=ai,
             task=task or None,
+            role=role or None,
+            tags=tag,
             expires=ahead(expires, datetime.now(UTC)) if expires else None,
         )
         output.show_one(made, form)

@@ -54,6 +54,8 @@ def run(
     workspace: WorkspaceMode = None,
     ai: Ai = None,
     task: Annotated[str, typer.Option(help="What it is for; kept with it.", show_default=False)] = "",
+    role: Role = "",
+    tag: Tags = None,
     expires: Expires = "",
     remove: Annotated[
         bool, typer.Option("--rm", "--ephemeral", help="Delete the container when the command has ended.")
@@ -89,6 +91,8 @@ def run(
             ephemeral=remove or None,
             ai=ai,
             task=task or None,
+            role=role or None,
+            tags=tag,
             expires=moment,
         )
         try:

@@ -89,6 +89,8 @@ def create_container(
     isolation: str | None = None,
     limits: Mapping[str, int | float] | None = None,
     allow_soft_limits: bool | None = None,
+    role: str | None = None,
+    tags: Sequence[str] | None = None,
 ) -> Call[shapes.Container]:
     """`limits` may hold pids, memory_bytes, cpus and scratch_bytes; `isolation` is standard or strong."""
     body = given(
@@ -106,6 +108,8 @@ def create_container(
         isolation=isolation,
         limits=dict(limits) if limits else None,
         allow_soft_limits=allow_soft_limits,
+        role=role,
+        tags=list(tags) if tags else None,
     )
     return Call("POST", at("containers"), one("container", shapes.Container), body=body)
 
