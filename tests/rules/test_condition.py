@@ -65,7 +65,11 @@ def rule(id_: str, when: str | None, **action: Any) -> Rule:
         ('"prod" in event.operatorTags', {"operator_tags": frozenset(["prod"])}, True),
         ('event.container == "dev" && event.projectID == "shop"', {}, True),
         ('event.containerRole == "planner"', {"container_role": "planner"}, True),
-        ('event.directory == "/workspace" && event.sessionTitle == "t"', {"directory": "/workspace", "title": "t"}, True),
+        (
+            'event.directory == "/workspace" && event.sessionTitle == "t"',
+            {"directory": "/workspace", "title": "t"},
+            True,
+        ),
         ('event.sessionID == "ses_1" && event.event == "tool.execute.before"', {}, True),
         ("event.args.a == 1 || true", {"tool_input": ""}, True),
         ('event.toolName == "a" ? true : event.toolName == "b"', {"tool": "b"}, True),

@@ -14,16 +14,20 @@ from bawn.cli.options import (
     Command,
     Cpus,
     Disk,
+    Env,
     Isolation,
     Memory,
     Output,
     Pids,
     Ref,
+    Role,
     Soft,
+    Tags,
     Timeout,
     Workspace,
     WorkspaceMode,
     limits,
+    variables,
 )
 from bawn.cli.output import Format
 
@@ -133,9 +137,9 @@ def stop(
 
 
 @app.command("exec", epilog="Example: bawn exec dev -- git status")
-def execute(ref: Ref, command: Command, timeout: Timeout = "") -> None:
+def execute(ref: Ref, command: Command, env: Env = None, timeout: Timeout = "") -> None:
     """Run a command in a running container, on this terminal."""
-    raise typer.Exit(terminal.run_here(ref, command, seconds(timeout)))
+    raise typer.Exit(terminal.run_here(ref, command, seconds(timeout), variables(env)))
 
 
 @app.command(epilog="Example: bawn logs dev --follow")

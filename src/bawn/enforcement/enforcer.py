@@ -111,6 +111,7 @@ class Enforcer:
         return self._turns.pop(asked.call, None) or Turn(asked, ())
 
     def _know(self, turn: Turn) -> None:
+        self.labels.heard(turn.asked)
         if len(self._turns) < _MOST_CALLS:
             self._turns[turn.asked.call] = turn
 
@@ -204,6 +205,8 @@ class Enforcer:
             text,
             title=standing.title if standing is not None else "",
             directory=(standing.directory if standing is not None else "") or self.place(container.uuid),
+            operator_tags=self.labels.operator(container, turn.asked.session),
+            container_role=container.role,
             **said,
         )
 

@@ -26,7 +26,7 @@ TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 MAX_TASK_CHARACTERS = 16_000
-MAX_TAGS = 32
+MAX_TAGS = 256
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):

@@ -536,9 +536,10 @@ def run_task(
     auto_execute: bool = True,
     callback_url: str | None = None,
     project: str | None = None,
+    role: str | None = None,
 ) -> Call[shapes.Task]:
     """An agent in a fresh container; it runs when this returns, or waits to be executed."""
-    body: dict[str, Any] = given(callback_url=callback_url, project=project)
+    body: dict[str, Any] = given(callback_url=callback_url, project=project, role=role)
     body |= {"prompt": prompt, "mode": mode, "auto_execute": auto_execute}
     if config := given(model=model, base_url=base_url):
         body["ai_config"] = config
