@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -288,10 +289,8 @@ def test_the_longest_list_is_walked_over_in_good_time(when: str) -> None:
 def test_the_longest_conditions_are_read_without_harm() -> None:
     for made in ("!" * 1999 + "x", "-" * 1990 + "1", "true?" * 300 + "true" + ":true" * 300, "true&&" * 330 + "true"):
         began = time.perf_counter()
-        try:
+        with contextlib.suppress(ValueError):
             Trigger.model_validate({"event": BEFORE, "when": made})
-        except ValueError as error:
-            assert str(error)
         assert time.perf_counter() - began < SECONDS
 
 
@@ -304,15 +303,8 @@ _PIECES = st.sampled_from(
 @given(st.lists(_PIECES, max_size=30).map("".join) | st.text(max_size=60))
 @settings(max_examples=400, deadline=None)
 def test_whatever_is_written_is_either_refused_or_answers_yes_or_no_or_undecided(when: str) -> None:
-    try:
-        condition = Condition(when, BEFORE)
-    except ValueError as error:
-        assert str(error)
-        return
-    try:
-        assert condition.holds(happened(tool="a", tool_input='{"xs": ["a", 1]}')) in (True, False)
-    except Undecided as error:
-        assert str(error)
+    with contextlib.suppress(ValueError, Undecided):
+        assert holds(when, tool="a", tool_input='{"xs": ["a", 1]}') in (True, False)
 
 
 _JSON = st.recursive(
@@ -331,10 +323,8 @@ def test_whatever_an_agent_says_a_condition_answers_or_is_undecided(said: dict[s
         "event.args.n * 2 > size(event.toolName)",
         "event.args == event.args.n",
     ):
-        try:
+        with contextlib.suppress(Undecided):
             assert holds(when, tool=tool, tool_input=json.dumps(said)) in (True, False)
-        except Undecided as error:
-            assert str(error)
 
 
 @given(st.text(max_size=40), st.text(min_size=1, max_size=4))
