@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Provider
-from tests.e2e.installation import Container, Installation, until
+from tests.e2e.installation import INSIDE, Container, Installation, until
 from tests.e2e.test_agents import PROMPT
 from tests.rules.examples import EXAMPLES, example
 
@@ -144,3 +144,40 @@ def test_rules_are_added_tried_and_taken_away_by_the_command_line(
     assert dev.ask("stop here")[0] == 200
     place.write_text('{"mitm": {"rules": [{}]}}')
     assert ruled.bawn("rules", "check", str(place)).code == 1
+
+
+def test_roles_conditions_and_tags_hold_in_a_real_container(ruled: Installation, runtime: str, tmp_path: Path) -> None:
+    on = {"event": "chat.message", "role": "user"}
+    when = (
+        'event.messageContent.contains("stop here") && event.containerRole == "planner" && "made" in event.operatorTags'
+    )
+    tells = {"type": "notification", "title": "told"}
+    for rule in (
+        {"id": "when", "trigger": on | {"when": when}, "action": {"type": "block", "reason": "not today"}},
+        {"id": "made", "trigger": on | {"roles": ["plan*"], "tags": ["made"]}, "action": tells},
+        {"id": "late", "trigger": on | {"tags": ["late"], "when": '!("late" in event.operatorTags)'}, "action": tells},
+    ):
+        place = tmp_path / f"{rule['id']}.json"
+        place.write_text(json.dumps(rule))
+        ruled.done("rules", "add", str(place))
+    name = f"tagged-{runtime}"
+    box = ("--name", name, "--runtime", runtime, "--image", "agent", "--role", "planner", "--tag", "made")
+    assert ruled.done("run", *box, "--", "sh", "-c", "echo $BAWN_TAGS").out.strip() == "made"
+    shown = next(each for each in ruled.json("containers", "list") if each["name"] == name)
+    assert (shown["role"], shown["tags"]) == ("planner", ["made"])
+
+    def fired(rule: str) -> int:
+        log = ruled.json("rules", "log", "--rule", rule)
+        return len([each for each in log if (each["container"], each["effect"]) == (shown["id"], "notification")])
+
+    made = Container(ruled, name, runtime)
+    assert made.found("use_tags", "go on") == [["go on", "go on"], "made"]
+    assert (fired("made"), fired("late")) == (2, 0)
+    assert made.found("use_tags", "stop here") == [[403, 403], "made"]
+    program = (INSIDE / "use_tags.py").read_text()
+    said = ruled.done("exec", name, "-e", "BAWN_TAGS=late", "--", "python3", "-c", program, "come back")
+    assert json.loads(said.out.splitlines()[-1]) == [["come back", "come back"], "late"]
+    assert fired("late") == 2, "named by what runs inside, through the packages' own variables"
+    for id_ in ("when", "made", "late"):
+        ruled.done("rules", "delete", id_)
+    ruled.done("containers", "delete", name)
