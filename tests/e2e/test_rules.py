@@ -181,3 +181,35 @@ def test_roles_conditions_and_tags_hold_in_a_real_container(ruled: Installation,
     for id_ in ("when", "made", "late"):
         ruled.done("rules", "delete", id_)
     ruled.done("containers", "delete", name)
+
+
+def test_a_session_that_a_real_agent_begins_has_the_tags_of_the_one_it_came_from(
+    ruled: Installation, runtime: str, workspace: Path, tmp_path: Path
+) -> None:
+    if ruled.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
+        pytest.skip("the image has no OpenCode: npm is not installed on this machine")
+    for id_, more in (("each", {}), ("night", {"tags": ["night"]})):
+        place = tmp_path / f"{id_}.json"
+        on = {"event": "chat.message", "role": "user", **more}
+        place.write_text(json.dumps({"id": id_, "trigger": on, "action": {"type": "notification", "title": id_}}))
+        ruled.done("rules", "add", str(place))
+    name = f"kin-{runtime}"
+    box = ("--name", name, "--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live")
+    asked = 'call task with {"description": "look", "prompt": "hello", "subagent_type": "general"}'
+    ruled.done("run", *box, "--", "opencode", "run", *asked.split(" "))
+    uuid = ruled.get(name)["id"]
+
+    def sessions(rule: str) -> list[str]:
+        """In which it fired, the first one first."""
+        log = ruled.json("rules", "log", "--rule", rule, "--limit", "1000")
+        found = [each["session"] for each in log if (each["container"], each["effect"]) == (uuid, "notification")]
+        return list(dict.fromkeys(reversed(found)))
+
+    parent, child = (each for each in sessions("each") if each.startswith("ses_"))
+    assert sessions("night") == []
+    ruled.done("sessions", "tag", name, parent, "night")
+    ruled.done("exec", name, "--", "opencode", "run", "--session", child, "and", "again")
+    assert sessions("night") == [child]
+    for id_ in ("each", "night"):
+        ruled.done("rules", "delete", id_)
+    ruled.done("containers", "delete", name)
