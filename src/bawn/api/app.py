@@ -80,6 +80,7 @@ def build(services: Services) -> FastAPI:
         audit.router(services.audit),
         transforms.router(services.transforms),
         knowledge.router(services.knowledge),
+        rules.replaying(services.replays),
         rules.router(services.rules),
         rules.sessions(services.rules),
         approvals.router(services.approvals, services.lifecycle),

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from bawn.api.answers import data, envelope
 from bawn.api.caller import Caller
-from bawn.api.services import Rules
+from bawn.api.services import Replays, Rules
 from bawn.sdk import shapes
 
 Many = envelope("RulesAnswer", rules=list[shapes.Rule])
 One = envelope("RuleAnswer", rule=shapes.Rule)
 Verdict = envelope("RulesVerdictAnswer", verdict=shapes.ConfigVerdict)
 Trials = envelope("RuleTrialsAnswer", trials=list[shapes.RuleTrial])
+Replay = envelope("RuleReplayAnswer", replay=shapes.RuleReplay)
 Firings = envelope("RuleFiringsAnswer", firings=list[shapes.RuleFiring])
 _Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 
@@ -39,6 +40,19 @@ class Trial(BaseModel):
     event: dict[str, Any]
     text: str | None = Field(None, max_length=2**20, description="A file of rules; without it those that hold.")
     name: str = Field("rules.json", max_length=200)
+
+
+class Replaying(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    session: str = Field(min_length=1, max_length=200, description="As `GET /rules/log` names it.")
+    container: str | None = Field(
+        None, max_length=64, description="Its name or uuid, where several have such a session."
+    )
+    text: str | None = Field(None, max_length=2**20, description="A file of rules; without it those that hold.")
+    name: str = Field("rules.json", max_length=200)
+    rule: str | None = Field(None, max_length=64, description="Only this rule, also where it is not enabled.")
+    limit: int = Field(200, ge=1, le=1000, description="The first calls of the session, at most so many.")
 
 
 class Tagged(BaseModel):
@@ -93,6 +107,16 @@ def router(rules: Rules) -> APIRouter:
     @routes.post("/{rule}/disable", response_model=One)
     async def disable(rule: str, by: Caller) -> dict[str, Any]:
         return data(rule=await rules.enable(rule, False, by))
+
+    return routes
+
+
+def replaying(replays: Replays) -> APIRouter:
+    routes = APIRouter(prefix="/rules", tags=["rules"])
+
+    @routes.post("/replay", response_model=Replay)
+    async def replay(wanted: Replaying, by: Caller) -> dict[str, Any]:
+        return data(replay=await replays.replay(by=by, **wanted.model_dump()))
 
     return routes
 

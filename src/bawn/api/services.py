@@ -353,6 +353,21 @@ class Rules(Protocol):
         """Tags that an operator gives a conversation, in place of those before. Fault `api.not_found`."""
 
 
+class Replays(Protocol):
+    async def replay(
+        self,
+        session: str,
+        by: Operator,
+        *,
+        container: str | None = None,
+        text: str | None = None,
+        name: str = "rules.json",
+        rule: str | None = None,
+        limit: int = 200,
+    ) -> shapes.RuleReplay:
+        """Rules tried on the request log. Faults `rule.not_recorded`, `rule.unknown`, `config.invalid`, `api.conflict`."""
+
+
 class Tasks(Protocol):
     """Prompts for agents in fresh containers."""
 
@@ -408,6 +423,7 @@ class Services:
     transforms: Transforms
     knowledge: Knowledge
     rules: Rules
+    replays: Replays
     notices: Notices
     tasks: Tasks
     public_url: Callable[[], str | None]

@@ -71,7 +71,7 @@ class RuleDesk:
         self.conversations = Conversations(store, clock)
         self.effects = Effects(do, self._ended, clock.monotonic)
         self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._noted, clock)
-        self.enforcer.place = self._place
+        self.enforcer.place = self.place
         self.stage = RulesStage(self.enforcer)
         self.judge = RulesJudge(self.enforcer)
         self.version = ""
@@ -179,7 +179,7 @@ class RuleDesk:
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
         """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
-        rules = merged(self._all()).rules if text is None else read_rules(text, name).rules
+        rules = self.rules_of(text, name)
         happened, system = _made_up(event)
         fired = RuleSet(rules).fired(happened)
         return [
@@ -193,6 +193,18 @@ class RuleDesk:
             for rule in fired
         ]
 
+    def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
+        """Those of a file, or those that hold. Fault `config.invalid`."""
+        return merged(self._all()).rules if text is None else read_rules(text, name).rules
+
+    def place(self, uuid: str) -> str:
+        """Where a container sees its workspace; empty where it has none, or is no more."""
+        try:
+            record = self._registry.get(uuid)
+        except Fault:
+            return ""
+        return record.place if record.mount else ""
+
     def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
         """The newest first; since the start of this process. The record has all."""
         found = [each for each in reversed(self._fired) if rule is None or each.rule == rule]
@@ -205,13 +217,6 @@ class RuleDesk:
         await self.labels.tag(record.uuid, session, frozenset(tags))
 
     # inside
-
-    def _place(self, uuid: str) -> str:
-        try:
-            record = self._registry.get(uuid)
-        except Fault:
-            return ""
-        return record.place if record.mount else ""
 
     def _all(self) -> Sequence[Part]:
         return (*self._parts, Part(OWN, self._own))

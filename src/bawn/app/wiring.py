@@ -34,6 +34,7 @@ from bawn.app.ports import Ports
 from bawn.app.posting import Posting
 from bawn.app.rule_acts import RuleActs
 from bawn.app.rule_files import Part, beside
+from bawn.app.rule_replay import Replays
 from bawn.app.rules import RuleDesk
 from bawn.app.script_people import ScriptPeople
 from bawn.app.script_services import ScriptServices
@@ -215,6 +216,14 @@ class Yard:
         )
         self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
         self.rules.begin(self._rule_parts(configuration), configuration.rules)
+        self.replays = Replays(
+            self.rules,
+            handed.home / "state" / "requests",
+            self.transforms.kept.lines,
+            lambda: self.configuration.transforms.log is not None,
+            self.redactor,
+            self.recorder,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -322,6 +331,7 @@ class Yard:
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,
+            replays=self.replays,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.configuration.notify.public_url,

@@ -12,6 +12,7 @@ from bawn import sdk
 from bawn.cli import output
 from bawn.cli.options import Output
 from bawn.cli.output import Format
+from bawn.cli.replay import show_replay
 from bawn.errors import Fault, quoted
 
 app = typer.Typer(no_args_is_help=True, help="Rules: what follows from what happens in conversations.")
@@ -83,28 +84,47 @@ def check(file: Annotated[Path, typer.Argument(help="A file with a `mitm` block.
     output.say(f"{file} fits.")
 
 
-@app.command("test", epilog="Example: bawn rules test hoody.json --event event.json")
+@app.command("test", epilog="Example: bawn rules test hoody.json --replay ses_4f1")
 def attempt(
-    event: Annotated[Path, typer.Option(help="What happened, as JSON; see docs/rules.md.", show_default=False)],
     file: Annotated[
         Path | None,
         typer.Argument(help="A file with a `mitm` block; without it the rules that hold.", show_default=False),
     ] = None,
+    event: Annotated[
+        Path | None, typer.Option(help="What happened, as JSON; see docs/rules.md.", show_default=False)
+    ] = None,
+    replay: Annotated[
+        str, typer.Option(metavar="SESSION", help="Try them on this session of the request log.", show_default=False)
+    ] = "",
+    container: Annotated[
+        str, typer.Option(help="Of this container, where several have such a session.", show_default=False)
+    ] = "",
+    rule: Annotated[str, typer.Option(help="Only this rule, also one that is not enabled.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Of a session, at most so many calls.")] = 200,
     form: Output = Format.TABLE,
 ) -> None:
-    """Say which rules would fire on an event, and what they would change, as a diff. Nothing is done."""
+    """Say which rules would fire on an event or in a recorded session, and what they would change, as a diff. Nothing is done."""
+    if (event is None) == (not replay):
+        raise typer.BadParameter("name either an --event or a session to --replay")
+    text, name = (_text(file), file.name) if file is not None else (None, "")
+    if event is None:
+        with sdk.Client() as client:
+            found = client.rules.replay(
+                replay, container=container or None, text=text, name=name, rule=rule or None, limit=limit
+            )
+        show_replay(found, form)
+        return
     happened = _read(event)
     with sdk.Client() as client:
-        trials = client.rules.test(
-            happened, text=_text(file) if file is not None else None, name=file.name if file is not None else ""
-        )
+        trials = client.rules.test(happened, text=text, name=name)
+    trials = [trial for trial in trials if rule in ("", trial.rule)]
     if form is Format.JSON:
         output.show(trials, ("rule", "action", "change"), form)
         return
     for trial in trials:
         output.say(f"{trial.rule}: {trial.action}{' (dry run)' if trial.dry_run else ''}")
         if trial.change:
-            output.say(trial.change)
+            output.difference(trial.change)
     if not trials:
         output.say("No rule fires.")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bawn.wire.document import RequestDocument, Said
 
@@ -43,11 +44,21 @@ def difference(before: Sequence[str], after: Sequence[str]) -> str:
         if len(before) + len(after) > _MOST_LINES:
             return f"The request is another one: {len(before)} lines became {len(after)}."
         codes = list(difflib.SequenceMatcher(None, before, after).get_opcodes())
-    told = difflib.SequenceMatcher(None, "", "")
-    told.opcodes = codes  # of which it makes groups
-    if not any(kind != "equal" for kind, *_ in codes):
+    if all(kind == "equal" for kind, *_ in codes):
         return ""
-    return _bounded(line for group in told.get_grouped_opcodes(_BESIDE) for line in _hunk(group, before, after))
+    groups = _Grouped(codes).get_grouped_opcodes(_BESIDE)
+    return _bounded(line for group in groups for line in _hunk(group, before, after))
+
+
+class _Grouped(difflib.SequenceMatcher[str]):
+    """Makes groups of what is known already."""
+
+    def __init__(self, codes: _Codes) -> None:
+        super().__init__(None, "", "")
+        self._codes = codes
+
+    def get_opcodes(self) -> Any:
+        return self._codes
 
 
 def _put_in(before: Sequence[str], after: Sequence[str]) -> _Codes | None:

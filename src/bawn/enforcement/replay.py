@@ -142,28 +142,25 @@ class Replay:
         try:
             exchange = _read(recorded, recorded.request)
             asked = _asked(recorded, exchange)
-            if asked.document is not None:
-                await self._shown(told, asked, exchange)
-            else:
-                await self._stage.request(asked)
+            asked.document  # noqa: B018 - whether it can be read
+        except _UNREADABLE as error:
+            told.untold.append(f"its request cannot be read any more: {_because(error)}")
+            return
+        try:
+            await self._shown(told, asked, exchange)
         except Fault as fault:
-            if not fault.code.startswith("rule."):
-                told.untold.append(f"its request cannot be read any more: {fault.sentence}")
-                return
             told.refused = fault.sentence
             self._stage.over(asked, Ending(fault.status, _REFUSED, None, "", None, 0))
-            return
-        except _UNREADABLE as error:
-            told.untold.append(f"its request cannot be read any more: {type(error).__name__}")
-            return
-        self._asked[recorded.call] = asked
+        else:
+            self._asked[recorded.call] = asked
 
     async def _shown(self, told: Replayed, asked: Asked, exchange: Exchange) -> None:
         """The request through the stage, with what that changes."""
         conversation = await self._enforcer.conversations.of(asked.container.uuid, asked.session)
         came, again = document(exchange), document(exchange)
-        assert came is not None
-        assert again is not None
+        if came is None or again is None:
+            await self._stage.request(asked)
+            return
         earlier = [firing for firing in conversation.put_in() if firing.place is not Place.NOWHERE]
         put_in(again, earlier, self._enforcer.rules)
         await self._stage.request(asked)
@@ -190,14 +187,12 @@ class Replay:
         if recorded.answer is not None:
             try:
                 await self._said(told, asked, recorded.answer)
-            except Fault as fault:
-                if not fault.code.startswith("rule."):
-                    told.untold.append(f"its answer cannot be read any more: {fault.sentence}")
-                else:
-                    told.refused = fault.sentence
-                    ending = Ending(fault.status, _REFUSED, None, recorded.model, None, 0)
             except _UNREADABLE as error:
-                told.untold.append(f"its answer cannot be read any more: {type(error).__name__}")
+                if isinstance(error, Fault) and error.code.startswith("rule."):
+                    told.refused = error.sentence
+                    ending = Ending(error.status, _REFUSED, None, recorded.model, None, 0)
+                else:
+                    told.untold.append(f"its answer cannot be read any more: {_because(error)}")
         elif recorded.outcome == "ok" and asked.document is not None:
             told.untold.append("its answer is not in the log, or not whole")
         self._stage.over(asked, ending)
@@ -250,6 +245,10 @@ def _read(recorded: Recorded, body: bytes) -> Exchange:
 def _asked(recorded: Recorded, exchange: Exchange) -> Asked:
     headers = ((HEADER, ",".join(recorded.tags).encode()),) if recorded.tags else ()
     return Asked(recorded.call, recorded.container, exchange, headers, lambda _: recorded.session, document)
+
+
+def _because(error: Exception) -> str:
+    return error.sentence if isinstance(error, Fault) else type(error).__name__
 
 
 def _fired(event: Event) -> Fired:

@@ -180,6 +180,7 @@ class AsyncRules(AsyncNoun):
     delete = Awaited(endpoints.delete_rule)
     check = Awaited(endpoints.check_rules)
     test = Awaited(endpoints.try_rules)
+    replay = Awaited(endpoints.replay_rules)
     log = Awaited(endpoints.rules_log)
 
 

@@ -181,6 +181,7 @@ class Rules(SyncNoun):
     delete = Blocking(endpoints.delete_rule)
     check = Blocking(endpoints.check_rules)
     test = Blocking(endpoints.try_rules)
+    replay = Blocking(endpoints.replay_rules)
     log = Blocking(endpoints.rules_log)
 
 

@@ -463,6 +463,21 @@ def try_rules(
     return Call("POST", at("rules", "test"), many("trials", shapes.RuleTrial), body=body)
 
 
+def replay_rules(
+    session: str,
+    *,
+    container: str | None = None,
+    text: str | None = None,
+    name: str = "rules.json",
+    rule: str | None = None,
+    limit: int | None = None,
+) -> Call[shapes.RuleReplay]:
+    """What rules would have done in a session of the request log: those of a file, or those that hold. Nothing is done."""
+    file = given(text=text, name=name if text is not None else None)
+    body = {"session": session, **file, **given(container=container, rule=rule, limit=limit)}
+    return Call("POST", at("rules", "replay"), one("replay", shapes.RuleReplay), body=body)
+
+
 def rules_log(*, limit: int = 100, rule: str | None = None) -> Call[list[shapes.RuleFiring]]:
     """What fired since the start, the newest first."""
     params = given(rule=rule) | {"limit": str(limit)}
