@@ -525,6 +525,7 @@ class Yard:
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,
+            replays=self.replays,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.public_url,

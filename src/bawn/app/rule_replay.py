@@ -68,9 +68,7 @@ class Replays:
     ) -> shapes.RuleReplay:
         """What the rules of a file, or those that hold, would have done. Faults `rule.not_recorded`, `rule.unknown`,
         `config.invalid`, `api.conflict` where there are several conversations of this name."""
-        rules = _only(self._rules.rules_of(text, name), rule)
-        facts = (("session", session), ("rules", name if text is not None else ""), ("rule", rule or ""))
-        await self._recorder.record(Event("rule.replayed", principal=label(by), detail=facts))
+        rules = RuleSet(_only(self._rules.rules_of(text, name), rule))
         async with self._lock:
             found = await asyncio.to_thread(self._found, session, container, limit)
             if not found.calls:
@@ -81,17 +79,20 @@ class Replays:
                     f"There are sessions {quoted(session)} in {len(found.containers)} containers.",
                     remedy=f"Name one of them: {', '.join(sorted(set(found.containers.values()))[:20])}.",
                 )
-            replay = Replay(RuleSet(rules), self._rules.labels, self._rules.place)
-            recorded = [made for each in found.calls if (made := _recorded(each)) is not None]
+            facts = (("session", session), ("rules", name if text is not None else ""), ("rule", rule or ""))
+            uuid = found.calls[0].uuid
+            await self._recorder.record(Event("rule.replayed", principal=label(by), container=uuid, detail=facts))
+            replay = Replay(rules, self._rules.labels, self._rules.place)
+            calls = [made for each in found.calls if (made := recorded(each)) is not None]
             until = time.monotonic() + _SECONDS
-            told = await asyncio.to_thread(lambda: asyncio.run(replay.walk(recorded, lambda: time.monotonic() > until)))
+            told = await asyncio.to_thread(lambda: asyncio.run(replay.walk(calls, lambda: time.monotonic() > until)))
         return shapes.RuleReplay(
             session=session,
             container=found.calls[0].container,
-            rules=len(rules),
+            rules=len(rules.rules),
             calls=_bounded([_shape(each) for each in told]),
-            broken=found.broken + len(found.calls) - len(recorded),
-            more=found.more or len(told) < len(recorded),
+            broken=found.broken + len(found.calls) - len(calls),
+            more=found.more or len(told) < len(calls),
         )
 
     def _found(self, session: str, container: str | None, limit: int) -> Reading:
@@ -126,7 +127,7 @@ def _only(rules: Sequence[Rule], wanted: str | None) -> Sequence[Rule]:
     return (found.model_copy(update={"enabled": True}),)
 
 
-def _recorded(logged: Logged) -> Recorded | None:
+def recorded(logged: Logged) -> Recorded | None:
     """None for what this version knows nothing of."""
     try:
         wire, endpoint = WireName(logged.wire), Endpoint(logged.endpoint)
