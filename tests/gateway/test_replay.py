@@ -23,7 +23,6 @@ from bawn.rules.matching import RuleSet
 from bawn.rules.model import Mitm
 from bawn.store import Store, open_store
 from bawn.store.upgrade import upgrade
-from bawn.terms.decision import Effect
 from bawn.transforms.counts import Counts
 from bawn.transforms.log import Log, LogStage
 from bawn.transforms.log_files import LogFiles
@@ -144,12 +143,18 @@ async def test_what_fired_fires_again_and_nothing_else_does(begin: Begin, speaks
     assert {each for each, _, _ in fired(told)} == {each["id"] for each in EVERYTHING} - {"error"}
     assert not any(call.untold or call.refused for call in told)
     assert told[0].change.splitlines()[1:] == ["+[system]", "+Be careful.", " [user]", " hello", "+", "+Mind the gap."]
-    assert [sorted(call.standing) for call in told] == [
-        [],
-        ["system", "user"],
-        ["system", "user"] + [] if False else sorted({"system", "user"} | set(told[2].standing)),
-        *([sorted({"system", "user", "call", "result"})] * 2),
+    said = {"system", "user", "call", "result"}
+    assert [set(call.standing) for call in told] == [
+        set(),
+        {"system", "user"},
+        said - {"result"} - seen(told[2]),
+        said,
+        said,
     ]
+
+
+def seen(call: Replayed) -> set[str]:
+    return {each.rule for each in call.fired}
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -184,7 +189,7 @@ async def test_any_conversation_replayed_by_its_rules_is_what_it_was(begin: Begi
             asking = next_turn(speaks, asking, said, text)
     told = await recording.replayed()
     assert fired(told) == recording.fired()
-    assert all(bool(call.refused) == (call.recorded.outcome == "refused") for call in told if not call.recorded.answer)
+    assert all(bool(call.refused) == (call.recorded.outcome == "refused") for call in told if not call.recorded.answers)
 
 
 async def test_what_agents_say_by_official_packages_is_replayed(begin: Begin) -> None:
@@ -204,10 +209,9 @@ async def test_what_agents_say_by_official_packages_is_replayed(begin: Begin) ->
             await stream.get_final_completion()
     recording.house.clock.forward(1)
     async with anthropic.AsyncAnthropic(base_url=url, api_key="container-dev", default_headers=headers) as client:
-        async with client.messages.stream(
+        await client.messages.create(
             model="scripted/agent", max_tokens=99, messages=[{"role": "user", "content": "hello"}]
-        ) as other:
-            await other.get_final_message()
+        )
     await recording.house.rest()
     told = await recording.replayed()
     assert [call.recorded.wire.value for call in told] == ["openai", "openai", "anthropic"]
@@ -263,7 +267,6 @@ async def test_other_rules_show_what_they_would_have_refused(begin: Begin) -> No
     ]
     asked = await recording.replayed([rule("ask", "tool.execute.before", {"type": "approve", "reason": "sure?"})])
     assert [each.asks for each in asked[1].withheld] == [True]
-    assert Effect.ASK_PERSON
 
 
 @STREAMED
@@ -280,7 +283,7 @@ async def test_a_call_that_was_refused_at_the_time_is_replayed_by_others(begin: 
     assert (await recording.ask(CHAT.asking("hello", False))).status_code == 403
     (told,) = await recording.replayed([notifies("n", "chat.message", role="user")])
     assert fired([told]) == [("n", "chat.message", "notification")]
-    assert (told.recorded.outcome, told.recorded.answer) == ("refused", None)
+    assert (told.recorded.outcome, told.recorded.answers) == ("refused", None)
     assert not told.refused
 
 

@@ -147,7 +147,7 @@ def recorded(logged: Logged) -> Recorded | None:
         status=logged.status,
         outcome=logged.outcome,
         request=logged.body,
-        answer=logged.said,
+        answers=logged.said,
     )
 
 

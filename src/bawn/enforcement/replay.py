@@ -61,8 +61,9 @@ class Recorded(Struct, frozen=True):
     outcome: str
     request: bytes | None
     """As the agent sent it; None where that was not kept whole."""
-    answer: bytes | None
-    """The plain answer as the model gave it; None where there is none, or it was not kept whole."""
+    answers: tuple[bytes, ...] | None
+    """The plain answer as the model gave it, and those that it gave once it was told of a refusal; None where there is none,
+    or they were not kept whole."""
 
 
 class Fired(Struct, frozen=True):
@@ -184,9 +185,10 @@ class Replay:
         if asked is None:
             return
         ending = Ending(recorded.status, recorded.outcome, None, recorded.model, None, 0)
-        if recorded.answer is not None:
+        if recorded.answers is not None:
             try:
-                await self._said(told, asked, recorded.answer)
+                for answer in recorded.answers:
+                    await self._said(told, asked, answer)
             except _UNREADABLE as error:
                 if isinstance(error, Fault) and error.code.startswith("rule."):
                     told.refused = error.sentence

@@ -11,7 +11,7 @@ By both, and by the name of the conversation, rules can be tried on what was sai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -134,35 +134,40 @@ class LogStage:
         }
         # What came in; what other stages make of it is seen in what they note.
         request = asked.came.body if self._settings.requests else None
-        answer = seen.data if seen is not None else None
+        said = [*seen.earlier, seen.data] if seen is not None else []
         folded = self._answers(exchange.wire) if seen is not None and seen.streamed else None
         unsure = folded is not None and exchange.endpoint not in CONVERSATIONS
         if seen is not None and (unsure or not seen.whole_answer):
             # Pieces of a stream that was cut cannot be put together, so nothing is sure to be taken out of them.
-            answer, line["answer_bytes"] = None, seen.size
-        made = partial(_line, line, request, answer, folded, self._settings.body_bytes, self._redactor)
+            said, line["answer_bytes"] = [], seen.size
+        made = partial(_line, line, request, said, folded, self._settings.body_bytes, self._redactor)
         name = f"container-{container.number}" if self._settings.per == "container" else f"project-{container.project}"
-        size = len(request or b"") + len(answer or b"") + 2048
+        size = len(request or b"") + sum(map(len, said)) + 2048
         self.counts.add("written" if self._files.add(name, size, made) else "lost")
 
 
 def _line(
     line: dict[str, Any],
     request: bytes | None,
-    answer: bytes | None,
+    said: Sequence[bytes],
     folding: Answers | None,
     limit: int,
     redactor: Redactor,
 ) -> bytes:
-    """On the thread of the log."""
+    """On the thread of the log. Of several answers the last one is `answer`: before it the model was told of refusals."""
     told = redacted(line, redactor)
     if request is not None:
         told["request"] = body_told(request, limit, redactor)
-    if answer is not None:
+    if said:
+        *earlier, last = said
         try:
-            told["answer"] = body_told(folding.folded(answer) if folding is not None else answer, limit, redactor)
+            bodies = [
+                body_told(folding.folded(each) if folding is not None else each, limit, redactor) for each in earlier
+            ]
+            told |= {"earlier": bodies} if bodies else {}
+            told["answer"] = body_told(folding.folded(last) if folding is not None else last, limit, redactor)
         except UNREADABLE:
-            told["answer_bytes"] = len(answer)
+            told["answer_bytes"] = sum(map(len, said))
     return bytes(_encode(told)) + b"\n"
 
 

@@ -41,6 +41,7 @@ class Logged(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     request: Raw = Raw(b"null")
     answer: Raw = Raw(b"null")
+    earlier: tuple[Raw, ...] = ()
 
     @property
     def began(self) -> datetime:
@@ -52,9 +53,12 @@ class Logged(Struct, frozen=True):
         return _whole(self.request)
 
     @property
-    def said(self) -> bytes | None:
-        """The plain answer as JSON; None where it is not here whole."""
-        return _whole(self.answer)
+    def said(self) -> tuple[bytes, ...] | None:
+        """What the model answered as JSON: several times where it was told of refusals in between. None where that is not
+        here whole."""
+        answers = [_whole(each) for each in (*self.earlier, self.answer)]
+        whole = tuple(each for each in answers if each is not None)
+        return whole if len(whole) == len(answers) else None
 
 
 class Reading(Struct):
