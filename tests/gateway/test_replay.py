@@ -332,3 +332,25 @@ async def test_a_long_replay_ends_when_it_is_enough(begin: Begin) -> None:
     left = iter((False, False, False, True))
     replay = Replay(recording.house.enforcer.rules, recording.house.labels, lambda uuid: "")
     assert len(await replay.walk(recording.calls(), lambda: next(left))) == 1
+
+
+@EACH_WIRE
+@STREAMED
+async def test_what_a_model_says_once_it_was_told_of_a_refusal_is_looked_at_and_replayed(
+    begin: Begin, speaks: Speaks, stream: bool
+) -> None:
+    no = rule("tool", "tool.execute.before", {"type": "block", "reason": "not with us"})
+    reason = {"type": "block", "reason": "not so"}
+    never = rule("words", "chat.message", reason, role="assistant", contentMatch="The tool bash said")
+    recording = await begin(no, never)
+    said = await recording.say(speaks, stream, speaks.asking(CALLED, stream))
+    assert "The tool bash said" not in words(speaks, said).text
+    assert "not so" in words(speaks, said).text
+    (told,) = await recording.replayed()
+    assert (
+        fired([told])
+        == recording.fired()
+        == [("tool", no["trigger"]["event"], "block"), ("words", "chat.message", "block")]
+    )
+    assert told.refused.endswith("not so")
+    assert [each.tool for each in told.withheld] == ["bash"]
