@@ -23,6 +23,8 @@ rules:
 notify:
   sinks:
     told: {kind: file}
+transforms:
+  log: {}
 """
 
 
@@ -68,6 +70,19 @@ def ruled(yard: Installation, received: tuple[str, Any], provider: Provider) -> 
     yard.done("config", "reload")
 
 
+def replayed_as_it_was(yard: Installation, uuid: str) -> int:
+    """The same rules fire on what a container's sessions were recorded to be; how many sessions."""
+    live = [each for each in yard.json("rules", "log", "--limit", "2000") if each["container"] == uuid]
+    sessions = {each["session"] for each in live}
+    for session in sessions:
+        acts = [each for each in live if each["session"] == session and not each["effect"].endswith(("done", "failed"))]
+        told = yard.json("rules", "test", "--replay", session, "--container", uuid)
+        again = [(each["rule"], each["event"], each["effect"]) for call in told["calls"] for each in call["fired"]]
+        assert sorted(again) == sorted((each["rule"], each["event"], each["effect"]) for each in acts), told
+        assert not any(call["untold"] for call in told["calls"]), told
+    return len(sessions)
+
+
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
@@ -108,6 +123,8 @@ def test_the_seven_examples_do_what_they_say(
     listed = {rule["id"]: rule for rule in ruled.json("rules", "list")}
     assert all(listed[rule["id"]]["fired"] >= 1 for rule in json.loads(EXAMPLES))
     assert {rule["source"] for rule in listed.values()} == {"hoody.jsonc"}
+    uuid = next(each["id"] for each in ruled.json("containers", "list") if each["name"] == dev.name)
+    assert replayed_as_it_was(ruled, uuid) >= 1
 
 
 def test_rules_fire_on_what_a_real_agent_does(ruled: Installation, runtime: str, workspace: Path) -> None:
@@ -121,6 +138,7 @@ def test_rules_fire_on_what_a_real_agent_does(ruled: Installation, runtime: str,
     uuid = next(each["id"] for each in ruled.json("containers", "list") if each["name"] == name)
     fired = {each["rule"] for each in firings if each["container"] == uuid}
     assert {"safety-guardrail", "json-enforcer", "cost-watchdog", "dev-context-inject"} <= fired
+    assert replayed_as_it_was(ruled, uuid) >= 1
     ruled.done("containers", "delete", name)
 
 
