@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,27 @@ async def test_bodies_that_cannot_be_read_any_more_are_told(log: Path, client: s
         "its request cannot be read any more",
         "its answer cannot be read any more",
     ]
+
+
+async def test_others_do_not_wait_for_a_long_replay(log: Path, client: sdk.AsyncClient) -> None:
+    talk = [user(f"{number}: " + "word " * 200) for number in range(100)]
+    lines = [line("1", *talk).replace("call_1", f"call_{number}") for number in range(100)]
+    (log / "container-1.jsonl").write_text("".join(lines))
+    pauses: list[float] = []
+
+    async def ticks() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.001)
+            pauses.append(time.monotonic() - began)
+
+    ticking = asyncio.create_task(ticks())
+    began = time.monotonic()
+    found = await client.rules.replay("ses_1", text=RULES)
+    took = time.monotonic() - began
+    ticking.cancel()
+    assert len(found.calls) == 100
+    print(
+        f"{len(found.calls)} calls of {len(lines[0])} bytes in {took:.2f} s, longest pause {max(pauses) * 1000:.0f} ms"
+    )
+    assert max(pauses) < 0.25
