@@ -16,12 +16,13 @@ from bawn.app.rules import Recorder, RuleDesk
 from bawn.audit.redact import Redactor
 from bawn.enforcement.replay import Recorded, Replay, Replayed
 from bawn.errors import Fault, quoted
+from bawn.identity.past import past
 from bawn.rules.matching import RuleSet
 from bawn.rules.model import Rule
 from bawn.sdk import shapes
 from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, WireName
-from bawn.terms.principal import Container, Operator, label
+from bawn.terms.principal import Operator, label
 from bawn.transforms.log_files import LogFiles
 from bawn.transforms.log_reading import Logged, Reading, read
 
@@ -135,7 +136,7 @@ def recorded(logged: Logged) -> Recorded | None:
         return None
     return Recorded(
         call=logged.call,
-        container=Container(logged.uuid, logged.number, logged.container, logged.project),
+        container=past(logged.uuid, logged.number, logged.container, logged.project),
         session=logged.session,
         wire=wire,
         endpoint=endpoint,
