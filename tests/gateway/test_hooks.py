@@ -16,8 +16,7 @@ from tests.gateway.test_interception import CALLED, EACH_WIRE, WIRES, Speaks
 from bawn.adapters.report import Effect, Verdict
 from bawn.rules.model import EventName
 from bawn.stages.judging import Denied, Granted
-from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
+from bawn.store import Store
 
 Begin = Callable[..., Awaitable[House]]
 CHAT = WIRES[0]
@@ -27,14 +26,6 @@ ALL = [
     for event in EventName
 ]
 GRANTED = Granted("op", None, "apr_1")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from bawn.audit.redact import Redactor
 from bawn.enforcement.replay import Recorded, Replay, Replayed
 from bawn.rules.matching import RuleSet
 from bawn.rules.model import Mitm
-from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
+from bawn.store import Store
 from bawn.transforms.counts import Counts
 from bawn.transforms.log import Log, LogStage
 from bawn.transforms.log_files import LogFiles
@@ -75,14 +74,6 @@ class Recording:
 
 
 Begin = Callable[..., Awaitable[Recording]]
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

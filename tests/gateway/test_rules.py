@@ -19,8 +19,7 @@ from bawn.errors import Fault
 from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
-from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
+from bawn.store import Store
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
 
@@ -28,14 +27,6 @@ Begin = Callable[..., Awaitable[House]]
 REMINDER = example("dev-context-inject")["action"]["content"]
 GUARD = example("safety-guardrail")["action"]["content"]
 CHAT = WIRES[0]
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
