@@ -22,7 +22,7 @@ from bawn.rules.model import Rule
 from bawn.sdk import shapes
 from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, WireName
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Container, Operator, label
 from bawn.transforms.log_files import LogFiles
 from bawn.transforms.log_reading import Logged, Reading, read
 
@@ -84,7 +84,8 @@ class Replays:
             uuid = found.calls[0].uuid
             await self._recorder.record(Event("rule.replayed", principal=label(by), container=uuid, detail=facts))
             replay = Replay(rules, self._rules.labels, self._rules.place)
-            calls = [made for each in found.calls if (made := recorded(each)) is not None]
+            living = self._rules.container(uuid)
+            calls = [made for each in found.calls if (made := recorded(each, living)) is not None]
             until = time.monotonic() + _SECONDS
             told = await asyncio.to_thread(lambda: asyncio.run(replay.walk(calls, lambda: time.monotonic() > until)))
         return shapes.RuleReplay(
@@ -128,15 +129,15 @@ def _only(rules: Sequence[Rule], wanted: str | None) -> Sequence[Rule]:
     return (found.model_copy(update={"enabled": True}),)
 
 
-def recorded(logged: Logged) -> Recorded | None:
-    """None for what this version knows nothing of."""
+def recorded(logged: Logged, container: Container | None = None) -> Recorded | None:
+    """None for what this version knows nothing of. `container`: as it is now, if it still is."""
     try:
         wire, endpoint = WireName(logged.wire), Endpoint(logged.endpoint)
     except ValueError:
         return None
     return Recorded(
         call=logged.call,
-        container=past(logged.uuid, logged.number, logged.container, logged.project),
+        container=container or past(logged.uuid, logged.number, logged.container, logged.project),
         session=logged.session,
         wire=wire,
         endpoint=endpoint,

@@ -37,7 +37,7 @@ from bawn.sdk import shapes
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Container, Operator, label
 
 STAGE = "rules"
 OWN = "state/rules.json"
@@ -197,6 +197,13 @@ class RuleDesk:
     def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
         """Those of a file, or those that hold. Fault `config.invalid`."""
         return merged(self._all()).rules if text is None else read_rules(text, name).rules
+
+    def container(self, uuid: str) -> Container | None:
+        """None for one that is no more."""
+        try:
+            return self._registry.get(uuid).container
+        except Fault:
+            return None
 
     def place(self, uuid: str) -> str:
         """Where a container sees its workspace; empty where it has none, or is no more."""

@@ -108,7 +108,7 @@ class Replay:
         self._noted: list[Event] = []
         self._effects = Effects(_nothing, lambda doing, fault, seconds: None, self._clock.monotonic)
         self._enforcer = Enforcer(
-            Conversations(None, self._clock), self._effects, labels, self._noted.append, self._clock
+            Conversations(None, self._clock), self._effects, _Known(labels), self._noted.append, self._clock
         )
         self._enforcer.place = place
         self._enforcer.hold(rules)
@@ -223,6 +223,22 @@ class Replay:
             if decision.effect is not Effect.ALLOW:
                 asks, rule = decision.effect is not Effect.DENY, dict(decision.facts).get("rule", "")
                 told.withheld.append(Withheld(call.name, rule, asks, decision.because))
+
+
+class _Known(Labels):
+    """The tags that are known, of which a replay changes none."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+
+    def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
+        return self._labels.of(container, session, named)
+
+    def heard(self, asked: Asked) -> None:
+        """What was said then was heard then."""
+
+    async def begun(self, container: str, session: str, parent: str) -> None:
+        """As `heard`."""
 
 
 class _Then:
