@@ -31,7 +31,7 @@ async def test_a_container_has_the_documented_shape(client: httpx.AsyncClient) -
     assert set(container) == {
         "id", "number", "name", "project", "server", "ai", "state",
         "image", "runtime", "task", "created", "expires", "mount", "workspace", "ephemeral", "attestation",
-        "isolation", "workdir", "limits", "allow_soft_limits", "degraded", "masked",
+        "isolation", "workdir", "limits", "allow_soft_limits", "role", "tags", "degraded", "masked",
     }  # fmt: skip
     assert (container["number"], container["ai"], container["created"]) == (1, False, "2030-01-01T12:00:00Z")
     assert (await client.get("/containers")).json() == {"data": {"containers": [container]}}

@@ -121,6 +121,7 @@ class RuleDesk:
         await self.enforcer.settled()
         await self.effects.stop()
         await self.conversations.written()
+        await self.labels.kinship.written()
 
     def troubles(self) -> list[str]:
         return [f"The rule {quoted(name)} fails: {because}." for name, because in sorted(self._failed.items())][:10]

@@ -94,6 +94,7 @@ from bawn.lines.line import Line
 from bawn.notify.notices import Notices
 from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
+from bawn.sandbox.tags_env import tags_environment
 from bawn.stages.stage import Stage
 from bawn.store.engine import Store, open_store
 from bawn.tasks.book import Book as TaskBook
@@ -221,6 +222,7 @@ class Yard:
             self.clock,
         )
         self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
+        self.tasks.tags_of = self.rules.labels.of_container
         self.rules.begin(self._rule_parts(configuration), configuration.rules)
         self.replays = Replays(
             self.rules,
@@ -460,6 +462,7 @@ class Yard:
         wire = self._wire(self.configuration.models.default or "")
         return {
             **agent_environment(record.name, record.number, wire=wire),
+            **tags_environment(record.tags),
             **egress_environment(),
             **self.credentials.environment(record),
         }

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -24,6 +25,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from bawn.config.patterns import sound
 from bawn.config.section import Section
 from bawn.errors import quoted
+from bawn.rules.expression import expression
+from bawn.rules.wording import LONGEST
 
 MOST_RULES = 2000
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
@@ -89,6 +92,18 @@ class Trigger(_Written):
     )
     containers: tuple[_Glob, ...] = Field(default=(), description="Names of containers; none: all.")
     projects: tuple[_Glob, ...] = Field(default=(), description="Names of projects; none: all.")
+    roles: tuple[_Glob, ...] = Field(default=(), description="Roles of containers; none: all.")
+    when: Annotated[str, StringConstraints(max_length=LONGEST)] | None = Field(
+        default=None, description="A condition in CEL over `event`, asked last."
+    )
+
+    @field_validator("when")
+    @classmethod
+    def _can_be_asked(cls, value: str | None, info: ValidationInfo) -> str | None:
+        event = info.data.get("event")
+        if value is not None and event is not None:
+            expression(value, event.value)
+        return value
 
     @model_validator(mode="after")
     def _sensible(self) -> Trigger:
@@ -208,6 +223,13 @@ class Rule(_Written):
     cooldown_ms: int = Field(default=0, ge=0, le=30 * 86_400_000, description="Per session, between two firings.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Of rewrites; the higher first.")
     dry_run: bool = Field(default=False, description="Only recorded.")
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether nothing goes on where this rule cannot do what it is there for."""
+        if isinstance(self.action, Message | PromptInject):
+            return not self.dry_run and self.action.on_failure is OnFailure.CLOSED
+        return not self.dry_run and isinstance(self.action, Block | Approve)
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Rule:

@@ -89,6 +89,8 @@ def create_container(
     isolation: str | None = None,
     limits: Mapping[str, int | float] | None = None,
     allow_soft_limits: bool | None = None,
+    role: str | None = None,
+    tags: Sequence[str] | None = None,
 ) -> Call[shapes.Container]:
     """`limits` may hold pids, memory_bytes, cpus and scratch_bytes; `isolation` is standard or strong."""
     body = given(
@@ -106,6 +108,8 @@ def create_container(
         isolation=isolation,
         limits=dict(limits) if limits else None,
         allow_soft_limits=allow_soft_limits,
+        role=role,
+        tags=list(tags) if tags else None,
     )
     return Call("POST", at("containers"), one("container", shapes.Container), body=body)
 
@@ -547,9 +551,10 @@ def run_task(
     auto_execute: bool = True,
     callback_url: str | None = None,
     project: str | None = None,
+    role: str | None = None,
 ) -> Call[shapes.Task]:
     """An agent in a fresh container; it runs when this returns, or waits to be executed."""
-    body: dict[str, Any] = given(callback_url=callback_url, project=project)
+    body: dict[str, Any] = given(callback_url=callback_url, project=project, role=role)
     body |= {"prompt": prompt, "mode": mode, "auto_execute": auto_execute}
     if config := given(model=model, base_url=base_url):
         body["ai_config"] = config

@@ -47,6 +47,10 @@ class Container:
     """What was asked for this container: pids, memory_bytes, cpus, scratch_bytes; for the others the configuration holds."""
     allow_soft_limits: bool = False
     """Whether it may run though a limit cannot be held on this machine."""
+    role: str = ""
+    """What it is there for, in a word by which rules know it."""
+    tags: tuple[str, ...] = ()
+    """That all its sessions carry, as the operator gave them."""
     degraded: tuple[str, ...] = ()
     """What is weaker in it, as it runs now, than it was asked for; in sentences."""
     masked: tuple[str, ...] = ()
