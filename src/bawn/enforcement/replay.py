@@ -33,6 +33,7 @@ from bawn.terms.event import Event
 from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.principal import Container
 from bawn.terms.tags import HEADER
+from bawn.terms.tags import named as tags_of
 from bawn.wire import Route, wire
 from bawn.wire.answers import answers
 from bawn.wire.documents import document
@@ -226,19 +227,20 @@ class Replay:
 
 
 class _Known(Labels):
-    """The tags that are known, of which a replay changes none."""
+    """The tags that are known, of which a replay changes none; what it hears it keeps for itself."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
+        self._heard: frozenset[str] = frozenset()
 
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
-        return self._labels.of(container, session, named)
+        return self._labels.of(container, session, named) | self._heard
 
     def heard(self, asked: Asked) -> None:
-        """What was said then was heard then."""
+        self._heard |= tags_of(asked.header(HEADER))
 
     async def begun(self, container: str, session: str, parent: str) -> None:
-        """As `heard`."""
+        """Known already, or never."""
 
 
 class _Then:
