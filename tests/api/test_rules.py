@@ -105,6 +105,7 @@ async def test_a_trial_says_what_would_fire_and_what_it_would_change(yard: Yard,
     assert trial.rule == "kept", "without a file, those that hold"
     assert yard.effects == []
     await refused("api.invalid", client.rules.test({"event": "x"}))
+    await refused("api.invalid", client.rules.test({"event": "session.idle", "operatorTags": "prod"}))
     await refused("api.invalid", client.rules.test({"event": "session.idle", "colour": "red"}))
 
 
@@ -115,3 +116,24 @@ async def test_a_conversation_is_tagged_on_record(yard: Yard, client: sdk.AsyncC
     assert yard.log.events[-1].event == "session.tagged"
     await refused("api.not_found", client.sessions.tag("nobody", "ses_1", []))
     await refused("api.invalid", client.sessions.tag("dev", "ses_1", ["bad tag!"]))
+
+
+async def test_a_trial_says_what_conditions_and_roles_make_of_it(client: sdk.AsyncClient) -> None:
+    rules = [
+        {
+            "id": "when",
+            "trigger": {"event": "chat.message", "when": '"prod" in event.operatorTags'},
+            "action": BLOCK["action"],
+        },
+        {"id": "role", "trigger": {"event": "chat.message", "roles": ["plan*"]}, "action": BLOCK["action"]},
+        {
+            "id": "odd",
+            "trigger": {"event": "chat.message", "when": "int(event.messageContent) > 1"},
+            "action": BLOCK["action"],
+        },
+    ]
+    text = json.dumps({"mitm": {"rules": rules}})
+    event = {"event": "chat.message", "messageContent": "7", "operatorTags": ["prod"], "containerRole": "planner"}
+    assert [trial.rule for trial in await client.rules.test(event, text=text)] == ["when", "role", "odd"]
+    [trial] = await client.rules.test({"event": "chat.message", "messageContent": "x", "tags": ["prod"]}, text=text)
+    assert (trial.rule, trial.failed) == ("odd", "it cannot be computed")

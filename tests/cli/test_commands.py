@@ -84,6 +84,19 @@ async def test_run_with_rm_leaves_nothing(bawn: Bawn, yard: Yard) -> None:
     assert yard.registry.list() == ()
 
 
+async def test_a_container_is_made_with_a_role_and_tags_and_a_command_with_variables(bawn: Bawn) -> None:
+    words = ("--name", "dev", "--role", "planner", "--tag", "prod", "--tag", "night", "-e", "A=b=c", "--env", "D=")
+    done = await bawn("run", *words, "--", "sh", "-c", "echo $A ${D-unset}.")
+    assert done == Done(0, "b=c .\n", "")
+    shown = json.loads((await bawn("containers", "list", "-o", "json")).out)
+    assert [(each["role"], each["tags"]) for each in shown] == [("planner", ["prod", "night"])]
+    assert "planner" in (await bawn("containers", "list")).out
+    done = await bawn("exec", "dev", "-e", "BAWN_TAGS=late", "--", "sh", "-c", "echo $BAWN_TAGS")
+    assert done.out == "late\n"
+    assert (await bawn("exec", "dev", "-e", "no-equals", "--", "true")).code == 2
+    assert (await bawn("containers", "create", "--name", "ci", "--role", "a b")).code != 0
+
+
 async def test_run_detached_returns_while_the_command_goes_on(bawn: Bawn, tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     done = await bawn("run", "--name", "dev", "--detach", "--", "sh", "-c", f"sleep 0.3; echo on > {witness}")

@@ -183,7 +183,7 @@ class RuleDesk:
         """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
         rules = self.rules_of(text, name)
         happened, system = _made_up(event)
-        fired = RuleSet(rules).fired(happened)
+        fired, failed = RuleSet(rules).held(happened)
         return [
             shapes.RuleTrial(
                 rule=rule.id,
@@ -193,6 +193,9 @@ class RuleDesk:
                 change=_change(rule, happened, system),
             )
             for rule in fired
+        ] + [
+            shapes.RuleTrial(rule.id, rule.action.type, rule.holds_back, rule.dry_run, failed=because)
+            for rule, because in failed
         ]
 
     def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
@@ -342,8 +345,9 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "directory", "project", "container", "toolName", "toolInput",
-          "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
+_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "operatorTags", "directory", "project", "container",
+          "containerRole", "toolName", "toolInput", "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
+_LISTS = ("tags", "operatorTags")
 
 
 def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
@@ -356,9 +360,7 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         kinds = ", ".join(each.value for each in EventName)
         raise Fault("api.invalid", f"`event` must be one of {kinds}.") from None
     said = {key: str(event.get(key, "")) for key in _KNOWN}
-    tags = event.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise Fault("api.invalid", "`tags` must be a list of texts.")
+    tags, operator_tags = (_texts(event, key) for key in _LISTS)
     text = {
         EventName.CHAT_MESSAGE: said["messageContent"],
         EventName.TOOL_BEFORE: said["toolInput"],
@@ -370,7 +372,7 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         said["sessionID"] or "test",
         said["container"] or "test",
         said["project"] or "default",
-        frozenset(tags),
+        tags | operator_tags,
         "test",
         text,
         said["toolName"],
@@ -380,8 +382,17 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         said["toolInput"],
         said["toolOutput"],
         said["error"],
+        operator_tags,
+        said["containerRole"],
     )
     return happened, said["system"]
+
+
+def _texts(event: Mapping[str, Any], key: str) -> frozenset[str]:
+    said = event.get(key, [])
+    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
+        raise Fault("api.invalid", f"`{key}` must be a list of texts.")
+    return frozenset(said)
 
 
 def _change(rule: Rule, happened: Happening, system: str) -> str:

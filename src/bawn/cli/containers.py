@@ -33,7 +33,21 @@ from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Containers: the boxes that agents work in.")
 
-COLUMNS = ("id", "number", "name", "project", "ai", "state", "image", "runtime", "attestation", "created", "expires")
+COLUMNS = (
+    "id",
+    "number",
+    "name",
+    "project",
+    "role",
+    "tags",
+    "ai",
+    "state",
+    "image",
+    "runtime",
+    "attestation",
+    "created",
+    "expires",
+)
 
 Ai = Annotated[bool | None, typer.Option("--ai/--no-ai", help="Whether it may call models.", show_default=False)]
 Expires = Annotated[

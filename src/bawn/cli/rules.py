@@ -125,6 +125,8 @@ def attempt(
         output.say(f"{trial.rule}: {trial.action}{' (dry run)' if trial.dry_run else ''}")
         if trial.change:
             output.difference(trial.change)
+        if trial.failed:
+            output.say(f"  its condition cannot be told: {trial.failed}")
     if not trials:
         output.say("No rule fires.")
 

@@ -434,6 +434,8 @@ class RuleTrial:
     dry_run: bool = False
     change: str = ""
     """What it would change, as a diff; empty where it changes nothing."""
+    failed: str = ""
+    """Why its condition cannot be told for this event; then it is not known whether it fires."""
 
 
 @dataclass(frozen=True, slots=True)
