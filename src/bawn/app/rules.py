@@ -64,6 +64,7 @@ class RuleDesk:
         self._own = Mitm()
         self._fired: deque[shapes.RuleFiring] = deque(maxlen=_LOG)
         self._failed: dict[str, str] = {}
+        self._host_user = ""
         self._lock = asyncio.Lock()
         self.on_change: Callable[[], None] = lambda: None
         """Told that other rules hold."""
@@ -96,19 +97,22 @@ class RuleDesk:
     def begin(self, parts: Sequence[Part], settings: Rules) -> None:
         """At the start. Fault `config.invalid` where the rules that were added do not fit the others."""
         try:
-            self._own = read_rules(self._file.read_text("utf-8"), OWN)
+            self._own = read_rules(self._file.read_text("utf-8"), OWN, settings.host_user)
         except FileNotFoundError:
             self._own = Mitm()
         except (OSError, UnicodeDecodeError) as error:
             raise Fault("config.unreadable", f"The file {OWN} cannot be read.", cause=str(error)) from error
         self.apply(parts, settings)
 
-    def check(self, parts: Sequence[Part]) -> None:
-        """Whether these rules fit those that were added. Fault `config.invalid`."""
+    def check(self, parts: Sequence[Part], settings: Rules) -> None:
+        """Whether these rules and settings fit the rules that were added. Fault `config.invalid`."""
+        read_rules(_text(self._own.rules), OWN, settings.host_user)
         merged((*parts, Part(OWN, self._own)))
 
     def apply(self, parts: Sequence[Part], settings: Rules) -> None:
         """Let other rules hold. Fault `config.invalid`; then those before do."""
+        self.check(parts, settings)
+        self._host_user = settings.host_user
         self._hold(parts, self._own)
         self.labels.hold(settings.container_tags)
 
@@ -137,7 +141,7 @@ class RuleDesk:
 
     async def add(self, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
         """Fault `config.invalid` with path and reason, `api.conflict` where there is one of its id."""
-        rule = _rule(written)
+        rule = self._rule(written)
         async with self._lock:
             if any(each.id == rule.id for each in self.list()):
                 raise Fault("api.conflict", f"There is a rule {quoted(rule.id)} already.")
@@ -145,7 +149,7 @@ class RuleDesk:
         return self.get(rule.id)
 
     async def edit(self, id_: str, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
-        rule = _rule({"id": id_, **written})
+        rule = self._rule({"id": id_, **written})
         if rule.id != id_:
             raise Fault("api.invalid", "A rule keeps its id.", remedy="Add another one, and delete this one.")
         async with self._lock:
@@ -168,7 +172,7 @@ class RuleDesk:
 
     def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
         try:
-            read_rules(text, name)
+            read_rules(text, name, self._host_user)
         except ConfigFault as fault:
             problems = tuple(
                 shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
@@ -179,7 +183,7 @@ class RuleDesk:
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
         """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
-        rules = merged(self._all()).rules if text is None else read_rules(text, name).rules
+        rules = merged(self._all()).rules if text is None else read_rules(text, name, self._host_user).rules
         happened, system = _made_up(event)
         fired = RuleSet(rules).fired(happened)
         return [
@@ -225,6 +229,11 @@ class RuleDesk:
         self.version = hashlib.sha256(mitm.model_dump_json().encode()).hexdigest()[:16]
         self.on_change()
 
+    def _rule(self, written: Mapping[str, Any]) -> Rule:
+        # By the reader of files, so that mistakes are told in the same words.
+        text = json.dumps({"mitm": {"rules": [written]}}, indent=1)
+        return read_rules(text, "rule.json", self._host_user).rules[0]
+
     def _mine(self, id_: str) -> Rule:
         found = next((rule for rule in self._own.rules if rule.id == id_), None)
         if found is None:
@@ -239,9 +248,8 @@ class RuleDesk:
         own = Mitm(rules=rules)
         merged((*self._parts, Part(OWN, own)))
         await self._recorder.record(event)
-        told = {"mitm": {"rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]}}
         try:
-            await asyncio.to_thread(_write, self._file, json.dumps(told, indent=2) + "\n")
+            await asyncio.to_thread(_write, self._file, _text(rules))
         except OSError as error:
             raise Fault("store.unavailable", "The rules cannot be kept.", cause=str(error)) from error
         self._hold(self._parts, own)
@@ -311,10 +319,9 @@ def _id(rule: str) -> tuple[tuple[str, str], ...]:
     return (("rule", rule),)
 
 
-def _rule(written: Mapping[str, Any]) -> Rule:
-    # By the reader of files, so that mistakes are told in the same words.
-    text = json.dumps({"mitm": {"rules": [written]}}, indent=1)
-    return read_rules(text, "rule.json").rules[0]
+def _text(rules: Sequence[Rule]) -> str:
+    told = {"mitm": {"rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]}}
+    return json.dumps(told, indent=2) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -394,10 +394,13 @@ class Yard:
         )
 
     def _rule_parts(self, configuration: Configuration) -> list[Part]:
-        return [Part(self.handed.config.name, configuration.mitm), *beside(self.handed.config.parent)]
+        return [
+            Part(self.handed.config.name, configuration.mitm),
+            *beside(self.handed.config.parent, configuration.rules.host_user),
+        ]
 
     def _look(self, configuration: Configuration) -> None:
-        self.rules.check(self._rule_parts(configuration))
+        self.rules.check(self._rule_parts(configuration), configuration.rules)
 
     def _may_ask(self, uuid: str) -> bool:
         standing = self.registry.standing(uuid)
@@ -510,6 +513,11 @@ class Yard:
         ]
         troubles += self.scripts.troubles()
         troubles += self.rules.troubles()
+        named, held = self.configuration.rules.host_user, str(self.status.greeting.get("host_user", ""))
+        if named != held:
+            troubles.append(
+                f"rules.host_user is {named or 'empty'}, and Bawn was started with {held or 'nobody'}: it takes a restart."
+            )
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")

@@ -33,7 +33,7 @@ from bawn.supervisor.host_user import HostUser
 
 LONGEST_S = 600.0
 MOST_OUTPUT = 10 << 20
-MOST_ASKED = 256 << 20
+MOST_ASKED = 128 << 20
 """Bytes: everything of an event stands in it whole, escaped."""
 ASKED_WITHIN_S = 60.0
 _NAME = re.compile(r"MITM_[A-Z_]{1,64}\Z")
@@ -68,7 +68,7 @@ def asked(end: socket.socket, lifeline: int) -> dict[str, Any]:
     """What is to be done. ValueError where it is not what it must be, or does not come."""
     until, parts, size = time.monotonic() + ASKED_WITHIN_S, [], 0
     while True:
-        ready, _, _ = select.select([end, lifeline], [], [], max(0.0, until - time.monotonic()))
+        ready, _, _ = select.select([end.fileno(), lifeline], [], [], max(0.0, until - time.monotonic()))
         if not ready or lifeline in ready:
             raise ValueError("nobody says what is to be done")
         part = end.recv(1 << 20)
