@@ -87,7 +87,7 @@ class Commands:
         return self._host_user.name if self._host_user is not None else ""
 
     def run(self, request: Request, reply: Reply) -> None:
-        """Starts a box, or with `host` a command outside of any. The answer: `pid`, and the socket on which it is told what to do."""
+        """Starts a box, or with `host` a command outside of any. The answer: `pid`, and the socket on which it is told."""
         name = _name(request)
         on_host = "host" in request
         if on_host:
