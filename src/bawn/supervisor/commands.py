@@ -148,12 +148,12 @@ class Commands:
     def _may_on_host(self, named: object) -> None:
         own = self.host_user
         if not own:
-            because = "Bawn was started without a user for commands on the host"
+            because = f"Bawn was started without {KEY}, so no command runs on the host; a change takes a restart"
         elif named != own:
-            because = f"Bawn was started with {own} as the user of commands on the host"
+            because = f"Bawn was started with {own} as {KEY}; a change takes a restart"
         else:
             return
-        raise Fault("sandbox.invalid", because, remedy=f"Look at {KEY} of the configuration, then restart Bawn.")
+        raise Fault("rule.failed", because)
 
     def _end(self, run: _Run) -> None:
         run.ending = True

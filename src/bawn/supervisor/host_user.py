@@ -89,8 +89,7 @@ def _user(name: str, *, rootless: bool) -> HostUser:
     if found.pw_uid == 0 and name != "root":
         raise _refused(f"names {quoted(name)}, who is root: whoever means that writes root")
     if rootless and found.pw_uid != os.geteuid():
-        own = pwd.getpwuid(os.geteuid()).pw_name
-        raise _refused(f"names {quoted(name)}, and without root commands can only run as {own}, who started Bawn")
+        raise _refused(f"names {quoted(name)}, and without root commands can only run as who started Bawn")
     return HostUser(name, found.pw_uid, found.pw_gid, os.getgrouplist(name, found.pw_gid), found.pw_dir)
 
 
