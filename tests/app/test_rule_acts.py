@@ -202,9 +202,11 @@ class Boxes:
         self._becomes = becomes
         self.asked: list[str] = []
         self.told: list[dict[str, Any]] = []
+        self.fields: dict[str, Any] = {}
 
     async def ask(self, do: str, **fields: Any) -> Packet:
         self.asked.append(do)
+        self.fields = fields if do == "rule.run" else self.fields
         if do != "rule.run":
             return Packet({"ok": True})
         ours, theirs = socket.socketpair()
@@ -230,6 +232,18 @@ async def test_a_command_is_given_the_event_and_its_own_words_unchanged() -> Non
     assert json.loads(said["stdin"])["toolInput"] == nasty.tool_input
     assert said["seconds"] == 7
     assert boxes.asked == ["rule.run", "rule.stop"]
+
+
+async def test_a_command_on_the_host_names_the_user_of_the_configuration_or_is_not_asked_for() -> None:
+    boxes = Boxes(lambda said: b'{"code": 0, "output": "", "failed": ""}')
+    hosted = {"type": "shell", "command": "true", "host": True}
+    await acts(boxes=lambda: boxes, host_user="runner").do(doing(hosted))
+    assert boxes.fields["host"] == "runner"
+    await acts(boxes=lambda: boxes, host_user="runner").do(doing({**hosted, "host": False}))
+    assert "host" not in boxes.fields
+    fault = await refused(acts(boxes=lambda: boxes), doing(hosted))
+    assert fault.cause == "rules.host_user names nobody"
+    assert boxes.asked.count("rule.run") == 2
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,10 @@ def test_what_does_not_exist_and_what_is_no_command_is_told(yard: Yard, person: 
 
 def test_all_that_it_starts_ends_with_it_in_whatever_session(yard: Yard, person: pwd.struct_passwd) -> None:
     word = "86400.25"
-    line = f"(setsid setsid sleep {word} & ) ; setsid sh -c 'trap \"\" TERM; (sleep {word} &) ; sleep {word}' >/dev/null & echo begun"
-    told = ran(yard, line, person.pw_name)
+    line = (
+        f"(setsid setsid sleep {word} & ) ; setsid sh -c 'trap \"\" TERM; (sleep {word} &) ; sleep {word}' >/dev/null &"
+    )
+    told = ran(yard, f"{line} echo begun", person.pw_name)
     assert told["output"] == "begun\n"
     assert alive(word) == []
 
@@ -172,7 +174,7 @@ def test_one_is_ended_from_outside_and_with_its_gateway(yard: Yard, person: pwd.
         word = f"8640{next(_NAMES)}.5"
         results: list[Any] = []
 
-        def slow(word: str = word, results: list[Any] = results) -> None:
+        def slow(end: str = end, word: str = word, results: list[Any] = results) -> None:
             with contextlib.suppress(OSError, ValueError, AssertionError, KeyError):
                 results.append(ran(yard, f"setsid sleep {word}", person.pw_name, name=f"slow{end[0]}", seconds=60))
 

@@ -81,6 +81,7 @@ def build(services: Services) -> FastAPI:
         transforms.router(services.transforms),
         knowledge.router(services.knowledge),
         rules.router(services.rules),
+        rules.rule_packs(services.rules),
         rules.sessions(services.rules),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),

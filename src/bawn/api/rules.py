@@ -14,6 +14,8 @@ from bawn.sdk import shapes
 
 Many = envelope("RulesAnswer", rules=list[shapes.Rule])
 One = envelope("RuleAnswer", rule=shapes.Rule)
+Packs = envelope("RulePacksAnswer", packs=list[shapes.RulePack])
+Pack = envelope("RulePackAnswer", pack=shapes.RulePack)
 Verdict = envelope("RulesVerdictAnswer", verdict=shapes.ConfigVerdict)
 Trials = envelope("RuleTrialsAnswer", trials=list[shapes.RuleTrial])
 Firings = envelope("RuleFiringsAnswer", firings=list[shapes.RuleFiring])
@@ -93,6 +95,24 @@ def router(rules: Rules) -> APIRouter:
     @routes.post("/{rule}/disable", response_model=One)
     async def disable(rule: str, by: Caller) -> dict[str, Any]:
         return data(rule=await rules.enable(rule, False, by))
+
+    return routes
+
+
+def rule_packs(rules: Rules) -> APIRouter:
+    routes = APIRouter(prefix="/rule-packs", tags=["rules"])
+
+    @routes.get("", response_model=Packs)
+    async def list_packs() -> dict[str, Any]:
+        return data(packs=list(rules.packs()))
+
+    @routes.put("/{pack}", response_model=Pack)
+    async def add_pack(pack: str, by: Caller) -> dict[str, Any]:
+        return data(pack=await rules.add_pack(pack, by))
+
+    @routes.delete("/{pack}", status_code=204)
+    async def remove_pack(pack: str, by: Caller) -> None:
+        await rules.remove_pack(pack, by)
 
     return routes
 

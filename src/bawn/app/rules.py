@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import structlog
 
 from bawn.app.rule_files import Part, merged, read_rules
+from bawn.app.rule_packs import Pack, pack, pack_of, packs, renewed
 from bawn.config.load import ConfigFault
 from bawn.enforcement.conversations import Conversations
 from bawn.enforcement.effects import Do, Doing, Effects
@@ -143,6 +144,11 @@ class RuleDesk:
         """Fault `config.invalid` with path and reason, `api.conflict` where there is one of its id."""
         rule = self._rule(written)
         async with self._lock:
+            if (of := pack_of(rule.id)) is not None:
+                begin = quoted(f"{of.name}:")
+                raise Fault(
+                    "api.conflict", f"Ids that begin with {begin} are of a pack.", remedy=f"bawn rules add @{of.name}"
+                )
             if any(each.id == rule.id for each in self.list()):
                 raise Fault("api.conflict", f"There is a rule {quoted(rule.id)} already.")
             await self._keep((*self._own.rules, rule), Event("rule.added", principal=label(by), detail=_id(rule.id)))
@@ -169,6 +175,29 @@ class RuleDesk:
             self._mine(id_)
             kept = tuple(rule for rule in self._own.rules if rule.id != id_)
             await self._keep(kept, Event("rule.deleted", principal=label(by), detail=_id(id_)))
+
+    # packs
+
+    def packs(self) -> Sequence[shapes.RulePack]:
+        return [self._pack_shape(each) for each in packs()]
+
+    async def add_pack(self, name: str, by: Operator) -> shapes.RulePack:
+        """Also again: then its rules have this version's words. Fault `config.invalid` where a file has one of its ids."""
+        found = pack(name)
+        async with self._lock:
+            kept = renewed(found, self._own.rules)
+            if kept != self._own.rules:
+                await self._keep(kept, Event("rule.pack_added", principal=label(by), detail=(("pack", found.name),)))
+        return self._pack_shape(found)
+
+    async def remove_pack(self, name: str, by: Operator) -> None:
+        """Fault `rule.unknown` where none of it is there."""
+        found = pack(name)
+        async with self._lock:
+            kept = tuple(rule for rule in self._own.rules if not found.mine(rule))
+            if len(kept) == len(self._own.rules):
+                raise Fault("rule.unknown", f"No rule of the pack {quoted(found.name)} was added.")
+            await self._keep(kept, Event("rule.pack_removed", principal=label(by), detail=(("pack", found.name),)))
 
     def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
         try:
@@ -253,6 +282,16 @@ class RuleDesk:
         except OSError as error:
             raise Fault("store.unavailable", "The rules cannot be kept.", cause=str(error)) from error
         self._hold(self._parts, own)
+
+    def _pack_shape(self, found: Pack) -> shapes.RulePack:
+        own = [rule for rule in self._own.rules if found.mine(rule)]
+        return shapes.RulePack(
+            name=found.name,
+            about=found.about,
+            rules=tuple(rule.id for rule in found.rules),
+            added=bool(own),
+            current=bool(own) and renewed(found, own) == tuple(own),
+        )
 
     def _shape(self, rule: Rule, part: Part) -> shapes.Rule:
         return shapes.Rule(
