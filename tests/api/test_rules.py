@@ -6,16 +6,21 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from tests.api.yard import Settings as SettingsOfTheYard
 from tests.api.yard import Yard
 
 from bawn import sdk
+from bawn.api.roles import ROOT
+from bawn.api.rules import without_secrets
 from bawn.app.rule_files import Part
 from bawn.app.rules import RuleDesk
 from bawn.enforcement.settings import Rules as Settings
 from bawn.errors import Fault
 from bawn.identity.record import NewContainer
 from bawn.rules.model import Mitm
+from bawn.terms.principal import Role
 
 GUARD: dict[str, Any] = {
     "id": "guard",
@@ -181,3 +186,28 @@ async def test_the_word_cannot_be_taken_back_while_a_rule_needs_it(yard: Yard, c
     again = RuleDesk(yard.path.parent, yard.store, yard.registry, yard.log, yard.rules.effects._do, yard.clock)
     with pytest.raises(Fault, match=r"state/rules\.json:\d+: mitm\.rules\[0\]\.action\.host"):
         again.begin((), Settings())
+
+
+async def test_tokens_of_webhooks_are_shown_to_who_may_change_them_alone(
+    yard: Yard, client: sdk.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = {"type": "webhook", "url": "https://hooks.example.org/T0/s3cret?k=s3cret", "headers": {"X-Key": "s3cret"}}
+    hook = {"id": "w", "trigger": {"event": "session.idle"}, "action": action}
+    await client.rules.add(hook)
+    monkeypatch.setattr(SettingsOfTheYard, "effective", lambda _: {"mitm": {"tags": [], "rules": [hook]}})
+    assert (await client.rules.get("w")).written == hook
+    assert "s3cret" in json.dumps(await client.config.effective())
+    for role in (Role.VIEWER, Role.APPROVER):
+        headers = {"authorization": f"Bearer {await yard.person(role.value, role)}"}
+        async with httpx.AsyncClient(base_url=yard.url + ROOT, headers=headers, trust_env=False) as page:
+            for path in ("/rules", "/rules/w", "/config"):
+                told = (await page.get(path)).text
+                assert "s3cret" not in told
+                assert "hooks.example.org" in told
+            shown = (await page.get("/rules/w")).json()["data"]["rule"]["written"]["action"]
+            assert shown == {**action, "url": "https://hooks.example.org/•••", "headers": {"X-Key": "•••"}}
+
+
+def test_what_is_shown_of_other_rules_is_the_rule() -> None:
+    assert without_secrets(GUARD) == GUARD
+    assert without_secrets({"action": {"type": "webhook"}})["action"]["url"].endswith("•••")

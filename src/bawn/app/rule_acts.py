@@ -131,10 +131,11 @@ class RuleActs:
         async with self._room:
             result = await self._ran(said, shell.timeout_seconds, host)
         if result.get("failed") or result.get("code") != 0:
-            failed = result.get("failed") or f"it ended with status {result.get('code')}"
+            # Short, whatever was told: the box is not believed to have kept to its bounds.
+            failed = str(result.get("failed") or f"it ended with status {result.get('code')}")[:_TOLD]
             printed = str(result.get("output", "")).strip()[-_TOLD:]
             raise Fault(
-                "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else str(failed)
+                "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else failed
             )
 
     async def _ran(self, said: dict[str, Any], seconds: float, host: dict[str, str]) -> dict[str, Any]:

@@ -136,8 +136,8 @@ class Webhook(_Written):
         except ValueError:
             sound = False
         plain = value.isascii() and value.isprintable() and not set(value) & set(' \\"<>')
-        if not sound or not plain or "@" in urlsplit(value).netloc:
-            raise ValueError("expected an address such as https://example.org/hook, without a user")
+        if not sound or not plain or "@" in urlsplit(value).netloc or "#" in value:
+            raise ValueError("expected an address such as https://example.org/hook, without a user and a fragment")
         return value
 
     @field_validator("headers")
