@@ -144,7 +144,13 @@ def test_rules_fire_on_what_a_real_agent_does(
     assert [body["toolName"] for body in hooks()] == ["bash", "read"]
     session = hooks()[-1]["sessionID"]
     log = ruled.home / "workers/rules/log/ai-file-access.log"
-    until(lambda: any(f"session={session} " in line for line in lines(log)), "the file has the line")
+
+    def ended() -> list[Any]:
+        logged = ruled.json("rules", "log", "--rule", "file-access-log")
+        return [each for each in logged if each["session"] == session and each["effect"] not in ("", "shell")]
+
+    until(ended, "the command ended", wait_s=60)
+    assert [each["effect"] for each in ended()] == ["shell done"], ended()
     [line] = [line for line in lines(log) if f"session={session} " in line]
     at, _, file = line.partition(f" session={session} file=")
     assert datetime.fromisoformat(at).tzinfo is not None
