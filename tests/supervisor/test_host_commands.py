@@ -21,7 +21,7 @@ import pytest
 from tests.e2e.installation import until
 from tests.supervisor.yard import Yard, open_yard
 
-PERSON = "bawn-test-person"
+PERSON = f"bawn-test-{os.getpid()}"
 _NAMES = itertools.count()
 
 
@@ -31,9 +31,6 @@ def person() -> Iterator[pwd.struct_passwd]:
     if os.geteuid() != 0:
         yield pwd.getpwuid(os.geteuid())
         return
-    with contextlib.suppress(KeyError):
-        pwd.getpwnam(PERSON)
-        subprocess.run(["userdel", "-r", PERSON], check=False, capture_output=True)
     home = f"/var/tmp/{PERSON}"
     subprocess.run(["useradd", "-m", "-d", home, "-G", "users", PERSON], check=True, capture_output=True)
     yield pwd.getpwnam(PERSON)
@@ -220,6 +217,18 @@ def test_a_gateway_that_lies_gets_nothing_that_the_operator_did_not_allow(
         (other.home.parent / "config/bawn.yaml").write_text(f"rules: {{host_user: {person.pw_name}}}\n")
         assert not other.ask("rule.run", run="lie", host=person.pw_name, told={})["ok"], "it is read at the start alone"
     assert yard.ask("look")["hello"]["host_user"] == person.pw_name
+
+
+def test_what_ends_in_one_installation_ends_in_no_other(yard: Yard, person: pwd.struct_passwd) -> None:
+    results: list[Any] = []
+    with open_yard(config=f"rules: {{host_user: {person.pw_name}}}\n") as other:
+        word = "3.0625"
+        thread = threading.Thread(target=lambda: results.append(ran(yard, f"sleep {word}; echo whole", person.pw_name)))
+        thread.start()
+        until(lambda: alive(word), "it runs")
+        assert ran(other, "echo too", person.pw_name)["output"] == "too\n"
+        thread.join(20)
+    assert [each["output"] for each in results] == ["whole\n"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from bawn.errors import Fault, quoted
 from bawn.identity.registry import Registry
 from bawn.rules.happening import Happening
 from bawn.rules.matching import RuleSet
-from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule
+from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule, Shell
 from bawn.sdk import shapes
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
@@ -323,7 +323,7 @@ class RuleDesk:
             "rule": rule,
             "on": doing.happened.event.value,
             "session": doing.happened.session,
-            "effect": f"{doing.rule.action.type} {'done' if fault is None else 'failed'}",
+            "effect": f"{_kind(doing)} {'done' if fault is None else 'failed'}",
             "microseconds": str(round(seconds * 1_000_000)),
         }
         error = (fault.cause or fault.sentence) if fault is not None else ""
@@ -352,6 +352,11 @@ class RuleDesk:
                 error=error,
             )
         )
+
+
+def _kind(doing: Doing) -> str:
+    action = doing.rule.action
+    return f"{action.type} on the host" if isinstance(action, Shell) and action.host else action.type
 
 
 def _id(rule: str) -> tuple[tuple[str, str], ...]:

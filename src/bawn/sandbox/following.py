@@ -19,11 +19,13 @@ def followed(process: subprocess.Popen[bytes], seconds: float, most: int, gone: 
     out, pidfd = process.stdout.fileno(), os.pidfd_open(process.pid)
     os.set_blocking(out, False)
     until, output, failed = time.monotonic() + seconds, b"", ""
-    watched = [out, pidfd, *([] if gone is None else [gone])]
+    watched = select.poll()  # not select(), which knows no descriptor above 1023
+    for each in (out, pidfd, *(() if gone is None else (gone,))):
+        watched.register(each, select.POLLIN)
     try:
         while not failed:
             left = until - time.monotonic()
-            ready, _, _ = select.select(watched, [], [], max(0.0, left))
+            ready = {each for each, _ in watched.poll(max(0.0, left) * 1000)}
             if not ready:
                 failed = f"it took longer than {seconds:g} s"
                 break
@@ -37,8 +39,8 @@ def followed(process: subprocess.Popen[bytes], seconds: float, most: int, gone: 
                 failed = f"it printed more than {most} bytes"
             elif pidfd in ready and not data:
                 break
-            elif out in ready and not data and out in watched:
-                watched.remove(out)
+            elif out in ready and not data:
+                watched.unregister(out)
     finally:
         os.close(pidfd)
     code = None if failed else process.wait()

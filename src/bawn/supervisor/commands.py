@@ -9,6 +9,7 @@ whom. It names the user that it takes for the right one, so that a file that cha
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -45,16 +46,14 @@ Request = Mapping[str, object]
 class _Run:
     name: str
     slot: int
+    group: str
+    """Of its control groups. No other installation on this host has one of this name: what is in it is ended with the run."""
     process: subprocess.Popen[bytes] | None = None
     pidfd: int = -1
     ending: bool = False
     on_host: bool = False
     lifeline: int = -1
     """Of one on the host: closed, and it ends with all that it started."""
-
-    @property
-    def group(self) -> str:
-        return f"rule.{self.slot}"
 
 
 class Commands:
@@ -73,6 +72,7 @@ class Commands:
     ) -> None:
         self._loop = loop
         self._home = home
+        self._installation = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         self._slowly = slowly
         self._cgroups = cgroups
         self._owner = owner
@@ -101,7 +101,7 @@ class Commands:
         free = set(range(AT_ONCE)) - {run.slot for run in self._live.values()}
         if not free:
             raise Fault("api.conflict", f"{AT_ONCE} commands of rules run already")
-        run = self._live[name] = _Run(name, min(free), on_host=on_host)
+        run = self._live[name] = _Run(name, min(free), f"rule.{self._installation}.{min(free)}", on_host=on_host)
 
         def start_slowly() -> None:
             try:

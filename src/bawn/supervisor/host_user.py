@@ -72,7 +72,7 @@ def _read(config: Path, *, rootless: bool) -> str:
 
 
 def _nobody_else_writes(config: Path) -> None:
-    for path in (config.resolve(), config.resolve().parent):
+    for path in (config.resolve(), config.resolve().parent, config.absolute().parent):
         found = path.stat()
         open_ = found.st_mode & 0o022 and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
         if found.st_uid not in (0, os.geteuid()) or open_:

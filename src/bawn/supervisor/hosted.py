@@ -67,8 +67,11 @@ class Hosted:
 def asked(end: socket.socket, lifeline: int) -> dict[str, Any]:
     """What is to be done. ValueError where it is not what it must be, or does not come."""
     until, parts, size = time.monotonic() + ASKED_WITHIN_S, [], 0
+    watched = select.poll()
+    watched.register(end, select.POLLIN)
+    watched.register(lifeline, select.POLLIN)
     while True:
-        ready, _, _ = select.select([end.fileno(), lifeline], [], [], max(0.0, until - time.monotonic()))
+        ready = [fd for fd, _ in watched.poll(max(0.0, until - time.monotonic()) * 1000)]
         if not ready or lifeline in ready:
             raise ValueError("nobody says what is to be done")
         part = end.recv(1 << 20)
