@@ -24,7 +24,7 @@ from bawn.errors import Fault, quoted
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST = 1024 * 1024
-_SECRET = re.compile(r"key|secret|token|password|passphrase|credential", re.IGNORECASE)
+_SECRET = re.compile(r"key|secret|token|password|passphrase|credential|authorization|cookie|headers", re.IGNORECASE)
 
 # What is expected, for the kinds of mistakes that occur; others speak for themselves.
 _EXPECTED: Mapping[str, str] = {
