@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Provider
+from tests.e2e import machine
+from tests.e2e.conftest import Planted, Provider, end
 from tests.e2e.installation import Container, Installation, until
 from tests.e2e.test_agents import PROMPT
 from tests.rules.examples import EXAMPLES, example
@@ -20,12 +24,15 @@ SETTINGS = """\
 rules:
   private_webhooks: [127.0.0.1]
   container_tags: {"*": [prod, dev, api-mode]}
+models:
+  default: keyless/agent
 notify:
   sinks:
     told: {kind: file}
 transforms:
   log: {}
 """
+"""The model that agents begin with is one of which every request is on record."""
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -127,17 +134,58 @@ def test_the_seven_examples_do_what_they_say(
     assert replayed_as_it_was(ruled, uuid) >= 1
 
 
-def test_rules_fire_on_what_a_real_agent_does(ruled: Installation, runtime: str, workspace: Path) -> None:
+def test_rules_fire_on_what_a_real_agent_does(
+    ruled: Installation, runtime: str, workspace: Path, provider: Provider, received: tuple[str, Any]
+) -> None:
     if ruled.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
         pytest.skip("the image has no OpenCode: npm is not installed on this machine")
     box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live", "--task", PROMPT)
     name = f"ruled-{runtime}"
+    seen, told = len(provider.heard().splitlines()), len(received[1])
     said = ruled.done("run", "--name", name, *box, "--", "opencode", "run", PROMPT)
     assert REMINDER in said.out, "the scripted model says what it is told last"
+    # Words without a space, of which OpenCode makes one sentence; others it puts into quotes.
+    read = 'opencode run call read with "{\\"filePath\\":\\"$PWD/tally/mean.py\\"}"'
+    ruled.done("containers", "start", name)
+    said = ruled.done("exec", name, "--", "sh", "-c", read)
+    assert "The tool read said:" in said.out
     firings = ruled.json("rules", "log", "--limit", "1000")
     uuid = next(each["id"] for each in ruled.json("containers", "list") if each["name"] == name)
     fired = {each["rule"] for each in firings if each["container"] == uuid}
-    assert {"safety-guardrail", "json-enforcer", "cost-watchdog", "dev-context-inject"} <= fired
+    assert {"safety-guardrail", "json-enforcer", "cost-watchdog", "dev-context-inject", "file-access-log"} <= fired
+
+    def hooks() -> list[Any]:
+        return [body for path, _, body in received[1][told:] if path == "/api/ai-usage"]
+
+    until(lambda: len(hooks()) >= 2, "each result of a tool is told")
+    assert [body["toolName"] for body in hooks()] == ["bash", "read"]
+    session = hooks()[-1]["sessionID"]
+    log = ruled.home / "workers/rules/log/ai-file-access.log"
+
+    def ended() -> list[Any]:
+        logged = ruled.json("rules", "log", "--rule", "file-access-log")
+        return [each for each in logged if each["session"] == session and each["effect"] not in ("", "shell")]
+
+    until(ended, "the command ended", wait_s=60)
+    assert [each["effect"] for each in ended()] == ["shell done"], ended()
+    [line] = [line for line in lines(log) if f"session={session} " in line]
+    at, _, file = line.partition(f" session={session} file=")
+    assert datetime.fromisoformat(at).tzinfo is not None
+    assert json.loads(file)["filePath"].endswith("/tally/mean.py")
+    entries = (json.loads(each) for each in provider.heard().splitlines()[seen:])
+    asked = [json.loads(entry["body"]) for entry in entries if "request" in entry]
+    talk = [each["messages"] for each in asked if any(part["role"] == "tool" for part in each["messages"])]
+    assert len(talk) >= 2
+    for messages in talk:
+        system = json.dumps([part for part in messages if part["role"] == "system"])
+        assert system.count("CRITICAL: Never execute destructive commands") == 1
+        assert system.count("You MUST respond in valid JSON") == 1
+        reminders = [
+            at for at, part in enumerate(messages) if part["role"] == "user" and REMINDER in str(part["content"])
+        ]
+        called = [call["function"]["name"] for part in messages for call in part.get("tool_calls") or ()]
+        behind = ["tool"] if "bash" in called else []
+        assert [messages[at - 1]["role"] for at in reminders] == behind, "behind the result of the command"
     assert replayed_as_it_was(ruled, uuid) >= 1
     ruled.done("containers", "delete", name)
 
@@ -162,3 +210,58 @@ def test_rules_are_added_tried_and_taken_away_by_the_command_line(
     assert dev.ask("stop here")[0] == 200
     place.write_text('{"mitm": {"rules": [{}]}}')
     assert ruled.bawn("rules", "check", str(place)).code == 1
+
+
+def test_a_pack_s_words_reach_the_model_until_it_is_removed(
+    ruled: Installation, dev: Container, provider: Provider
+) -> None:
+    def system() -> str:
+        assert dev.ask("hello", model="keyless/agent")[0] == 200
+        last = [json.loads(line) for line in provider.heard().splitlines() if '"request"' in line][-1]
+        return json.dumps([each for each in json.loads(last["body"])["messages"] if each["role"] == "system"])
+
+    assert "Security, credentials:" not in system()
+    added = ruled.done("rules", "add", "@security-directives")
+    assert "security-directives:credentials" in added.out
+    assert "was added already; nothing changed" in ruled.done("rules", "add", "@security-directives").err
+    assert [pack["added"] for pack in ruled.json("rules", "packs") if pack["name"] == "security-directives"] == [True]
+    assert system().count("Security, credentials:") == 1
+    ruled.done("rules", "remove", "@security-directives")
+    assert "Security, credentials:" not in system()
+    assert ruled.bawn("rules", "remove", "@security-directives").code == 1
+
+
+def test_a_command_runs_on_the_host_only_after_a_start_with_the_operator_s_word(
+    planted: Planted, provider: Provider
+) -> None:
+    if reason := machine.lacking():
+        pytest.skip(reason)
+    made = Installation(machine.new_place())
+    planted.places.append(made.place)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    made.config.write_text("profile: starter\n")
+    written = made.place / "written"
+    rule = {"id": "h", "trigger": {"event": "session.created"}}
+    place = made.place / "rule.json"
+    place.write_text(json.dumps({**rule, "action": {"type": "shell", "command": f"id -un > {written}", "host": True}}))
+    try:
+        made.up()
+        box = made.box("dev", "bubblewrap", "host")
+        assert "rules.host_user" in made.bawn("rules", "add", str(place)).err
+        made.config.write_text(f"profile: starter\nrules: {{host_user: {user}}}\n")
+        made.done("config", "reload")
+        made.done("rules", "add", str(place))
+        assert any("it takes a restart" in each for each in made.json("status")["degraded"])
+        assert box.ask("one")[0] == 200
+        until(lambda: "a change takes a restart" in str(made.json("rules", "list")[0]["failed"]), "it was refused")
+        assert not written.exists()
+        made.done("down")
+        made.up()
+        assert any(f"as {user}" in each for each in made.json("status")["unsafe"])
+        made.done("containers", "start", "dev")
+        assert box.ask("two")[0] == 200
+        until(lambda: written.exists() and written.read_text() == f"{user}\n", "it ran")
+        made.config.write_text("profile: starter\n")
+        assert "state/rules.json" in made.bawn("config", "reload").err
+    finally:
+        end(made)

@@ -82,6 +82,7 @@ def build(services: Services) -> FastAPI:
         knowledge.router(services.knowledge),
         rules.replaying(services.replays),
         rules.router(services.rules),
+        rules.rule_packs(services.rules),
         rules.sessions(services.rules),
         approvals.router(services.approvals, services.lifecycle),
         notify.router(services.notices),

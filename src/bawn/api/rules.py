@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -11,9 +14,13 @@ from bawn.api.answers import data, envelope
 from bawn.api.caller import Caller
 from bawn.api.services import Replays, Rules
 from bawn.sdk import shapes
+from bawn.terms.principal import Operator, Role
 
+HIDDEN = "•••"
 Many = envelope("RulesAnswer", rules=list[shapes.Rule])
 One = envelope("RuleAnswer", rule=shapes.Rule)
+Packs = envelope("RulePacksAnswer", packs=list[shapes.RulePack])
+Pack = envelope("RulePackAnswer", pack=shapes.RulePack)
 Verdict = envelope("RulesVerdictAnswer", verdict=shapes.ConfigVerdict)
 Trials = envelope("RuleTrialsAnswer", trials=list[shapes.RuleTrial])
 Replay = envelope("RuleReplayAnswer", replay=shapes.RuleReplay)
@@ -63,12 +70,29 @@ class Tagged(BaseModel):
     tags: list[_Tag] = Field(max_length=32)
 
 
+def without_secrets(written: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule for those who may not change it: of a webhook's address only the host, of its headers only the names, since both
+    are where receivers want their tokens."""
+    action = written.get("action")
+    if not isinstance(action, Mapping) or action.get("type") != "webhook":
+        return dict(written)
+    parts = urlsplit(str(action.get("url")))
+    shown = {**action, "url": f"{parts.scheme}://{parts.netloc}/{HIDDEN}"}
+    if isinstance(headers := action.get("headers"), Mapping):
+        shown["headers"] = dict.fromkeys(headers, HIDDEN)
+    return {**written, "action": shown}
+
+
+def _for(by: Operator, rule: shapes.Rule) -> shapes.Rule:
+    return rule if by.may(Role.ADMIN) else replace(rule, written=without_secrets(rule.written))
+
+
 def router(rules: Rules) -> APIRouter:
     routes = APIRouter(prefix="/rules", tags=["rules"])
 
     @routes.get("", response_model=Many)
-    async def list_rules() -> dict[str, Any]:
-        return data(rules=list(rules.list()))
+    async def list_rules(by: Caller) -> dict[str, Any]:
+        return data(rules=[_for(by, rule) for rule in rules.list()])
 
     @routes.post("", response_model=One)
     async def add(written: Written, by: Caller) -> dict[str, Any]:
@@ -89,8 +113,8 @@ def router(rules: Rules) -> APIRouter:
         return data(trials=list(rules.test(trial.event, trial.text, trial.name)))
 
     @routes.get("/{rule}", response_model=One)
-    async def get(rule: str) -> dict[str, Any]:
-        return data(rule=rules.get(rule))
+    async def get(rule: str, by: Caller) -> dict[str, Any]:
+        return data(rule=_for(by, rules.get(rule)))
 
     @routes.put("/{rule}", response_model=One)
     async def edit(rule: str, written: Written, by: Caller) -> dict[str, Any]:
@@ -117,6 +141,24 @@ def replaying(replays: Replays) -> APIRouter:
     @routes.post("/replay", response_model=Replay)
     async def replay(wanted: Replaying, by: Caller) -> dict[str, Any]:
         return data(replay=await replays.replay(by=by, **wanted.model_dump()))
+
+    return routes
+
+
+def rule_packs(rules: Rules) -> APIRouter:
+    routes = APIRouter(prefix="/rule-packs", tags=["rules"])
+
+    @routes.get("", response_model=Packs)
+    async def list_packs() -> dict[str, Any]:
+        return data(packs=list(rules.packs()))
+
+    @routes.put("/{pack}", response_model=Pack)
+    async def add_pack(pack: str, by: Caller) -> dict[str, Any]:
+        return data(pack=await rules.add_pack(pack, by))
+
+    @routes.delete("/{pack}", status_code=204)
+    async def remove_pack(pack: str, by: Caller) -> None:
+        await rules.remove_pack(pack, by)
 
     return routes
 

@@ -341,6 +341,14 @@ class Rules(Protocol):
 
     async def delete(self, id_: str, by: Operator) -> None: ...
 
+    def packs(self) -> Sequence[shapes.RulePack]: ...
+
+    async def add_pack(self, name: str, by: Operator) -> shapes.RulePack:
+        """Also again, for this version's words. Faults `rule.unknown`, `config.invalid` where a file has one of its ids."""
+
+    async def remove_pack(self, name: str, by: Operator) -> None:
+        """Fault `rule.unknown`, also where none of it was added."""
+
     def check_text(self, text: str, name: str) -> shapes.ConfigVerdict: ...
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:

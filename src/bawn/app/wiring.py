@@ -235,7 +235,7 @@ class Yard:
         self.rule_watch = RuleWatch(
             handed.config.parent,
             lambda: self._rule_parts(self.configuration),
-            self.rules.check,
+            lambda parts: self.rules.check(parts, self.configuration.rules),
             lambda parts: self.rules.apply(parts, self.configuration.rules),
             self.recorder,
         )
@@ -424,10 +424,13 @@ class Yard:
         )
 
     def _rule_parts(self, configuration: Configuration) -> list[Part]:
-        return [Part(self.handed.config.name, configuration.mitm), *beside(self.handed.config.parent)]
+        return [
+            Part(self.handed.config.name, configuration.mitm),
+            *beside(self.handed.config.parent, configuration.rules.host_user),
+        ]
 
     def _look(self, configuration: Configuration) -> None:
-        self.rules.check(self._rule_parts(configuration))
+        self.rules.check(self._rule_parts(configuration), configuration.rules)
 
     def _may_ask(self, uuid: str) -> bool:
         standing = self.registry.standing(uuid)
@@ -542,6 +545,11 @@ class Yard:
         ]
         troubles += self.scripts.troubles()
         troubles += self.rules.troubles()
+        named, held = self.configuration.rules.host_user, str(self.status.greeting.get("host_user", ""))
+        if named != held:
+            troubles.append(
+                f"rules.host_user is {named or 'empty'}, and Bawn was started with {held or 'nobody'}: it takes a restart."
+            )
         if self.rule_watch.wrong:
             troubles.append(f"The rules before a change still hold: {self.rule_watch.wrong}")
         troubles += self.notices.troubles()

@@ -28,16 +28,52 @@ def list_rules(form: Output = Format.TABLE) -> None:
         output.show(client.rules.list(), _COLUMNS, form)
 
 
-@app.command(epilog="Example: bawn rules add guardrail.json")
+@app.command("packs", epilog="Example: bawn rules packs")
+def list_packs(form: Output = Format.TABLE) -> None:
+    """List the rules that ship with Bawn: what each pack is for, its rules, and whether it was added here."""
+    with sdk.Client() as client:
+        output.show(client.rules.packs(), ("name", "added", "current", "about", "rules"), form)
+
+
+@app.command(epilog="Example: bawn rules add @security-directives")
 def add(
-    file: Annotated[Path, typer.Argument(help="One rule as JSON, or a list of them.", show_default=False)],
+    what: Annotated[
+        str,
+        typer.Argument(help="A file with one rule as JSON or a list of them, or @ and a pack.", show_default=False),
+    ],
     form: Output = Format.TABLE,
 ) -> None:
-    """Add rules beside those of the configuration; they hold from the next call on."""
-    found = _read(file)
+    """Add rules beside those of the configuration; they hold from the next call on. A pack that is there already gets the words
+    of this version."""
+    if what.startswith("@"):
+        _add_pack(what[1:], form)
+        return
+    found = _read(Path(what))
     with sdk.Client() as client:
         added = [client.rules.add(rule) for rule in (found if isinstance(found, list) else [found])]
     output.show(added, _COLUMNS, form)
+
+
+def _add_pack(name: str, form: Format) -> None:
+    with sdk.Client() as client:
+        before = next((pack for pack in client.rules.packs() if pack.name == name), None)
+        added = client.rules.add_pack(name)
+        rules = [rule for rule in client.rules.list() if rule.id in added.rules]
+    if before is not None and before.added:
+        done = "nothing changed" if before.current else "its rules now have the words of this version"
+        output.note(f"@{name} was added already; {done}.")
+    output.show(rules, _COLUMNS, form)
+
+
+@app.command(epilog="Example: bawn rules remove @security-directives")
+def remove(pack: Annotated[str, typer.Argument(help="@ and the name of a pack.", show_default=False)]) -> None:
+    """Take all rules of a pack away."""
+    if not pack.startswith("@"):
+        raise Fault(
+            "api.invalid", f"{quoted(pack)} is no pack.", remedy=f"One rule goes with: bawn rules delete {pack}"
+        )
+    with sdk.Client() as client:
+        client.rules.remove_pack(pack[1:])
 
 
 @app.command(epilog="Example: bawn rules edit guardrail guardrail.json")

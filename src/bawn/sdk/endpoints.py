@@ -454,6 +454,20 @@ def delete_rule(rule: str) -> Call[None]:
     return Call("DELETE", at("rules", rule), nothing)
 
 
+def rule_packs() -> Call[list[shapes.RulePack]]:
+    """The packs that ship with this version."""
+    return Call("GET", at("rule-packs"), many("packs", shapes.RulePack))
+
+
+def add_rule_pack(name: str) -> Call[shapes.RulePack]:
+    """Adds its rules; again, puts this version's words in the place of those before."""
+    return Call("PUT", at("rule-packs", name), one("pack", shapes.RulePack))
+
+
+def remove_rule_pack(name: str) -> Call[None]:
+    return Call("DELETE", at("rule-packs", name), nothing)
+
+
 def check_rules(text: str, name: str = "rules.json") -> Call[shapes.ConfigVerdict]:
     """Whether a file of rules would load. `name` is what it is called; its ending chooses the format."""
     return Call("POST", at("rules", "check"), one("verdict", shapes.ConfigVerdict), body={"text": text, "name": name})

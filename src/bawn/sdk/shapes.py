@@ -411,6 +411,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class RulePack:
+    """Rules that ship with Bawn, added and removed together."""
+
+    name: str
+    about: str
+    rules: tuple[str, ...]
+    """Their ids."""
+    added: bool = False
+    """Whether rules of it are among those that were added here."""
+    current: bool = False
+    """Whether these are all that this version has, in its words."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleFiring:
     """A rule fired, or an effect of it ended."""
 
