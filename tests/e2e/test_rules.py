@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.e2e import machine
 from tests.e2e.conftest import Planted, Provider, end
-from tests.e2e.installation import Container, Installation, until
+from tests.e2e.installation import INSIDE, Container, Installation, until
 from tests.e2e.test_agents import PROMPT
 from tests.rules.examples import EXAMPLES, example
 
@@ -265,3 +265,72 @@ def test_a_command_runs_on_the_host_only_after_a_start_with_the_operator_s_word(
         assert "state/rules.json" in made.bawn("config", "reload").err
     finally:
         end(made)
+
+
+def test_roles_conditions_and_tags_hold_in_a_real_container(ruled: Installation, runtime: str, tmp_path: Path) -> None:
+    on = {"event": "chat.message", "role": "user"}
+    when = (
+        'event.messageContent.contains("stop here") && event.containerRole == "planner" && "made" in event.operatorTags'
+    )
+    tells = {"type": "notification", "title": "told"}
+    for rule in (
+        {"id": "when", "trigger": on | {"when": when}, "action": {"type": "block", "reason": "not today"}},
+        {"id": "made", "trigger": on | {"roles": ["plan*"], "tags": ["made"]}, "action": tells},
+        {"id": "late", "trigger": on | {"tags": ["late"], "when": '!("late" in event.operatorTags)'}, "action": tells},
+    ):
+        place = tmp_path / f"{rule['id']}.json"
+        place.write_text(json.dumps(rule))
+        ruled.done("rules", "add", str(place))
+    name = f"tagged-{runtime}"
+    box = ("--name", name, "--runtime", runtime, "--image", "agent", "--role", "planner", "--tag", "made")
+    assert ruled.done("run", *box, "--", "sh", "-c", "echo $BAWN_TAGS").out.strip() == "made"
+    shown = next(each for each in ruled.json("containers", "list") if each["name"] == name)
+    assert (shown["role"], shown["tags"]) == ("planner", ["made"])
+
+    def fired(rule: str) -> int:
+        log = ruled.json("rules", "log", "--rule", rule)
+        return len([each for each in log if (each["container"], each["effect"]) == (shown["id"], "notification")])
+
+    made = Container(ruled, name, runtime)
+    assert made.found("use_tags", "go on") == [["go on", "go on"], "made"]
+    assert (fired("made"), fired("late")) == (2, 0)
+    assert made.found("use_tags", "stop here") == [[403, 403], "made"]
+    program = (INSIDE / "use_tags.py").read_text()
+    said = ruled.done("exec", name, "-e", "BAWN_TAGS=late", "--", "python3", "-c", program, "come back")
+    assert json.loads(said.out.splitlines()[-1]) == [["come back", "come back"], "late"]
+    assert fired("late") == 2, "named by what runs inside, through the packages' own variables"
+    for id_ in ("when", "made", "late"):
+        ruled.done("rules", "delete", id_)
+    ruled.done("containers", "delete", name)
+
+
+def test_a_session_that_a_real_agent_begins_has_the_tags_of_the_one_it_came_from(
+    ruled: Installation, runtime: str, workspace: Path, tmp_path: Path
+) -> None:
+    if ruled.bawn("run", "--rm", "--runtime", runtime, "--", "sh", "-c", "command -v opencode").code != 0:
+        pytest.skip("the image has no OpenCode: npm is not installed on this machine")
+    for id_, more in (("each", {}), ("night", {"tags": ["night"]})):
+        place = tmp_path / f"{id_}.json"
+        on = {"event": "chat.message", "role": "user", **more}
+        place.write_text(json.dumps({"id": id_, "trigger": on, "action": {"type": "notification", "title": id_}}))
+        ruled.done("rules", "add", str(place))
+    name = f"kin-{runtime}"
+    box = ("--name", name, "--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live")
+    asked = 'call task with {"description": "look", "prompt": "hello", "subagent_type": "general"}'
+    ruled.done("run", *box, "--", "opencode", "run", *asked.split(" "))
+    uuid = ruled.get(name)["id"]
+
+    def sessions(rule: str) -> list[str]:
+        """In which it fired, the first one first."""
+        log = ruled.json("rules", "log", "--rule", rule, "--limit", "1000")
+        found = [each["session"] for each in log if (each["container"], each["effect"]) == (uuid, "notification")]
+        return list(dict.fromkeys(reversed(found)))
+
+    parent, child = (each for each in sessions("each") if each.startswith("ses_"))
+    assert sessions("night") == []
+    ruled.done("sessions", "tag", name, parent, "night")
+    ruled.done("exec", name, "--", "opencode", "run", "--session", child, "and", "again")
+    assert sessions("night") == [child]
+    for id_ in ("each", "night"):
+        ruled.done("rules", "delete", id_)
+    ruled.done("containers", "delete", name)

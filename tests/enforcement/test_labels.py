@@ -106,7 +106,7 @@ async def test_a_conversation_that_nobody_names_keeps_nothing(labels: Labels) ->
     assert not labels.kinship.knows(DEV.uuid)
 
 
-@pytest.mark.parametrize("header", ["x_bawn_parent_session", "x_parent_session_id"])
+@pytest.mark.parametrize("header", ["x_bawn_parent_session", "x_parent_session_id", "x_codex_parent_thread_id"])
 async def test_a_child_has_all_tags_of_its_parent_and_so_has_its_child(labels: Labels, header: str) -> None:
     await labels.tag(DEV.uuid, "parent", frozenset(["night"]))
     call(labels, "parent", x_bawn_tags="named")

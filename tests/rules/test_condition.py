@@ -123,6 +123,7 @@ def test_each_event_has_what_it_tells_and_nothing_else() -> None:
         ("1 || event.toolName == 'b'", "'1' is neither true nor false"),
         ("!(event.toolName == 'a' || 1)", "'1' is neither true nor false"),
         ("event.toolName > 1", "does not fit: types do not fit"),
+        ("size(event.toolName).matches('a')", "does not fit: types do not fit"),
         ("event.toolName.contains(1)", "does not fit: types do not fit"),
         ("event.toolName.a == 1", "does not fit: types do not fit"),
         ("{'a': 1}.a == 1", "a condition has no '{"),
@@ -162,6 +163,8 @@ def test_a_mistake_is_told_with_its_file_path_and_line() -> None:
         ("event.args.flag", {"tool_input": '{"flag": "yes"}'}, "neither true nor false"),
         ("event.args.n / 0 == 1", {"tool_input": '{"n": 2}'}, "cannot be computed"),
         ("event.args.n + 9223372036854775807 > 1", {"tool_input": '{"n": 2}'}, "cannot be computed"),
+        ("event.args.n.matches('a')", {"tool_input": '{"n": 2}'}, "types do not fit"),
+        ("event.args.n.matches('a') || event.args.n == 2", {"tool_input": '{"n": 2}'}, "types do not fit"),
         ("event.args.xs[3] == 1", {"tool_input": '{"xs": [1]}'}, "no such place"),
         ("event.args.xs.all(x, x == event.toolName)", {"tool_input": '{"xs": [1]}', "tool": "a" * 5000}, "too long"),
     ],
@@ -171,9 +174,19 @@ def test_what_cannot_be_told_is_undecided(when: str, said: dict[str, Any], words
         holds(when, **said)
 
 
-def test_what_was_said_does_not_come_into_the_reason() -> None:
+def test_what_was_said_comes_into_no_reason_and_no_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG")
     with pytest.raises(Undecided) as found:
         holds("event.args[event.toolName] == int(event.toolInput)", tool="s3cret", tool_input='{"a": "hidden"}')
+    with pytest.raises(Undecided):
+        holds("event.args.a.matches('x')", tool_input='{"a": ["hidden"]}')
+    with pytest.raises(Undecided):
+        holds("int(event.args.a) > 1", tool_input='{"a": "hidden"}')
+    logged = [each.getMessage() for each in caplog.records]
+    assert "hidden" not in str(logged), logged
+    assert capfd.readouterr() == ("", "")
     assert "s3cret" not in str(found.value)
     assert "hidden" not in str(found.value)
 
@@ -349,7 +362,26 @@ before = set(sys.modules)
 Trigger.model_validate({"event": "chat.message", "contentMatch": "a"})
 print(loaded())
 Trigger.model_validate({"event": "chat.message", "when": "event.messageContent == 'a'"})
-print(loaded(), sorted({name.split(".")[0] for name in set(sys.modules) - before} & {"typer", "rich", "prompt_toolkit"}))
+new = {name.split(".")[0] for name in set(sys.modules) - before}
+print(loaded(), "cel" in sys.modules, sorted(new & {"typer", "rich", "prompt_toolkit"}))
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert told.splitlines() == ["False", "True []"]
+    assert told.splitlines() == ["False", "True False []"]
+
+
+def test_the_library_is_loaded_once_however_many_ask_at_once_and_beside_its_own_import() -> None:
+    program = """
+import threading
+from bawn.rules.condition import Condition
+ready = threading.Barrier(8)
+def ask():
+    ready.wait()
+    Condition("event.container == 'a'", "chat.message")
+threads = [threading.Thread(target=ask) for _ in range(8)]
+[each.start() for each in threads]
+[each.join() for each in threads]
+import cel
+print(cel.evaluate("1 + 1"))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("2\n", "")

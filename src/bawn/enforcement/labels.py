@@ -26,8 +26,9 @@ from bawn.terms.principal import Container
 from bawn.terms.tags import HEADER
 from bawn.terms.tags import named as tags_of
 
-PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id")
-"""By which agents tell the conversation that this one came from; Bawn's own first, then OpenCode's."""
+PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id", b"x-codex-parent-thread-id")
+"""By which agents tell the conversation that this one came from: Bawn's own first, then OpenCode's and Codex's. Agents within
+one session of Claude Code are that session."""
 _HEARD = frozenset((HEADER, *PARENTS))
 _UNNAMED = ("s:", "call:")
 """How conversations are called that no agent names: nobody can say that they came from one."""

@@ -6,11 +6,14 @@ asked decides what follows from not knowing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.machinery import ExtensionFileLoader
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from bawn.config.patterns import Pattern
@@ -18,8 +21,10 @@ from bawn.errors import quoted
 from bawn.rules.wording import LISTS, MATCHES, Wording, read
 
 _LIBRARY = "cel"
+_MODULE = "cel.cel"
+_LOADING = Lock()
+_SUFFIXES = frozenset(Path(each).suffix for each in EXTENSION_SUFFIXES)
 _EXPRESSIONS = 4096
-_UNKNOWN_OVERLOAD = ("TypeError", "RuntimeError")
 
 
 class Undecided(Exception):
@@ -80,8 +85,20 @@ def _told(complaint: str) -> str:
 
 
 def _run(program: Any, fields: Mapping[str, Any]) -> Any:
+    odd: list[object] = []
+
+    def matches(text: object, source: str) -> bool:
+        # What fails in here, the library would write to the log with what it failed on.
+        if not isinstance(text, str):
+            odd.append(text)
+            return False
+        return _pattern(source).found((text.encode("utf-8", "replace"),))
+
     try:
-        return program.execute(_engine().Context({"event": dict(fields)}, {MATCHES: _matches}))
+        found = program.execute(_engine().Context({"event": dict(fields)}, {MATCHES: matches}))
+        if odd:
+            raise TypeError("only texts match expressions")
+        return found
     except Exception as error:
         raise Undecided(_reason(error)) from error
     except BaseException as error:
@@ -105,24 +122,31 @@ def _reason(error: Exception) -> str:
             return "it cannot be computed"
 
 
-def _matches(text: str, expression_: str) -> bool:
-    return _pattern(expression_).found((text.encode("utf-8", "replace"),))
-
-
 @lru_cache(_EXPRESSIONS)
 def _pattern(source: str) -> Pattern:
     return Pattern(f"re:{source}")
 
 
-@lru_cache(1)
 def _engine() -> Any:
-    """The library without its own command line, which would be loaded beside it with hundreds of modules."""
+    """The library without its own command line, which would be loaded beside it with hundreds of modules.
+
+    It can be loaded once in a process, so it stands where an import of its package would put it.
+    """
+    module = sys.modules.get(_MODULE)
+    if module is None:
+        with _LOADING:
+            module = sys.modules.get(_MODULE) or _loaded()
+    return module
+
+
+def _loaded() -> ModuleType:
     package = find_spec(_LIBRARY)
     folders = package.submodule_search_locations if package is not None else None
     for path in (path for folder in folders or () for path in sorted(Path(folder).glob("cel.*"))):
-        loader = ExtensionFileLoader(_LIBRARY, str(path))
-        if path.suffix in (".so", ".pyd", ".dylib") and (spec := spec_from_loader(_LIBRARY, loader)) is not None:
+        loader = ExtensionFileLoader(_MODULE, str(path))
+        if path.suffix in _SUFFIXES and (spec := spec_from_loader(_MODULE, loader)) is not None:
             module = module_from_spec(spec)
             loader.exec_module(module)
+            sys.modules[_MODULE] = module
             return module
     raise ImportError("The library that computes conditions is not installed.", name=_LIBRARY)
