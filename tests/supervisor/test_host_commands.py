@@ -132,6 +132,12 @@ def test_one_that_hangs_or_prints_without_end_is_ended(
     assert time.monotonic() - began < 8
 
 
+def test_one_that_grows_without_end_is_ended(yard: Yard, person: pwd.struct_passwd) -> None:
+    told = ran(yard, "exec python3 -c 'print(len(bytearray(2 << 30)))'", person.pw_name)
+    assert told["code"] not in (0, None), told
+    assert "2147483648" not in told["output"]
+
+
 def test_what_does_not_exist_and_what_is_no_command_is_told(yard: Yard, person: pwd.struct_passwd) -> None:
     told = ran(yard, "no-such-program --at-all", person.pw_name)
     assert told["code"] == 127
