@@ -233,3 +233,16 @@ async def test_tokens_of_webhooks_are_shown_to_who_may_change_them_alone(
 def test_what_is_shown_of_other_rules_is_the_rule() -> None:
     assert without_secrets(GUARD) == GUARD
     assert without_secrets({"action": {"type": "webhook"}})["action"]["url"].endswith("•••")
+
+
+async def test_more_than_a_file_may_hold_is_refused_when_it_is_added_not_at_the_next_start(
+    yard: Yard, client: sdk.AsyncClient
+) -> None:
+    words = {"type": "prompt-inject", "content": "x" * 100_000}
+    for at in range(10):
+        await client.rules.add({**GUARD, "id": f"r{at}", "action": words})
+    told = await refused("config.invalid", client.rules.add({**GUARD, "id": "last", "action": words}))
+    assert "expected at most 1048576 characters" in told.sentence
+    again = RuleDesk(yard.path.parent, yard.store, yard.registry, yard.log, yard.rules.effects._do, yard.clock)
+    again.begin((), Settings())
+    assert len(again.list()) == 10

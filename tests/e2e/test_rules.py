@@ -67,8 +67,11 @@ def ruled(yard: Installation, received: tuple[str, Any], provider: Provider) -> 
     place.write_text(
         '// copied\n{"mitm": {"rules": ' + text.replace("https://events.pagerduty.com", f"http://{received[0]}") + "}}"
     )
-    own = f"  keyless: {{kind: openai-compatible, base_url: {provider.url}/v1, models: [agent], key: none}}"
-    with_own = before.replace("providers:", f"providers:\n{own}").replace('"mock/*"', '"mock/*", "keyless/*"')
+    own = f"  keyless: {{kind: openai-compatible, base_url: {provider.url}/v1, models: [agent], key: none}}\n"
+    own += f"  keyless2: {{kind: anthropic, base_url: {provider.url}, models: [agent], key: none}}"
+    with_own = before.replace("providers:", f"providers:\n{own}").replace(
+        '"mock/*"', '"mock/*", "keyless/*", "keyless2/*"'
+    )
     yard.config.write_text(with_own + SETTINGS)
     yard.done("config", "reload")
     yield yard
@@ -94,26 +97,42 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def system_of(asked: dict[str, Any]) -> str:
+    return json.dumps([asked.get("system"), *(each for each in asked["messages"] if each["role"] == "system")])
+
+
+def parts_of(asked: dict[str, Any]) -> list[tuple[str, str]]:
+    """Who said what, piece by piece: a result of a tool is one of `tool`, in whichever form it comes."""
+    parts: list[tuple[str, str]] = []
+    for each in asked["messages"]:
+        content = each.get("content")
+        for part in content if isinstance(content, list) else [content]:
+            result = isinstance(part, dict) and part.get("type") == "tool_result"
+            parts.append(("tool" if result else each["role"], json.dumps(part)))
+    return parts
+
+
+@pytest.mark.parametrize(("program", "model"), [("use_rules", "keyless"), ("use_rules_anthropic", "keyless2")])
 def test_the_seven_examples_do_what_they_say(
-    ruled: Installation, dev: Container, provider: Provider, received: tuple[str, Any]
+    ruled: Installation, dev: Container, provider: Provider, received: tuple[str, Any], program: str, model: str
 ) -> None:
     seen, told = len(provider.heard().splitlines()), len(received[1])
-    found = dev.found("use_rules", "keyless")
+    notices, log = ruled.home / "state/notices-told.jsonl", ruled.home / "workers/rules/log/ai-file-access.log"
+    noticed, logged = len(lines(notices)), len(lines(log))
+    found = dev.found(program, model)
     assert found[-1][0] >= 500, found
     assert "rule" not in found[-1][1], found
     entries = (json.loads(line) for line in provider.heard().splitlines()[seen:])
     asked = [json.loads(entry["body"]) for entry in entries if "request" in entry]
     talk = [each for each in asked if "call read" in json.dumps(each["messages"])]
     for each in talk:
-        text = json.dumps([message for message in each["messages"] if message["role"] == "system"])
-        assert text.count("CRITICAL: Never execute destructive commands") == 1
-        assert text.count("You MUST respond in valid JSON") == 1
+        assert system_of(each).count("CRITICAL: Never execute destructive commands") == 1
+        assert system_of(each).count("You MUST respond in valid JSON") == 1
     assert talk, (found, [each["messages"] for each in asked])
-    last = talk[-1]["messages"]
-    reminders = [at for at, each in enumerate(last) if "this container has PostgreSQL" in str(each.get("content"))]
-    assert [last[at]["role"] for at in reminders if last[at]["role"] != "assistant"] == ["user"]
-    at = next(at for at in reminders if last[at]["role"] == "user")
-    assert last[at - 1]["role"] == "tool", "behind the result of the call"
+    last = parts_of(talk[-1])
+    reminders = [at for at, (who, text) in enumerate(last) if who != "assistant" and "this container has Post" in text]
+    assert [last[at][0] for at in reminders] == ["user"]
+    assert last[reminders[0] - 1][0] == "tool", "behind the result of the call"
 
     def hooks(path: str) -> list[Any]:
         return [each for each in received[1][told:] if each[0] == path]
@@ -123,10 +142,12 @@ def test_the_seven_examples_do_what_they_say(
     assert hooks("/api/ai-usage")[0][1]["authorization"] == "Bearer YOUR_TRACKING_TOKEN"
     until(lambda: len(hooks("/v2/enqueue")) == 1, "the error is told")
     assert hooks("/v2/enqueue")[0][2]["error"] == f"upstream_error ({found[-1][0]})"
-    notices = ruled.home / "state" / "notices-told.jsonl"
-    until(lambda: any("Production Deploy Detected" in line for line in lines(notices)), "the notice is there")
-    log = ruled.home / "workers/rules/log/ai-file-access.log"
-    until(lambda: any('file={"path"' in line and "session=" in line for line in lines(log)), "the file has the line")
+
+    def wrote() -> bool:
+        return any('file={"path"' in line and "session=" in line for line in lines(log)[logged:])
+
+    until(lambda: any("Production Deploy Detected" in line for line in lines(notices)[noticed:]), "the notice is there")
+    until(wrote, "the file has the line")
     listed = {rule["id"]: rule for rule in ruled.json("rules", "list")}
     assert all(listed[rule["id"]]["fired"] >= 1 for rule in json.loads(EXAMPLES))
     assert {rule["source"] for rule in listed.values()} == {"hoody.jsonc"}

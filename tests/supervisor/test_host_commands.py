@@ -7,9 +7,11 @@ import getpass
 import itertools
 import json
 import os
+import platform
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,8 +36,17 @@ def person() -> Iterator[pwd.struct_passwd]:
     home = f"/var/tmp/{PERSON}"
     subprocess.run(["useradd", "-m", "-d", home, "-G", "users", PERSON], check=True, capture_output=True)
     yield pwd.getpwnam(PERSON)
-    subprocess.run(["userdel", "-r", PERSON], check=False, capture_output=True)
+    until(_removed, "the user is removed: no process of theirs is left")
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _removed() -> bool:
+    subprocess.run(["userdel", "-r", PERSON], check=False, capture_output=True)
+    try:
+        pwd.getpwnam(PERSON)
+    except KeyError:
+        return True
+    return False
 
 
 @pytest.fixture(scope="module", params=["root", "rootless"])
@@ -103,6 +114,15 @@ def test_a_command_is_that_user_wholly_and_sees_the_host(yard: Yard, person: pwd
     assert kept.stat().st_uid == person.pw_uid
 
 
+def test_the_keys_of_who_started_bawn_stay_with_them(yard: Yard, person: pwd.struct_passwd) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("the number of the call is that of x86_64")
+    session = "import ctypes; print(ctypes.CDLL(None).syscall(250, 0, -3, 0))"
+    ours = subprocess.run([sys.executable, "-c", session], capture_output=True, text=True, check=True).stdout
+    told = ran(yard, f"exec python3 -c '{session}'", person.pw_name)
+    assert (told["code"], told["output"] == ours) == (0, False), (told, ours)
+
+
 def test_it_may_what_its_user_may_and_no_more(yard: Yard, person: pwd.struct_passwd) -> None:
     if yard.uid is not None or person.pw_uid in (0, os.geteuid()):
         pytest.skip("Bawn itself runs as this user, who may do to it what they like")
@@ -130,6 +150,12 @@ def test_one_that_hangs_or_prints_without_end_is_ended(
     assert (told["code"], told["failed"]) == (None, because)
     assert len(told["output"]) <= 20_000
     assert time.monotonic() - began < 8
+
+
+def test_one_that_grows_without_end_is_ended(yard: Yard, person: pwd.struct_passwd) -> None:
+    told = ran(yard, "exec python3 -c 'print(len(bytearray(2 << 30)))'", person.pw_name)
+    assert told["code"] not in (0, None), told
+    assert "2147483648" not in told["output"]
 
 
 def test_what_does_not_exist_and_what_is_no_command_is_told(yard: Yard, person: pwd.struct_passwd) -> None:
@@ -222,7 +248,7 @@ def test_a_gateway_that_lies_gets_nothing_that_the_operator_did_not_allow(
 def test_what_ends_in_one_installation_ends_in_no_other(yard: Yard, person: pwd.struct_passwd) -> None:
     results: list[Any] = []
     with open_yard(config=f"rules: {{host_user: {person.pw_name}}}\n") as other:
-        word = "3.0625"
+        word = "1.5625"
         thread = threading.Thread(target=lambda: results.append(ran(yard, f"sleep {word}; echo whole", person.pw_name)))
         thread.start()
         until(lambda: alive(word), "it runs")

@@ -291,7 +291,8 @@ class RuleDesk:
         await self._keep(tuple(rule if each.id == id_ else each for each in self._own.rules), event)
 
     async def _keep(self, rules: tuple[Rule, ...], event: Event) -> None:
-        own = Mitm(rules=rules)
+        # As it will be read at the next start, which must not be the moment at which it turns out to be too much.
+        own = read_rules(_text(rules), OWN, self._host_user)
         merged((*self._parts, Part(OWN, own)))
         await self._recorder.record(event)
         try:

@@ -149,6 +149,8 @@ def become(user: HostUser, hosted: Hosted) -> None:
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3:
         raise PermissionError("this process is not the user that it should be")
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    with contextlib.suppress(OSError):  # hosts without keyrings, and those that let nobody ask for one
+        kernel.join_own_keyring()
     # As this user: where they may not go, their command does not begin.
     with contextlib.suppress(OSError):
         os.chdir(user.home)
