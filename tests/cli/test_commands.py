@@ -270,3 +270,20 @@ async def test_help_is_quick_and_needs_nothing_running(tmp_path: Path, words: tu
 async def test_bawn_alone_explains_itself(tmp_path: Path) -> None:
     done = await started(env=environment(None, tmp_path))
     assert "Begin with" in done.out + done.err
+
+
+async def test_packs_of_rules_are_listed_added_and_removed_by_name(bawn: Bawn) -> None:
+    listed = json.loads((await bawn("rules", "packs", "-o", "json")).out)
+    assert {pack["name"]: pack["added"] for pack in listed}["session-questions"] is False
+    added = await bawn("rules", "add", "@session-questions", "-o", "json")
+    assert [rule["id"] for rule in json.loads(added.out)] == ["session-questions:before-work"]
+    assert added.err == ""
+    again = await bawn("rules", "add", "@session-questions")
+    assert "@session-questions was added already; nothing changed." in again.err
+    await bawn("rules", "disable", "session-questions:before-work")
+    assert (await bawn("rules", "delete", "session-questions:before-work")).code == 0
+    assert (await bawn("rules", "remove", "@session-questions")).code == 1
+    wrong = await bawn("rules", "remove", "session-questions")
+    assert wrong.code != 0
+    assert "is no pack" in wrong.err
+    assert "@coding-directives" in (await bawn("rules", "add", "@nothing")).err

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bawn.enforcement.kinship import DEEPEST, KEPT, MOST, MOST_NAMED
-from bawn.enforcement.labels import HEADER, Labels
+from bawn.enforcement.kinship import DEEPEST, KEPT, MOST
+from bawn.enforcement.labels import Labels
 from bawn.enforcement.tables import session_kin, session_tags
 from bawn.stages.asked import Asked
 from bawn.store import Store, open_store
@@ -21,6 +21,7 @@ from bawn.store.tables import metadata
 from bawn.store.upgrade import upgrade
 from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.principal import Container
+from bawn.terms.tags import HEADER, MOST_NAMED
 
 DEV = Container("6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b11", 7, "dev", "default", "planner", ("made",))
 OTHER = Container("6f2c7c1e-6a52-4d0f-9a53-0c7f2a3d9b12", 8, "other", "default")

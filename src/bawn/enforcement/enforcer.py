@@ -17,7 +17,7 @@ import structlog
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
-from bawn.enforcement.labels import HEADER, Labels
+from bawn.enforcement.labels import Labels
 from bawn.enforcement.standing import Standings
 from bawn.enforcement.turn import ReportTurn, Turn
 from bawn.errors import Fault
@@ -39,6 +39,7 @@ from bawn.stages.asked import Asked
 from bawn.terms.clock import Clock
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
+from bawn.terms.tags import HEADER
 
 _log = structlog.get_logger("bawn.rules")
 _LONG = 256 * 1024

@@ -22,13 +22,12 @@ from bawn.enforcement.tables import session_kin
 from bawn.errors import Fault
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
+from bawn.terms.tags import MOST_NAMED
 
 MOST = 2000
 """Conversations of one container; those that have not said anything of this for longest are forgotten first."""
 DEEPEST = 16
 """Generations. What would be deeper has its parent's tags as they are then, and no parent."""
-MOST_NAMED = 32
-"""Tags that one conversation names."""
 KEPT = timedelta(days=30)
 _LOADED = 50_000
 _LONGEST_NAME = 200

@@ -9,7 +9,6 @@ inside as well, so between conversations of one container no tag is a secret; wh
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -18,14 +17,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from bawn.config.patterns import Pattern
-from bawn.enforcement.kinship import MOST_NAMED, Kinship
+from bawn.enforcement.kinship import Kinship
 from bawn.enforcement.tables import session_tags
 from bawn.stages.asked import Asked
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.principal import Container
+from bawn.terms.tags import HEADER
+from bawn.terms.tags import named as tags_of
 
-HEADER = b"x-bawn-tags"
 PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id", b"x-codex-parent-thread-id")
 """By which agents tell the conversation that this one came from: Bawn's own first, then OpenCode's and Codex's. Agents within
 one session of Claude Code are that session."""
@@ -33,7 +33,6 @@ _HEARD = frozenset((HEADER, *PARENTS))
 _UNNAMED = ("s:", "call:")
 """How conversations are called that no agent names: nobody can say that they came from one."""
 _MOST = 20_000
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _NONE: frozenset[str] = frozenset()
 
 
@@ -95,7 +94,7 @@ class Labels:
         """All of them; `named`: what the request names itself."""
         tags = self.operator(container, session)
         if named:
-            tags |= _read(named)
+            tags |= tags_of(named)
         if self.kinship.knows(container.uuid):
             tags = tags.union(self.kinship.named(container.uuid, session), self._inherited(container.uuid, session))
         return tags
@@ -114,7 +113,7 @@ class Labels:
         if not said or asked.session.startswith(_UNNAMED):
             return
         uuid, session = asked.container.uuid, asked.session
-        if tags := _read(said.get(HEADER, b"")):
+        if tags := tags_of(said.get(HEADER, b"")):
             self.kinship.name(uuid, session, tags)
         parent = next((said[name] for name in PARENTS if said.get(name)), b"")
         if parent:
@@ -135,9 +134,3 @@ class Labels:
         gone = sa.delete(session_tags).where(session_tags.c.container_uuid == container)
         await self._store.run(lambda connection: connection.execute(gone).close())
         await self.kinship.forget(container)
-
-
-@lru_cache(4096)
-def _read(named: bytes) -> frozenset[str]:
-    inside = (each.strip() for each in named[:4096].decode("ascii", "replace").split(",")[:MOST_NAMED])
-    return frozenset(each for each in inside if _TAG.match(each))

@@ -120,6 +120,14 @@ class Shell(_Written):
     type: Literal["shell"]
     command: _Words
     timeout_seconds: float = Field(default=30, gt=0, le=600)
+    host: bool = Field(default=False, description="On the host itself, outside of any box.")
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("a command cannot have a zero byte")
+        return value
 
 
 class Webhook(_Written):
@@ -143,8 +151,8 @@ class Webhook(_Written):
         except ValueError:
             sound = False
         plain = value.isascii() and value.isprintable() and not set(value) & set(' \\"<>')
-        if not sound or not plain or "@" in urlsplit(value).netloc:
-            raise ValueError("expected an address such as https://example.org/hook, without a user")
+        if not sound or not plain or "@" in urlsplit(value).netloc or "#" in value:
+            raise ValueError("expected an address such as https://example.org/hook, without a user and a fragment")
         return value
 
     @field_validator("headers")
@@ -258,6 +266,19 @@ class Mitm(_Written):
             raise ValidationError.from_exception_data("mitm", wrong)
         return self
 
+    def on_host(self) -> Iterable[InitErrorDetails]:
+        """A mistake for each command that is to run on the host; for files where nobody is named as whom it may."""
+        sentence = (
+            "commands run on the host only as the user whom `rules.host_user` of bawn.yaml names, and it names none"
+        )
+        for at, rule in enumerate(self.rules):
+            if isinstance(rule.action, Shell) and rule.action.host:
+                yield _wrong(
+                    ("rules", at, "action", "host"),
+                    True,
+                    f"{sentence}; take `host` out, or name the user and restart Bawn",
+                )
+
     def _unknown(self) -> Iterable[InitErrorDetails]:
         known = {tag.id for tag in self.tags}
         for at, rule in enumerate(self.rules):
@@ -274,7 +295,7 @@ def _twice(key: str, kind: str, names: list[str]) -> Iterable[InitErrorDetails]:
         seen.add(name)
 
 
-def _wrong(place: tuple[str | int, ...], got: str, sentence: str) -> InitErrorDetails:
+def _wrong(place: tuple[str | int, ...], got: str | bool, sentence: str) -> InitErrorDetails:
     return InitErrorDetails(
         type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=place, input=got
     )
