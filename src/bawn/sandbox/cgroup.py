@@ -10,6 +10,7 @@ part of v2's tree over (delegation), and otherwise not at all: then `unenforced`
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -33,6 +34,11 @@ class Tree:
     unified: bool
     base: Path
     """The folder in which boxes' groups are made; not there yet, perhaps."""
+
+
+def own_name(home: Path, name: str) -> str:
+    """The name of a group that is of this installation alone: others on the same host have the same slots and workers."""
+    return f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}.{name}"
 
 
 class Cgroups:

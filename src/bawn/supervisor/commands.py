@@ -9,7 +9,6 @@ whom. It names the user that it takes for the right one, so that a file that cha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from bawn.errors import Fault
 from bawn.sandbox import python, working
-from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.cgroup import Cgroups, own_name
 from bawn.sandbox.spec import Limits
 from bawn.sandbox.working import Shown
 from bawn.supervisor.boxed import Box, launched
@@ -72,7 +71,6 @@ class Commands:
     ) -> None:
         self._loop = loop
         self._home = home
-        self._installation = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         self._slowly = slowly
         self._cgroups = cgroups
         self._owner = owner
@@ -101,7 +99,7 @@ class Commands:
         free = set(range(AT_ONCE)) - {run.slot for run in self._live.values()}
         if not free:
             raise Fault("api.conflict", f"{AT_ONCE} commands of rules run already")
-        run = self._live[name] = _Run(name, min(free), f"rule.{self._installation}.{min(free)}", on_host=on_host)
+        run = self._live[name] = _Run(name, min(free), own_name(self._home, f"rule.{min(free)}"), on_host=on_host)
 
         def start_slowly() -> None:
             try:

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from bawn.errors import Fault
 from bawn.sandbox import python, working
-from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.cgroup import Cgroups, own_name
 from bawn.sandbox.executing import memory_file
 from bawn.sandbox.locked import SIZE_LIMIT, Locked, read
 from bawn.sandbox.spec import Limits
@@ -141,7 +141,7 @@ class Modules:
         command += ["--no-cache-dir", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile"]
         command += ["--target", "/modules", "--requirement", "/requirements.lock"]
         fds = [lock, *([] if authorities is None else [authorities])]
-        group = "script.modules"
+        group = own_name(self._home, "script.modules")
         try:
             self._cgroups.make(group, LIMITS)
             with self._cgroups.doors(group) as groups:

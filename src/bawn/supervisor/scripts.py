@@ -28,7 +28,7 @@ from pathlib import Path
 
 from bawn.errors import Fault
 from bawn.sandbox import python, working
-from bawn.sandbox.cgroup import Cgroups
+from bawn.sandbox.cgroup import Cgroups, own_name
 from bawn.sandbox.executing import memory_file
 from bawn.sandbox.spec import Limits, read_env
 from bawn.sandbox.working import Shown
@@ -60,17 +60,14 @@ class _Worker:
     project: str
     exec_id: str
     slot: int
+    group: str
+    """The name of its control groups."""
     process: subprocess.Popen[bytes] | None = None
     pidfd: int = -1
     ending: bool = False
     """Whether somebody asked for its end."""
     after: list[Act] = field(default_factory=list)
     """What waits for its end."""
-
-    @property
-    def group(self) -> str:
-        """The name of its control groups; no exec id has a dot."""
-        return f"script.{self.project}.{self.exec_id}"
 
 
 class Scripts:
@@ -117,7 +114,12 @@ class Scripts:
         free = set(range(working.COUNT_LIMIT)) - {worker.slot for worker in self._live.values()}
         if not free:
             raise Fault("api.conflict", f"there are {working.COUNT_LIMIT} workers of scripts already")
-        worker = self._live[project, exec_id] = _Worker(project, exec_id, min(free))
+        worker = self._live[project, exec_id] = _Worker(
+            project,
+            exec_id,
+            min(free),
+            own_name(self._home, f"script.{project}.{exec_id}"),  # no exec id has a dot
+        )
 
         def start_slowly() -> None:
             try:
