@@ -115,6 +115,21 @@ async def test_a_call_that_was_released_is_not_asked_about_again_and_one_with_ot
     assert len(people.asked) == 2
 
 
+async def test_an_agent_that_writes_calls_in_its_own_way_is_asked_about_once_and_may_be_denied(begin: Begin) -> None:
+    people = People(GRANTED)
+    denies = {**blocks(EventName.TOOL_BEFORE, contentMatch="mkfs")}
+    house = await begin(ASKS, denies, approvers=people)
+    await house.report(EventName.SESSION_CREATED)
+    _, _, call = await proposed(house)
+    own: dict[str, Any] = {"call": call["call"], "tool": "Shell", "own_form": True}
+    assert await house.report(EventName.TOOL_BEFORE, **own, tool_input='{"cmd":["rm","-rf","/srv"]}') == Verdict()
+    assert len(people.asked) == 1
+    assert (await house.report(EventName.TOOL_BEFORE, **own, tool_input='{"cmd":["mkfs"]}')).effect is Effect.DENY
+    unknown = own | {"call": "another"}
+    await house.report(EventName.TOOL_BEFORE, **unknown, tool_input='{"cmd":["rm"]}')
+    assert len(people.asked) == 2
+
+
 async def test_a_person_who_says_no_to_a_reported_call_is_heard(begin: Begin) -> None:
     people = People(Denied("approval.rejected", "ann said no"))
     house = await begin(ASKS, approvers=people)

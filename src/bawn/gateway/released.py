@@ -40,6 +40,10 @@ class Released:
         found = self._digests.get((container, session, call.id))
         return found is not None and bool(call.id) and found == _digest(call)
 
+    def knows(self, container: str, session: str, call_id: str) -> bool:
+        """Whether a call of this id went out, with whatever arguments."""
+        return bool(call_id) and (container, session, call_id) in self._digests
+
     def forget(self, container: str) -> None:
         """A container is no more."""
         self._reporting.discard(container)
