@@ -1,7 +1,7 @@
 """The answers that Claude Code and Codex both understand.
 
 Codex refuses an answer with a key that it does not know, and one that allows; so what is allowed is an empty object, by
-which the agent asks its own questions as without a hook. The forwarder inside (`box/etc/bawn/adapters/report.sh`) lets
+which the agent asks its own questions as without a hook. The forwarder inside (`box/hooks`) lets
 nothing else pass than the three forms here.
 """
 

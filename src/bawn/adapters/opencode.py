@@ -1,4 +1,4 @@
-"""OpenCode: what our own plugin says (`box/etc/bawn/adapters/opencode`), from both of OpenCode's plugin interfaces.
+"""OpenCode: what our own plugin says (`box/opencode`), from both of OpenCode's plugin interfaces.
 
 A session that another one began is told with `parent`.
 """

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a hook of Codex says goes to Bawn's gateway, and its answer back: sh report.sh AGENT ask|tell
+# What a hook of Claude Code or Codex says goes to Bawn's gateway, and its answer back: sh report.sh AGENT ask|tell
 # `ask`: something may still be kept from happening, so whatever is no sound answer blocks it (2). `tell`: it has happened.
 # Nothing is decided here. Without this file the gateway decides all the same, only later.
 
@@ -36,7 +36,7 @@ else
     no_answer "this image has neither curl nor python3"
 fi
 
-# An answer that Codex does not understand would be let pass by it.
+# An answer that the agent does not understand would be let pass by it.
 case $answer in
     '{}') ;;
     '{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"'*'"}}' | \
