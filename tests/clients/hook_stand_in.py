@@ -75,8 +75,8 @@ def caged(agent: str, place: Path, url: str, wait_s: int | None = None) -> list[
     """The words before a command by which it finds the adapter of `agent` in its `/etc`, and the address `url` in it.
     `wait_s`: how long the adapter waits for an answer, instead of as long as a person may take."""
     words = ["bwrap", "--dev-bind", "/", "/", "--tmpfs", "/etc"]
-    for path in sorted(Path("/etc").iterdir()):
-        words += ["--ro-bind-try", str(path), str(path)]
+    for each in sorted(Path("/etc").iterdir()):
+        words += ["--ro-bind-try", str(each), str(each)]
     words += ["--ro-bind", str(place / "bawn"), "/etc/bawn"]
     for path, text in installed.files([agent]).items():
         text = text.replace(INSIDE, url)

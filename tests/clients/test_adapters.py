@@ -46,8 +46,8 @@ class Agent:
                 return [claude, "-p", "--dangerously-skip-permissions", ask("Bash", ground, description="Make it")]
             case _:
                 codex = program("codex", "@openai/codex-linux-*/vendor/*/bin/codex")
-                said = f'call exec_command with {{"cmd": "echo made > {ground.work}/made"}}'
-                return [codex, "exec", "--skip-git-repo-check", said]
+                call = f'call exec_command with {{"cmd": "echo made > {ground.work}/made"}}'
+                return [codex, "exec", "--skip-git-repo-check", call]
 
 
 _BLOCK = {"decision": "block", "reason": REASON}
@@ -129,7 +129,7 @@ async def test_what_is_denied_is_not_done_and_the_model_is_told_why(
 
 
 @each_agent
-@pytest.mark.parametrize("odd", [b"", b"yes", b"[]", b'{"effect":"maybe"}', b'{"hookSpecificOutput":{}', 500, 401])
+@pytest.mark.parametrize("odd", [b"", b'{"effect":"maybe"}', 500], ids=["nothing", "other words", "500"])
 async def test_an_odd_answer_keeps_a_tool_from_running(
     agent: Agent, at: At, tmp_path: Path, stand_in: StandIn, odd: bytes | int
 ) -> None:
