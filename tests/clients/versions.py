@@ -34,3 +34,8 @@ NODE: dict[str, dict[str, str]] = {
     "cline": {"cline": "3.0.65"},
     "continue": {"@continuedev/cli": "1.5.47"},
 }
+
+CHECKING: dict[str, dict[str, str]] = {
+    "opencode-plugin": {"@opencode-ai/plugin": "1.18.33", "@types/node": "24.12.2", "typescript": "5.8.2"},
+}
+"""What is no client, but what something of ours for one is checked by."""

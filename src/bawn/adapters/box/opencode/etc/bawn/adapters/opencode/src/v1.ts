@@ -1,12 +1,14 @@
 // The first plugin interface: an object of functions. What is thrown in `tool.execute.before` and `chat.message` keeps the
 // call or the message from going on; `event` is only told.
 
-import type { Hooks, Plugin } from "@opencode-ai/plugin"
-import { ask, begin, headers, tell } from "./gateway.ts"
+import type { Hooks, Plugin, PluginInput } from "@opencode-ai/plugin"
+import { ask, begin, headers, Refused, tell } from "./gateway.ts"
 
-export const server: Plugin = async () => hooks
+type Client = PluginInput["client"]
 
-export const hooks: Hooks = {
+export const server: Plugin = async ({ client }) => hooks(client)
+
+export const hooks = (client: Client): Hooks => ({
   event: async ({ event }) => {
     switch (event.type) {
       case "session.created": {
@@ -24,7 +26,12 @@ export const hooks: Hooks = {
 
   "chat.message": async ({ sessionID }, { parts }) => {
     const texts = parts.flatMap((part) => (part.type === "text" && part.synthetic !== true ? [part.text] : []))
-    await ask({ event: "chat.message", session: sessionID, text: texts.join("\n") })
+    try {
+      await ask({ event: "chat.message", session: sessionID, text: texts.join("\n") })
+    } catch (error) {
+      if (error instanceof Refused) show(client, error.message)
+      throw error
+    }
   },
 
   "chat.headers": async ({ sessionID }, output) => {
@@ -39,6 +46,12 @@ export const hooks: Hooks = {
     const output = result.output ?? null // What MCP tools give back has another form.
     await tell({ event: "tool.execute.after", session: sessionID, call: callID, tool, input: args ?? {}, output })
   },
+})
+
+/** OpenCode calls a message that was refused an unexpected error, and says no more. */
+function show(client: Client, message: string): void {
+  if (!process.stderr.isTTY || process.argv.includes("run")) console.error(message)
+  else void client.tui.showToast({ body: { message, variant: "error" } }).catch(() => {})
 }
 
 function said(error: { name: string; data: Record<string, unknown> } | undefined): string {
