@@ -188,3 +188,48 @@ async def test_a_message_that_is_denied_reaches_no_model(
     assert stand_in.of(agent.prompt), said
     assert not stand_in.of(agent.before), said
     assert not made(ground)
+
+
+def own_words(agent: Agent, ground: Ground) -> Path:
+    """Somebody inside says that there are no hooks, or others, wherever the agent lets a project and a user say so. What a
+    hook of theirs would write."""
+    own = ground.work / "own-hook-ran"
+    hook = {"PreToolUse": [{"hooks": [{"type": "command", "command": f"echo ran > {own}"}]}]}
+    match agent.name:
+        case "opencode":
+            (ground.work / "opencode.json").write_text('{"plugin": []}')
+            (ground.home / ".config" / "opencode").mkdir(parents=True)
+            (ground.home / ".config" / "opencode" / "opencode.json").write_text('{"plugin": []}')
+        case "claude-code":
+            for place in (ground.work / ".claude", ground.home / ".claude"):
+                place.mkdir(exist_ok=True)
+                (place / "settings.json").write_text(json.dumps({"disableAllHooks": True, "hooks": hook}))
+                (place / "settings.local.json").write_text(json.dumps({"allowManagedHooksOnly": False, "hooks": hook}))
+        case _:
+            for place in (ground.work / ".codex", ground.home / ".codex"):
+                place.mkdir(exist_ok=True)
+                (place / "hooks.json").write_text(json.dumps({"hooks": hook}))
+            with (ground.home / ".codex" / "config.toml").open("a") as file:
+                file.write("\n[features]\nhooks = false\n")
+    return own
+
+
+@each_agent
+async def test_nothing_of_a_project_or_a_home_switches_it_off(
+    agent: Agent, at: At, tmp_path: Path, stand_in: StandIn
+) -> None:
+    def no_tools(said: dict[str, Any]) -> tuple[int, bytes]:
+        event = said.get("event") or said["hook_event_name"]
+        return (
+            (200, json.dumps(agent.deny, separators=(",", ":")).encode())
+            if event == agent.before
+            else nothing_said(said)
+        )
+
+    stand_in.answer = no_tools
+    ground = await at(agent.kind)
+    own = own_words(agent, ground)
+    said = await run(agent, ground, tmp_path, stand_in.url)
+    assert stand_in.of(agent.before), said
+    assert not made(ground), said
+    assert not own.exists()

@@ -56,11 +56,12 @@ def _written(agent: str, root: Path) -> list[str]:
         raise typer.BadParameter(f"{root} is not a folder")
     paths = []
     for path, text in installed.files([agent]).items():
-        place = root / path.removeprefix("/")
+        inner = Path(path.removeprefix("/"))
+        place = root / inner
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.parent.resolve().is_relative_to(root.resolve()) or place.is_symlink():
+            if any((root / each).is_symlink() for each in (inner, *inner.parents[:-1])):
                 raise OSError(0, "a link leads elsewhere")
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, encoding="utf-8")
             place.chmod(0o644)
         except OSError as error:
