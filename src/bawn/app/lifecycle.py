@@ -28,6 +28,7 @@ from bawn.identity.registry import Registry
 from bawn.lines.line import Line, Packet
 from bawn.sandbox.agent_env import agent_files
 from bawn.sandbox.egress_env import TRUST, WRITE_FILES
+from bawn.sandbox.tags_env import tagged
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
@@ -130,8 +131,10 @@ class Lifecycle:
         image, runtime = self._defaults()
         new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
         record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
+        facts = {"image": record.image, "runtime": record.runtime, "ai": _word(new.ai)}
+        given = {"role": record.role, "tags": ",".join(record.tags)}
         await self._record(
-            "container.created", record, by, image=record.image, runtime=record.runtime, ai=_word(new.ai)
+            "container.created", record, by, **facts, **{name: said for name, said in given.items() if said}
         )
         if record.task:
             await self._record("task.registered", record, by, task_characters=str(len(record.task)))
@@ -268,7 +271,7 @@ class Lifecycle:
             uuid=record.uuid,
             argv=command.argv,
             tty=command.tty,
-            env={**self._environment(record), **command.env},
+            env={**self._environment(record), **tagged(command.env)},
             cwd=command.cwd or record.place,
             rows=command.rows,
             cols=command.cols,
