@@ -104,7 +104,9 @@ async def test_what_is_allowed_is_done_and_told_with_the_models_call_id(
     call = before.said[agent.argument]
     assert call == after.said[agent.argument]
     assert stand_in.of(agent.prompt)
-    print([each.event for each in stand_in.told], call)
+    # By this name the gateway puts reports and model calls together.
+    sessions = {each.said.get("session") or each.said["session_id"] for each in stand_in.told}
+    assert {each.session for each in ground.yard.books.settlements} == sessions
     started = stand_in.of("session.created", "SessionStart")
     assert started
     assert stand_in.of("session.idle", "Stop")

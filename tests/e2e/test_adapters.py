@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.clients.conftest import installed as installed_client
 from tests.e2e.installation import Container, Installation, until
 
 from bawn.adapters import installed
+from bawn.terms.exchange import Endpoint
 
 ALL = sorted(installed.files(installed.AGENTS))
 RULES = """\
@@ -80,3 +84,38 @@ def test_opencode_does_nothing_when_a_message_is_refused(ruled: Installation, de
     uuid = ruled.get(dev.name)["id"]
     fired = [each for each in ruled.json("rules", "log", "--limit", "1000") if each["container"] == uuid]
     assert any(each["rule"] == "never-this" for each in fired)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("agent", "pattern"), [
+    ("claude-code", "@anthropic-ai/claude-code-linux-*/claude"), ("codex", "@openai/codex-linux-*/vendor/*/bin/codex"),
+])  # fmt: skip
+def test_what_other_agents_report_from_a_box_is_the_call_that_was_released(
+    ruled: Installation, runtime: str, workspace: Path, agent: str, pattern: str
+) -> None:
+    program = next(installed_client(agent).glob(f"node_modules/{pattern}"), None)
+    if program is None:
+        pytest.skip(f"{agent} has no program for this machine")
+    shutil.copy(program, workspace / "agent")
+    ask = {
+        "claude-code": ["-p", "--dangerously-skip-permissions", 'call Bash with {"command": "echo made > made"}'],
+        "codex": ["exec", "--skip-git-repo-check", 'call exec_command with {"cmd": "echo made > made"}'],
+    }[agent]
+    name = f"{agent}-{runtime}"
+    box = ("--runtime", runtime, "--image", "agent", "--mount", str(workspace), "--workspace", "live")
+    said = ruled.done("run", "--name", name, *box, "--", "./agent", *ask, wait_s=120)
+    assert (workspace / "made").read_text() == "made\n", said
+    uuid = ruled.get(name)["id"]
+    log = ruled.json("rules", "log", "--limit", "1000")
+    fired = [each["rule"] for each in log if each["container"] == uuid and not each["effect"].endswith("done")]
+    assert sorted(fired) == ["after", "before", "begun"], log
+    told = [
+        json.loads(line) for line in ruled.done("audit", "tail", "--lines", "2000").out.splitlines() if uuid in line
+    ]
+    reported = [each for each in told if each["endpoint"] == Endpoint.HOOK.value and each["event"] == "call.settled"]
+    assert len(reported) >= 5, told
+    assert {each["status"] for each in reported} == {200}
+    # Decided once, when the model proposed it: what is judged by a report alone is on record with the agent's name.
+    assert [each["event"] for each in told if each["event"].startswith("tool.")] == ["tool.released"]
+    assert not any("agent" in each.get("detail", {}) for each in told if each["event"].startswith("tool."))
+    ruled.done("containers", "delete", name)
