@@ -21,6 +21,7 @@ from tests.api.scripting import closed, desk
 
 from bawn.api.serve import ManagementServer, bind_loopback, bind_unix
 from bawn.api.services import Change, Found, Services
+from bawn.app.adapters import Adapters
 from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
@@ -469,6 +470,7 @@ class Yard:
         self.desk = Desk(
             Approvals(), Book(self.store), self.log, self.notices, self.clock, lambda uuid: uuid not in self.gone
         )
+        self.adapters = Adapters(directory / "adapters.json", self.log)
         self.transforms = TransformDesk(
             directory,
             self.store,
@@ -532,6 +534,7 @@ class Yard:
             audit=self.log,
             recorder=self.log,
             approvals=self.desk,
+            adapters=self.adapters,
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,

@@ -274,6 +274,35 @@ async def test_bawn_alone_explains_itself(tmp_path: Path) -> None:
     assert "Begin with" in done.out + done.err
 
 
+async def test_adapters_are_listed_removed_and_installed_again(bawn: Bawn, yard: Yard) -> None:
+    assert (await bawn("adapters", "remove", "codex")).code == 0
+    done = await bawn("adapters", "list", "-o", "json")
+    assert {each["agent"]: each["installed"] for each in json.loads(done.out)} == {
+        "claude-code": True,
+        "codex": False,
+        "opencode": True,
+    }
+    assert (await bawn("adapters", "install", "codex")).code == 0
+    assert "codex" in yard.adapters.chosen()
+    assert "no adapter for" in (await bawn("adapters", "install", "nobody")).err
+
+
+async def test_an_adapter_is_written_into_the_root_of_an_image_and_nowhere_else(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    words = ("adapters", "install", "codex", "--into")
+    done = await started(*words, str(root), env=environment(None, tmp_path))
+    assert done.code == 0, done.err
+    assert "[hooks]" in (root / "etc/codex/requirements.toml").read_text()
+    assert str(root / "etc/bawn/adapters/report.sh") in done.out.splitlines()
+    (root / "etc").rename(tmp_path / "etc")
+    (root / "etc").symlink_to(outside)
+    assert (await started(*words, str(root), env=environment(None, tmp_path))).code != 0
+    assert list(outside.iterdir()) == []
+    assert (await started(*words, str(root / "missing"), env=environment(None, tmp_path))).code == 2
+
+
 async def test_packs_of_rules_are_listed_added_and_removed_by_name(bawn: Bawn) -> None:
     listed = json.loads((await bawn("rules", "packs", "-o", "json")).out)
     assert {pack["name"]: pack["added"] for pack in listed}["session-questions"] is False

@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.clients.versions import NODE, PYTHON
+from tests.clients.versions import CHECKING, NODE, PYTHON
 from tests.gateway.conftest import Yard, pytest_asyncio_loop_factories, scripted, start
 
 from bawn.gateway.settings import ProviderKind
@@ -47,7 +47,7 @@ class NotInstalled(Exception):
 @cache
 def installed(name: str) -> Path:
     """The folder of a client's packages, installed once. Skips with what the installer said."""
-    pins = PYTHON.get(name) or NODE[name]
+    pins = PYTHON.get(name) or (NODE | CHECKING)[name]
     folder = CACHE / f"{name}-{hashlib.sha256(json.dumps(pins).encode()).hexdigest()[:8]}"
     done = folder / "installed"
     if not done.exists():

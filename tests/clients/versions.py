@@ -28,9 +28,14 @@ NODE: dict[str, dict[str, str]] = {
     "anthropic-ts": {"@anthropic-ai/sdk": "1.11.0"},
     "google-genai-ts": {"@google/genai": "2.32.0"},
     "opencode": {"opencode-ai": "1.18.33"},
-    "claude-code": {"@anthropic-ai/claude-code": "2.1.197"},
+    "claude-code": {"@anthropic-ai/claude-code": "2.1.330"},
     "codex": {"@openai/codex": "0.169.0"},
     "gemini-cli": {"@google/gemini-cli": "0.61.0"},
     "cline": {"cline": "3.0.65"},
     "continue": {"@continuedev/cli": "1.5.47"},
 }
+
+CHECKING: dict[str, dict[str, str]] = {
+    "opencode-plugin": {"@opencode-ai/plugin": "1.18.33", "@types/node": "24.12.2", "typescript": "5.8.2"},
+}
+"""What is no client, but what something of ours for one is checked by."""

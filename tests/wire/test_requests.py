@@ -53,6 +53,18 @@ def asked(exchange: Exchange) -> tuple[Any, ...]:
 NOTHING: tuple[Any, ...] = ((), (), (), ())
 
 
+@pytest.mark.parametrize(
+    ("user", "session"),
+    [
+        ('{"device_id":"d","account_uuid":"","session_id":"s-1"}', "s-1"), ("someone", "someone"), ("{not JSON", "{not JSON"),
+        ('{"session_id":""}', '{"session_id":""}'), ('{"session_id":7}', '{"session_id":7}'), ("", ""),
+        ('{"session_id":"a","session_id":"b"}', '{"session_id":"a","session_id":"b"}'),
+    ],
+)  # fmt: skip
+def test_claude_code_names_its_session_within_the_user(user: str, session: str) -> None:
+    assert message(metadata={"user_id": user}).session == session
+
+
 def test_a_plain_call_asks_for_no_way_out() -> None:
     tools = [{"type": "function", "function": {"name": "read", "parameters": {"url": URL}}}]
     read = chat(stream=True, max_completion_tokens=7, tools=tools, temperature=1, top_k=4, min_p_new=0.5)

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from bawn import __version__
 from bawn.api import (
+    adapters,
     approvals,
     audit,
     config,
@@ -78,6 +79,7 @@ def build(services: Services) -> FastAPI:
         images.router(services.images),
         config.router(services.config),
         audit.router(services.audit),
+        adapters.router(services.adapters),
         transforms.router(services.transforms),
         knowledge.router(services.knowledge),
         rules.replaying(services.replays),

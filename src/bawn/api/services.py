@@ -304,6 +304,17 @@ class Configuration(Protocol):
         """Reads the file again; a bad one changes nothing."""
 
 
+class Adapters(Protocol):
+    def list(self) -> Sequence[shapes.Adapter]:
+        """All that there are, by the agent's name."""
+
+    async def install(self, agent: str, by: Operator) -> shapes.Adapter:
+        """Boxes that start from now on have it, on record. Fault `api.not_found`, `store.unavailable`."""
+
+    async def remove(self, agent: str, by: Operator) -> None:
+        """Boxes that start from now on do not have it, on record. Fault `api.not_found`, `store.unavailable`."""
+
+
 class Transforms(Protocol):
     def list(self) -> Sequence[shapes.Transform]:
         """Those that are configured, with what they have done since the start."""
@@ -428,6 +439,7 @@ class Services:
     audit: AuditLog
     recorder: Recorder
     approvals: Desk
+    adapters: Adapters
     transforms: Transforms
     knowledge: Knowledge
     rules: Rules

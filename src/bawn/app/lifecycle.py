@@ -85,6 +85,8 @@ class Lifecycle:
         self.on_script_ended: Callable[[dict[str, Any]], None] = lambda body: None
         self.execs: Callable[[str], list[str]] = lambda project: []
         """The names of the execs of a project, for the boxes that start now."""
+        self.adapters: Callable[[], list[str]] = list
+        """The agents whose adapters the boxes have that start now."""
         self.limits: Callable[[], dict[str, Any]] = lambda: {"limits": {}}
         """The limits of a container that starts now, and whether they may be soft."""
         self.on_owner: Callable[[dict[str, Any], socket.socket], None] = lambda body, end: end.close()
@@ -434,6 +436,7 @@ class Lifecycle:
             "env": self._environment(record),
             "hostname": record.name,
             "execs": self.execs(record.project),
+            "adapters": self.adapters(),
             "limits": {**configured["limits"], **record.limits.asked()},
             "allow_soft_limits": record.allow_soft_limits or configured.get("allow_soft_limits") is True,
         }

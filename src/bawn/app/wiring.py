@@ -22,6 +22,7 @@ import structlog
 
 from bawn.adapters.dialects import DIALECTS
 from bawn.api.services import Services
+from bawn.app.adapters import Adapters
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
 from bawn.app.credentials import Credentials
@@ -306,6 +307,8 @@ class Yard:
         self.tasks.connect(self.lifecycle)
         self.tasks.has_exec = lambda project, name: self.scripts.shelf.stock.exec(project, name) is not None
         self.tasks.answers.to_script = self.scripts.tell
+        self.adapters = Adapters(handed.home / "state" / "adapters.json", self.recorder)
+        self.lifecycle.adapters = self.adapters.chosen
         self.lifecycle.execs = self.scripts.names
         self.lifecycle.on_script_ended = self.scripts.script_ended
         self.script_services = ScriptServices(self.lifecycle, self.files, self.registry)
@@ -344,6 +347,7 @@ class Yard:
             audit=AuditLog(Feed(self.recorder)),
             recorder=self.recorder,
             approvals=self.desk,
+            adapters=self.adapters,
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,

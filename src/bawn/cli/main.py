@@ -14,6 +14,7 @@ import typer
 
 from bawn import __version__
 from bawn.cli import (
+    adapters,
     approvals,
     attach,
     audit,
@@ -110,6 +111,7 @@ app.command("models")(usage.models)
 app.add_typer(providers.app, name="providers")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(transforms.app, name="transforms")
 app.add_typer(kb.app, name="kb")
 app.add_typer(rules.app, name="rules")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import OrderedDict
 
+from bawn.adapters.renaming import as_told
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.json_text import NotPlain, read_plain
 
@@ -19,7 +20,7 @@ _MOST = 20_000
 class Released:
     def __init__(self) -> None:
         self._reporting: set[str] = set()
-        self._digests: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+        self._digests: OrderedDict[tuple[str, str, str], tuple[bytes, bytes]] = OrderedDict()
 
     def watch(self, container: str) -> None:
         """Something in this container reports: from now on its calls are remembered."""
@@ -30,7 +31,7 @@ class Released:
 
     def add(self, container: str, session: str, call: ToolCall) -> None:
         """It goes out as it stands here."""
-        self._digests[container, session, call.id] = _digest(call)
+        self._digests[container, session, call.id] = _digest(call), _digest(as_told(call))
         self._digests.move_to_end((container, session, call.id))
         if len(self._digests) > _MOST:
             self._digests.popitem(last=False)
@@ -38,7 +39,7 @@ class Released:
     def has(self, container: str, session: str, call: ToolCall) -> bool:
         """Whether this call went out, with these arguments."""
         found = self._digests.get((container, session, call.id))
-        return found is not None and bool(call.id) and found == _digest(call)
+        return found is not None and bool(call.id) and _digest(call) in found
 
     def knows(self, container: str, session: str, call_id: str) -> bool:
         """Whether a call of this id went out, with whatever arguments."""

@@ -100,6 +100,7 @@ name = "Bawn"
 base_url = "{BASE_URL}"
 env_key = "OPENAI_API_KEY"
 wire_api = "responses"
+env_http_headers = {{ "x-bawn-tags" = "BAWN_TAGS" }}
 
 [analytics]
 enabled = false

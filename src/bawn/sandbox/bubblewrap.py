@@ -150,7 +150,7 @@ class Bubblewrap:
         given: Mapping[str, int],
         filter_fd: int | None,
     ) -> list[str]:
-        rootfs = None if spec.image == HOST else self._images.lent(spec.image, spec.uuid)
+        rootfs = None if spec.image == HOST else self._images.lent(spec.image, spec.uuid, given.keys() - {INIT})
         command = [
             "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(AGENT), "--gid", str(AGENT),
             "--hostname", spec.hostname, "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv",

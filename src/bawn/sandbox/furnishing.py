@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bawn.adapters import installed
 from bawn.sandbox.python import SYSTEM_PATH
 from bawn.sandbox.spec import Spec
 from bawn.sandbox.staging import AGENT
@@ -35,6 +36,7 @@ def files(spec: Spec, agent: int = AGENT) -> dict[str, str]:
             "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
         ),
         "/etc/group": f"root:x:0:\nagent:x:{agent}:\nnogroup:x:65534:\n",
+        **installed.files(spec.adapters),
     }
 
 

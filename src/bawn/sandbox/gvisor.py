@@ -76,7 +76,7 @@ class Gvisor:
             bundle.skeleton(place / "rootfs", spec, texts)
             (place / "files").mkdir(parents=True, exist_ok=True)
         else:
-            trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
+            trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid, texts))
             bundle.furnish(place / "files", spec, texts)
         # Its gofer speaks for the agent on the host, and looks through the mapping of the stage like everybody.
         shape = bundle.Shape(uid=AGENT, root_uid=0, user_namespace=False, network_namespace=False)

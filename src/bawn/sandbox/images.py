@@ -18,12 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bawn.errors import Fault, quoted
-from bawn.sandbox import python
+from bawn.sandbox import mount_points, python
 from bawn.sandbox.recipes import RECIPES, Recipe
 from bawn.sandbox.spec import IMAGE, RUNTIMES
 
@@ -47,10 +47,12 @@ class Images:
             raise Fault("sandbox.image_missing", f"there is no image {quoted(name)}")
         return path
 
-    def lent(self, name: str, uuid: str) -> Path:
-        """The image as the root of a box: it stays as it is until the box is gone, whatever becomes of the name."""
+    def lent(self, name: str, uuid: str, own: Iterable[str] = ()) -> Path:
+        """The image as the root of a box: it stays as it is until the box is gone, whatever becomes of the name. `own` are
+        the paths of the box's own files, for which it has places then."""
         with self._lock:
             path = self.rootfs(name)
+            mount_points.make(path, own)
             self._leases.mkdir(mode=0o700, exist_ok=True)
             (self._leases / uuid).write_text(self._build_of(self._folder / name), encoding="utf-8")
         return path

@@ -105,7 +105,7 @@ class Podman:
             bundle.skeleton(place / "rootfs", spec, texts)
             (place / "files").mkdir(parents=True, exist_ok=True)
         else:
-            trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid))
+            trees["rootfs"] = str(self._images.lent(spec.image, spec.uuid, texts))
             bundle.furnish(place / "files", spec, texts)
         if self._rootless:
             init = _unreadable(init, place / "files" / "init")

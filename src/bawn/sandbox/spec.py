@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bawn.adapters.installed import AGENTS
 from bawn.errors import Fault, quoted
 
 RUNTIMES = ("podman", "bubblewrap", "runsc")
@@ -101,6 +102,8 @@ class Spec:
     limits: Limits = Limits()
     execs: tuple[str, ...] = ()
     """Names of execs whose base URL the box knows, beside the numbers that all know."""
+    adapters: tuple[str, ...] = ()
+    """The agents that report by hooks of their own, whose files the box has."""
     allow_soft_limits: bool = False
     """Whether the box may start though a limit that was asked for cannot be enforced here."""
 
@@ -119,6 +122,7 @@ class Spec:
             "env": dict(self.env),
             "limits": self.limits.written(),
             "execs": list(self.execs),
+            "adapters": list(self.adapters),
             "allow_soft_limits": self.allow_soft_limits,
         }
 
@@ -137,6 +141,7 @@ _FIELDS = frozenset(
         "env",
         "limits",
         "execs",
+        "adapters",
         "allow_soft_limits",
     }
 )
@@ -184,6 +189,7 @@ def read(raw: object, *, closed: Sequence[Path] = ()) -> Spec:
         env=read_env(raw.get("env", {})),
         limits=_limits(raw.get("limits", {})),
         execs=_execs(raw.get("execs", [])),
+        adapters=_adapters(raw.get("adapters", [])),
         allow_soft_limits=raw.get("allow_soft_limits") is True,
     )
 
@@ -248,6 +254,12 @@ def _execs(value: object) -> tuple[str, ...]:
     if not all(isinstance(name, str) and EXEC.match(name) for name in value):
         raise _invalid("execs", "must be names of lower-case letters, digits and hyphens, or numbers")
     return tuple(value)
+
+
+def _adapters(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name in AGENTS for name in value):
+        raise _invalid("adapters", f"may hold {', '.join(AGENTS)}")
+    return tuple(dict.fromkeys(value))
 
 
 def _workspace(value: object, closed: Sequence[Path]) -> str | None:

@@ -165,6 +165,12 @@ class AsyncConfiguration(AsyncNoun):
     reload = Awaited(endpoints.reload_config)
 
 
+class AsyncAdapters(AsyncNoun):
+    list = Awaited(endpoints.list_adapters)
+    install = Awaited(endpoints.install_adapter)
+    remove = Awaited(endpoints.remove_adapter)
+
+
 class AsyncTransforms(AsyncNoun):
     list = Awaited(endpoints.list_transforms)
     forget = Awaited(endpoints.forget_answers)
@@ -247,6 +253,7 @@ class AsyncClient:
         self.audit = AsyncAudit(self)
         self.approvals = AsyncApprovals(self)
         self.tasks = AsyncTasks(self)
+        self.adapters = AsyncAdapters(self)
         self.transforms = AsyncTransforms(self)
         self.knowledge = AsyncKnowledge(self)
         self.rules = AsyncRules(self)

@@ -166,6 +166,12 @@ class Configuration(SyncNoun):
     reload = Blocking(endpoints.reload_config)
 
 
+class Adapters(SyncNoun):
+    list = Blocking(endpoints.list_adapters)
+    install = Blocking(endpoints.install_adapter)
+    remove = Blocking(endpoints.remove_adapter)
+
+
 class Transforms(SyncNoun):
     list = Blocking(endpoints.list_transforms)
     forget = Blocking(endpoints.forget_answers)
@@ -248,6 +254,7 @@ class Client:
         self.audit = Audit(self)
         self.approvals = Approvals(self)
         self.tasks = Tasks(self)
+        self.adapters = Adapters(self)
         self.transforms = Transforms(self)
         self.knowledge = Knowledge(self)
         self.rules = Rules(self)

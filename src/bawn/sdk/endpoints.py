@@ -392,6 +392,22 @@ def revoke_token(person: str, token_id: str) -> Call[None]:
     return Call("DELETE", at("operators", person, "tokens", token_id), nothing)
 
 
+# adapters
+
+
+def list_adapters() -> Call[list[shapes.Adapter]]:
+    return Call("GET", at("adapters"), many("adapters", shapes.Adapter))
+
+
+def install_adapter(agent: str) -> Call[shapes.Adapter]:
+    """Containers that start from now on have it."""
+    return Call("PUT", at("adapters", agent), one("adapter", shapes.Adapter))
+
+
+def remove_adapter(agent: str) -> Call[None]:
+    return Call("DELETE", at("adapters", agent), nothing)
+
+
 # transforms
 
 

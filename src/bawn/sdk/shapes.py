@@ -375,6 +375,17 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """By which an agent with hooks of its own reports to the gateway."""
+
+    agent: str
+    installed: bool
+    """Whether containers have it that start from now on."""
+    files: list[str] = field(default_factory=list)
+    """Their paths in a container."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transform:
     """A ready-made step between agents and models that is configured."""
 

@@ -65,7 +65,7 @@ class AnthropicMessages:
             raise fields.invalid("max_tokens", "a whole number")
         tools, hosted, unknown_types = _tools(read, found)
         metadata = read.get("metadata")
-        session = metadata.get("user_id") if isinstance(metadata, dict) else None
+        user = metadata.get("user_id") if isinstance(metadata, dict) else None
         return Exchange(
             wire=WireName.ANTHROPIC,
             endpoint=endpoint,
@@ -78,7 +78,7 @@ class AnthropicMessages:
             fetches=tuple(found.fetches),
             resources=tuple(found.resources),
             max_output_tokens=most,
-            session=session if isinstance(session, str) else "",
+            session=_session(user) if isinstance(user, str) else "",
         )
 
     def with_model(self, body: bytes, model: str) -> bytes:
@@ -133,6 +133,18 @@ class AnthropicMessages:
 
     def model(self, entry: ModelEntry, now: datetime) -> bytes:
         return msgspec.json.encode(_model(entry, now))
+
+
+def _session(user: str) -> str:
+    """Claude Code writes an object into this text, of which one field is what its hooks call the session."""
+    if user.startswith("{"):
+        try:
+            read = read_plain(user.encode("utf-8"))
+        except (NotPlain, ValueError):
+            return user
+        named = read.get("session_id") if isinstance(read, dict) else None
+        return named if isinstance(named, str) and named else user
+    return user
 
 
 def _container(read: dict[str, Any], found: Found) -> None:
