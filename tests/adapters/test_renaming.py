@@ -33,9 +33,11 @@ def call(name: str, arguments: Any, *, free: bool = False) -> ToolCall:
 )
 def test_a_released_call_is_known_as_it_is_told(released: ToolCall, told: ToolCall) -> None:
     known = Released()
-    known.add("box", "s", released)
-    assert known.has("box", "s", told)
-    assert known.has("box", "s", released)
+    known.watch("box")
+    for each in (told, released):
+        known.add("box", "s", released)
+        assert known.use("box", "s", each)
+        assert not known.use("box", "s", each), "it was used up"
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,9 @@ def test_a_released_call_is_known_as_it_is_told(released: ToolCall, told: ToolCa
 )  # fmt: skip
 def test_another_command_under_the_same_id_is_another_call(told: ToolCall) -> None:
     known = Released()
+    known.watch("box")
     known.add("box", "s", call("exec_command", {"cmd": "ls"}))
-    assert not known.has("box", "s", told)
+    assert not known.use("box", "s", told)
 
 
 @given(st.sampled_from(["exec_command", "apply_patch", "shell_command", "x"]), st.text(), st.booleans())

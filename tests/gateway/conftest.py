@@ -271,6 +271,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         aliases: Mapping[str, str] | None = None,
         failover: FailoverSettings | None = None,
         hooks: tuple[Mapping[str, Dialect], Reports] | None = None,
+        policy: Callable[[], str] = lambda: "",
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -308,7 +309,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             permissions,
             Pipeline(stages, permissions, clock=clock.monotonic),
             upstream,
-            ToolGate(judges, record, approvers, released := Released()),
+            ToolGate(judges, record, approvers, released := Released(policy)),
             interception or Interception(),
             going_on,
         )

@@ -96,6 +96,7 @@ class House:
             judges=(RulesJudge(self.enforcer),),
             approvers=approvers,
             hooks=({"test": Plain()}, Reports(self.enforcer)),
+            policy=lambda: str(id(self.enforcer.rules)),
         )
         return self
 

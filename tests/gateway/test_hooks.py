@@ -100,34 +100,44 @@ async def test_a_call_that_no_model_proposed_is_told_and_judged(begin: Begin) ->
     assert dict(withheld.detail)["tool_call"] == "shell_2"
 
 
-async def test_a_call_that_was_released_is_not_asked_about_again_and_one_with_other_arguments_is(begin: Begin) -> None:
+async def test_a_call_that_was_released_is_not_asked_about_again_once(begin: Begin) -> None:
     people = People(GRANTED)
     house = await begin(ASKS, approvers=people)
     await house.report(EventName.SESSION_CREATED)
     _, _, call = await proposed(house)
     assert len(people.asked) == 1
-    assert await house.report(EventName.TOOL_BEFORE, **call) == Verdict()
     spaced = call | {"tool_input": call["tool_input"].replace(":", " : ")}
     assert await house.report(EventName.TOOL_BEFORE, **spaced) == Verdict()
     assert len(people.asked) == 1, "the same arguments, written down in another way"
+    assert await house.report(EventName.TOOL_BEFORE, **call) == Verdict()
+    assert len(people.asked) == 2, "what was allowed once was done"
+
+
+async def test_a_call_with_other_arguments_than_were_released_is_asked_about(begin: Begin) -> None:
+    people = People(GRANTED)
+    house = await begin(ASKS, approvers=people)
+    await house.report(EventName.SESSION_CREATED)
+    _, _, call = await proposed(house)
     other = call | {"tool_input": '{"command":"rm -rf /"}'}
     assert await house.report(EventName.TOOL_BEFORE, **other) == Verdict()
     assert len(people.asked) == 2
 
 
-async def test_an_agent_that_writes_calls_in_its_own_way_is_asked_about_once_and_may_be_denied(begin: Begin) -> None:
+async def test_a_yes_to_a_reported_call_is_for_that_report_alone(begin: Begin) -> None:
     people = People(GRANTED)
-    denies = {**blocks(EventName.TOOL_BEFORE, contentMatch="mkfs")}
-    house = await begin(ASKS, denies, approvers=people)
+    house = await begin(ASKS, approvers=people)
+    call = {"call": "x", "tool": "bash", "tool_input": '{"command":"rm x"}'}
+    for count in (1, 2):
+        assert await house.report(EventName.TOOL_BEFORE, **call) == Verdict()
+        assert len(people.asked) == count
+
+
+async def test_what_was_released_before_other_rules_held_is_judged_by_them(begin: Begin) -> None:
+    house = await begin(*ALL)
     await house.report(EventName.SESSION_CREATED)
     _, _, call = await proposed(house)
-    own: dict[str, Any] = {"call": call["call"], "tool": "Shell", "own_form": True}
-    assert await house.report(EventName.TOOL_BEFORE, **own, tool_input='{"cmd":["rm","-rf","/srv"]}') == Verdict()
-    assert len(people.asked) == 1
-    assert (await house.report(EventName.TOOL_BEFORE, **own, tool_input='{"cmd":["mkfs"]}')).effect is Effect.DENY
-    unknown = own | {"call": "another"}
-    await house.report(EventName.TOOL_BEFORE, **unknown, tool_input='{"cmd":["rm"]}')
-    assert len(people.asked) == 2
+    house.hold([blocks(EventName.TOOL_BEFORE)])
+    assert (await house.report(EventName.TOOL_BEFORE, **call)).effect is Effect.DENY
 
 
 async def test_a_person_who_says_no_to_a_reported_call_is_heard(begin: Begin) -> None:

@@ -24,8 +24,6 @@ class Report(Struct, frozen=True):
     tool_input: str = ""
     """The arguments, as JSON."""
     tool_output: str = ""
-    own_form: bool = False
-    """Whether the agent names the tool and writes its arguments in a way of its own, not as the model did."""
     text: str = ""
     """The message of the user, or the system text."""
     title: str = ""

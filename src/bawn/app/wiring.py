@@ -158,7 +158,7 @@ class Yard:
         self._thoughts = KeptThoughts()
         self._breakers = Breakers(self.clock.monotonic)
         self.sessions = Sessions()
-        self._released = Released()
+        self._released = Released(self._policy_now)
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
@@ -174,7 +174,7 @@ class Yard:
             configuration.approvals, Book(self.store), self.recorder, self.notices, self.clock, self._may_ask
         )
         self._policy = _version(configuration)
-        self.people = People(self.desk, lambda: self._policy + self.rules.version)
+        self.people = People(self.desk, self._policy_now)
         self.registry.watch(self.desk.changed)
         self.prices = Prices()
         self._price(configuration)
@@ -426,6 +426,10 @@ class Yard:
             upstream=upstream,
             failover=self._failover(configuration, permissions, upstream),
         )
+
+    def _policy_now(self) -> str:
+        """The version of everything that decides."""
+        return self._policy + self.rules.version
 
     def _rule_parts(self, configuration: Configuration) -> list[Part]:
         return [

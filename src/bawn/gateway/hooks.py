@@ -64,7 +64,7 @@ class HookCalls:
         try:
             if report.event is EventName.TOOL_BEFORE:
                 call = ToolCall(report.call, report.tool, report.tool_input)
-                decided = await works.gate.reported(asked, call, agent, own_form=report.own_form)
+                decided = await works.gate.reported(asked, call, agent)
                 allowed = decided.effect is decision.Effect.ALLOW
                 return Verdict() if allowed else Verdict(Effect.DENY, decided.because)
             await self._reports.told(turn, report)

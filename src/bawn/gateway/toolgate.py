@@ -149,21 +149,16 @@ class ToolGate:
             return Cleared(held.data, tuple(ids))
         return Judged(tuple(verdicts), held.data, tuple(ids))
 
-    async def reported(self, asked: Asked, call: ToolCall, agent: str, *, own_form: bool = False) -> Decision:
-        """Decide over a call that an agent is about to make, as it reports by itself: what has been released stays so, and
-        anything else is judged as if the model proposed it now. `own_form`: the agent writes calls in its own way, so that
-        one that has been released cannot be compared; it may still be denied, and nobody is asked about it again."""
-        container, session = asked.container.uuid, asked.session
-        self._released.watch(container)
-        if self._released.has(container, session, call):
+    async def reported(self, asked: Asked, call: ToolCall, agent: str) -> Decision:
+        """Decide over a call that an agent is about to make, as it reports by itself: one that has been released is, once;
+        anything else is judged as if the model proposed it now."""
+        if self._released.use(asked.container.uuid, asked.session, call):
             return _RELEASED
-        known = own_form and self._released.knows(container, session, call.id)
-        verdict, decision = await self._decide(asked, call, allowed=_RELEASED if known else None)
+        verdict, decision = await self._decide(asked, call)
         if isinstance(verdict, Changed):
             verdict = Withholding(call, _UNCHANGED)
             decision = _UNCHANGED
         await self._recorder.record(_reported(asked, call, verdict, decision, agent))
-        self._remember(asked, call, verdict)
         return decision
 
     def _remember(self, asked: Asked, call: ToolCall, verdict: Verdict) -> None:
@@ -172,18 +167,13 @@ class ToolGate:
         if not isinstance(verdict, Withholding):
             self._released.add(asked.container.uuid, asked.session, call)
 
-    async def _decide(
-        self, asked: Asked, call: ToolCall, *, allowed: Decision | None = None
-    ) -> tuple[Verdict, Decision]:
-        """`allowed`: what holds instead of asking a person who has been asked."""
+    async def _decide(self, asked: Asked, call: ToolCall) -> tuple[Verdict, Decision]:
         if (unsound := unreadable(call)) is not None:
             return Withholding(call, unsound), unsound
         if not self._judges:
             return Kept(), _NO_POLICY
         judged, decision = await self._consult(Proposed(asked, call, call.free))
-        if decision.effect in (Effect.ASK_PERSON, Effect.ASK_PLANNER) and allowed is not None:
-            decision = allowed
-        elif decision.effect in (Effect.ASK_PERSON, Effect.ASK_PLANNER):
+        if decision.effect in (Effect.ASK_PERSON, Effect.ASK_PLANNER):
             judged, decision = await self._ask(Proposed(asked, judged, call.free), decision)
         if decision.effect is not Effect.ALLOW:
             return Withholding(call, decision), decision
