@@ -16,6 +16,7 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.just_read import leave
 from bawn.wire.multipart import with_value
 from bawn.wire.openai_calls import pieces
 from bawn.wire.openai_other import read_other
@@ -89,6 +90,7 @@ class OpenAIChat:
         if found.tools or not _NO_TOOLS.issuperset(read):
             tools, hosted, unknown_types = _tools(read, found)
             unknown = (*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS))
+        leave(body, read)
         return Exchange(
             wire=WireName.OPENAI,
             endpoint=endpoint,
@@ -132,6 +134,7 @@ class OpenAIChat:
             calls = calls_of(read)
         elif endpoint is Endpoint.TRANSCRIPTIONS and not isinstance(read.get("text"), str):
             raise Fault("upstream.broken", "The provider's answer has no text.")
+        leave(body, read)
         return Answer(usage, tuple(calls), model if isinstance(model, str) else "")
 
     def stream_reader(self, *, hide_usage: bool) -> StreamReader:

@@ -9,6 +9,7 @@ from bawn.terms.exchange import Endpoint
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Said, Spoken, StreamEditor
 from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.holding import Unsound
+from bawn.wire.just_read import taken
 from bawn.wire.openai import calls_of, read_completion
 from bawn.wire.openai_calls import LEGACY, pieces
 from bawn.wire.openai_choices import CALLING, OWN, became, finished, legacy_became, more_content, set_apart, text_of
@@ -84,7 +85,9 @@ class ChatAnswers:
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         if endpoint not in _TALKS:
             return Said("", (), "other")
-        read = read_completion(body)
+        read = taken(body)
+        if read is None:
+            read = read_completion(body)
         calls = tuple(calls_of(read)) if endpoint is Endpoint.CHAT_COMPLETIONS else ()
         choices = dicts(read.get("choices"), "the choices")
         reason = choices[0].get("finish_reason") if choices else None
