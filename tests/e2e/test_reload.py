@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.e2e.installation import Container, Installation
@@ -66,3 +68,25 @@ def test_a_chain_holds_for_the_next_call_and_is_told_of_in_the_record(
     refused = yard.bawn("config", "reload")
     assert refused.code == 1
     assert "failover.chains.scripted/fault-500" in refused.err
+
+
+def test_a_file_of_rules_holds_without_being_told(yard: Installation, dev: Container) -> None:
+    place = yard.config.parent / "hoody.json"
+    action = {"type": "block", "reason": "not with us"}
+    trigger = {"event": "chat.message", "contentMatch": "elephant"}
+    try:
+        place.write_text(json.dumps({"mitm": {"rules": [{"id": "no", "trigger": trigger, "action": action}]}}))
+        assert soon(lambda: dev.ask("elephant")[0] == 403)
+        place.write_text('{"mitm": {"rules": [{"id": "no"}]}}')
+        assert soon(lambda: "hoody.json:1: mitm.rules[0]" in yard.done("status").out)
+        assert dev.ask("elephant")[0] == 403
+    finally:
+        place.unlink()
+    assert soon(lambda: dev.ask("elephant")[0] == 200)
+
+
+def soon(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    until = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return held

@@ -21,6 +21,8 @@ import uvloop
 from msgspec import structs
 
 import bawn
+from bawn.adapters.report import Dialect
+from bawn.enforcement.reports import Reports
 from bawn.errors import Fault
 from bawn.gateway.breaker import Breakers
 from bawn.gateway.catalogue import Catalogue
@@ -29,10 +31,12 @@ from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.failover import Failover
 from bawn.gateway.failover_settings import Failover as FailoverSettings
+from bawn.gateway.hooks import HookCalls
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of
+from bawn.gateway.released import Released
 from bawn.gateway.server import Gateway
 from bawn.gateway.settings import Allow, Interception, Limits, Models, Provider, ProviderKind, Timeouts
 from bawn.gateway.toolgate import ToolGate
@@ -264,6 +268,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
         more: Mapping[str, Provider] | None = None,
         aliases: Mapping[str, str] | None = None,
         failover: FailoverSettings | None = None,
+        hooks: tuple[Mapping[str, Dialect], Reports] | None = None,
     ) -> Yard:
         clock, registry, record, books, makers = RealClock(), Registry(), Record(), Books(), Makers()
         base = provider or f"http://{(scripted / 'address').read_text()}/v1"
@@ -301,7 +306,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             permissions,
             Pipeline(stages, permissions, clock=clock.monotonic),
             upstream,
-            ToolGate(judges, record, approvers),
+            ToolGate(judges, record, approvers, released := Released()),
             interception or Interception(),
             going_on,
         )
@@ -313,6 +318,8 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             Closing(record, books, Prices(), clock, lambda call, error: lost.append(f"{call}: {error}")),
             clock,
         )
+        if hooks is not None:
+            gateway.hooks = HookCalls(*hooks, released)
         registry.watch(gateway.running.changed)
         doors = Doors(gateway, pool, clock)
         listener = socket.create_server(("127.0.0.1", 0))

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 from tests.gateway.conftest import Start, Yard
 from tests.gateway.test_interception import Speaks
 
+from bawn.adapters.report import Report, Verdict
 from bawn.enforcement.conversations import Conversations
 from bawn.enforcement.effects import Doing, Effects
 from bawn.enforcement.enforcer import Enforcer
 from bawn.enforcement.judge import RulesJudge
 from bawn.enforcement.labels import Labels
+from bawn.enforcement.reports import Reports
 from bawn.enforcement.stage import RulesStage
 from bawn.errors import Fault
 from bawn.rules.matching import RuleSet
-from bawn.rules.model import Mitm
+from bawn.rules.model import EventName, Mitm
 from bawn.stages.judging import Approvers
 from bawn.stages.stage import Stage
 from bawn.store import Store
@@ -47,6 +50,16 @@ class Hands:
 
     def forward(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+
+
+class Plain:
+    """A dialect that says everything as it is."""
+
+    def read(self, body: bytes) -> Report | None:
+        return msgspec.json.decode(body, type=Report) if body != b"{}" else None
+
+    def answer(self, report: Report | None, verdict: Verdict) -> bytes:
+        return msgspec.json.encode(verdict)
 
 
 class House:
@@ -79,7 +92,10 @@ class House:
 
     async def start(self, start: Start, *others: Stage, approvers: Approvers | None = None) -> House:
         self.yard = await start(
-            stages=(RulesStage(self.enforcer), *others), judges=(RulesJudge(self.enforcer),), approvers=approvers
+            stages=(RulesStage(self.enforcer), *others),
+            judges=(RulesJudge(self.enforcer),),
+            approvers=approvers,
+            hooks=({"test": Plain()}, Reports(self.enforcer)),
         )
         return self
 
@@ -108,6 +124,15 @@ class House:
     async def ask(self, asking: dict[str, Any], token: str = "container-dev", **headers: str) -> httpx.Response:
         async with self.yard.client(token) as client:
             return await client.post(**asking, headers=headers)
+
+    async def report(self, event: EventName, session: str = "ses", **said: Any) -> Verdict:
+        """What an agent is told that reports something."""
+        async with self.yard.client() as client:
+            report = msgspec.json.encode(Report(event, session, **said))
+            answer = await client.post("/hooks/test", content=report)
+        assert answer.status_code == 200, answer.text
+        await self.rest()
+        return msgspec.json.decode(answer.content, type=Verdict)
 
     async def say(self, speaks: Speaks, stream: bool, asking: dict[str, Any], **headers: str) -> bytes:
         """The plain form of what is answered."""

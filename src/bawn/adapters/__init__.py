@@ -1,1 +1,1 @@
-"""Adapters: what agents with hooks of their own tell the gateway, in their own forms. They forward and apply; nothing is decided here."""
+"""Adapters: what agents with hooks of their own tell the gateway, each in its own form. Nothing is decided here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -43,3 +44,13 @@ class Verdict(Struct, frozen=True):
     effect: Effect = Effect.ALLOW
     because: str = ""
     """For the model and the person at the terminal, when it is denied."""
+
+
+class Dialect(Protocol):
+    """How one agent says it. Pure."""
+
+    def read(self, body: bytes) -> Report | None:
+        """None: a hook that means nothing here, and is allowed. Faults `request.malformed_json`, `request.invalid`."""
+
+    def answer(self, report: Report | None, verdict: Verdict) -> bytes:
+        """The answer in the agent's own form. What is allowed is not granted: the agent's own questions stay."""

@@ -123,6 +123,7 @@ async def _serve(handed: Handed, configuration: Configuration) -> int:
         asyncio.create_task(yard.expiry.run(), name="expiry"),
         asyncio.create_task(yard.desk.run(), name="approvals"),
         asyncio.create_task(yard.rules.run(), name="rules"),
+        asyncio.create_task(yard.rule_watch.run(), name="files of rules"),
     ]
     yard.books.start()
     yard.passages.start()

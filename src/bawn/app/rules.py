@@ -113,6 +113,7 @@ class RuleDesk:
         self.labels.hold(settings.container_tags)
 
     async def forget(self, container: str) -> None:
+        self.enforcer.standings.forget(container)
         await self.conversations.forget(container)
         await self.labels.forget(container)
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from bawn.adapters.dialects import DIALECTS
 from bawn.api.services import Services
 from bawn.app.clock import SystemClock
 from bawn.app.container_log import ContainerLogs
@@ -34,6 +35,7 @@ from bawn.app.ports import Ports
 from bawn.app.posting import Posting
 from bawn.app.rule_acts import RuleActs
 from bawn.app.rule_files import Part, beside
+from bawn.app.rule_watch import RuleWatch
 from bawn.app.rules import RuleDesk
 from bawn.app.script_people import ScriptPeople
 from bawn.app.script_services import ScriptServices
@@ -54,6 +56,7 @@ from bawn.audit.redact import Redactor
 from bawn.audit.settings import Durability
 from bawn.egress.grants import Grants
 from bawn.egress.passages import Passages
+from bawn.enforcement.reports import Reports
 from bawn.errors import Fault
 from bawn.gateway.answer import Answer
 from bawn.gateway.breaker import Breakers
@@ -64,11 +67,13 @@ from bawn.gateway.credentials import Keyring
 from bawn.gateway.doors import Doors
 from bawn.gateway.failover import Failover
 from bawn.gateway.habits import HABITS
+from bawn.gateway.hooks import HookCalls
 from bawn.gateway.owners import ResourceOwners
 from bawn.gateway.permissions import Permissions
 from bawn.gateway.pipeline import Pipeline
 from bawn.gateway.pool import Pool
 from bawn.gateway.providers import address_of, seller
+from bawn.gateway.released import Released
 from bawn.gateway.server import Gateway
 from bawn.gateway.sessions import Sessions
 from bawn.gateway.settings import Provider, ProviderKind
@@ -150,6 +155,7 @@ class Yard:
         self._thoughts = KeptThoughts()
         self._breakers = Breakers(self.clock.monotonic)
         self.sessions = Sessions()
+        self._released = Released()
         self.stage_times = StageTimes()
         self._tls = ssl.create_default_context()
         self.pool = Pool(self.clock.monotonic, configuration.timeouts.connect_seconds, self._tls)
@@ -215,6 +221,13 @@ class Yard:
         )
         self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
         self.rules.begin(self._rule_parts(configuration), configuration.rules)
+        self.rule_watch = RuleWatch(
+            handed.config.parent,
+            lambda: self._rule_parts(self.configuration),
+            self.rules.check,
+            lambda parts: self.rules.apply(parts, self.configuration.rules),
+            self.recorder,
+        )
         self.gateway = Gateway(
             self._works(configuration),
             self.registry,
@@ -224,6 +237,7 @@ class Yard:
         )
         self.registry.watch(self.gateway.running.changed)
         self.gateway.poll = self.desk.poll
+        self.gateway.hooks = HookCalls(DIALECTS, Reports(self.rules.enforcer), self._released)
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,
@@ -348,6 +362,7 @@ class Yard:
     def apply(self, configuration: Configuration) -> None:
         """Let another configuration hold, from the next call on."""
         self.rules.apply(self._rule_parts(configuration), configuration.rules)
+        self.rule_watch.wrong = ""
         works = self._works(configuration)
         before, self.configuration = self.configuration, configuration
         self.gateway.works = works
@@ -386,7 +401,10 @@ class Yard:
             permissions=permissions,
             pipeline=Pipeline(steps, permissions, self.sessions, self.stage_times, self.clock.monotonic),
             gate=ToolGate(
-                (self.rules.judge, *self.transforms.judges(configuration.transforms)), self.recorder, self.people
+                (self.rules.judge, *self.transforms.judges(configuration.transforms)),
+                self.recorder,
+                self.people,
+                self._released,
             ),
             interception=configuration.interception,
             upstream=upstream,
@@ -480,6 +498,7 @@ class Yard:
 
     async def _forget(self, uuid: str) -> None:
         self.packages.forget(uuid)
+        self._released.forget(uuid)
         await self.grants.forget(uuid)
         await self.rules.forget(uuid)
 
@@ -510,6 +529,8 @@ class Yard:
         ]
         troubles += self.scripts.troubles()
         troubles += self.rules.troubles()
+        if self.rule_watch.wrong:
+            troubles.append(f"The rules before a change still hold: {self.rule_watch.wrong}")
         troubles += self.notices.troubles()
         if not self.configuration.providers:
             troubles.append("No provider is configured: every call to a model is refused.")

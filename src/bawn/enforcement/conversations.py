@@ -19,6 +19,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy.dialects.sqlite import insert
 
+from bawn.enforcement import keys
 from bawn.enforcement.tables import firings
 from bawn.errors import Fault
 from bawn.store.engine import Store
@@ -90,6 +91,10 @@ class Conversation:
 
     def has(self, rule: str, key: str) -> bool:
         return (rule, key) in self._placed or (rule, key) in self._silent
+
+    def has_anywhere(self, rule: str, key: str) -> bool:
+        """As `has`, for a call of which nothing but the id is known."""
+        return any(by == rule and keys.same_call(fired, key) for by, fired in (*self._placed, *self._silent))
 
     def last(self, rule: str) -> float | None:
         return self._last.get(rule)

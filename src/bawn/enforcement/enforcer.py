@@ -18,7 +18,8 @@ from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
 from bawn.enforcement.labels import HEADER, Labels
-from bawn.enforcement.turn import Turn
+from bawn.enforcement.standing import Standings
+from bawn.enforcement.turn import ReportTurn, Turn
 from bawn.errors import Fault
 from bawn.rules.happening import Happening
 from bawn.rules.matching import Candidate, RuleSet
@@ -65,6 +66,7 @@ class Enforcer:
         """How often each rule fired since the start."""
         self.place: Callable[[str], str] = lambda uuid: ""
         """Where a container sees its workspace; empty where it has none."""
+        self.standings = Standings()
         self._effects = effects
         self._note = note
         self._clock = clock
@@ -87,9 +89,17 @@ class Enforcer:
 
     def begin(self, asked: Asked) -> Turn:
         """A call comes in."""
-        turn = Turn(asked, asked.document.messages if asked.document is not None else ())
-        if len(self._turns) < _MOST_CALLS:
-            self._turns[asked.call] = turn
+        standing = self.standings.of(asked.container.uuid, asked.session) if self.standings.any else None
+        turn = Turn(asked, asked.document.messages if asked.document is not None else (), standing)
+        if standing is not None:
+            standing.at, standing.last, standing.last_user = turn.at, turn.last, turn.last_user
+        self._know(turn)
+        return turn
+
+    def begin_report(self, asked: Asked) -> ReportTurn:
+        """An agent reports something by itself; as `begin`."""
+        turn = ReportTurn(asked, self.standings.report(asked.container.uuid, asked.session))
+        self._know(turn)
         return turn
 
     def turn(self, asked: Asked) -> Turn:
@@ -97,6 +107,10 @@ class Enforcer:
 
     def end(self, asked: Asked) -> Turn:
         return self._turns.pop(asked.call, None) or Turn(asked, ())
+
+    def _know(self, turn: Turn) -> None:
+        if len(self._turns) < _MOST_CALLS:
+            self._turns[turn.asked.call] = turn
 
     async def conversation(self, turn: Turn) -> Conversation:
         """What rules did in it so far. Fault `store.unavailable`."""
@@ -122,20 +136,25 @@ class Enforcer:
         _refuse(refused)
         if self.refusing.listens(event):
             # It need not be asked about when it comes again.
-            (await self.conversation(turn)).clear(self.refusing, self._what(turn, key()))
+            (await self.conversation(turn)).clear(self.refusing, self._what(turn, key(), text))
 
     async def again(self, turn: Turn, event: EventName, key: Key, text: str = "", **said: Any) -> None:
         """A message that came before: whether it may still be sent. Fault `rule.blocked`."""
         rules, conversation = self.refusing, await self.conversation(turn)
-        what = self._what(turn, key())
+        what = self._what(turn, key(), text)
         if conversation.cleared(rules, what):
             return
+        await self.refuse(turn, event, key, text, **said)
+        conversation.clear(rules, what)
+
+    async def refuse(self, turn: Turn, event: EventName, key: Key, text: str, **said: Any) -> None:
+        """Whether something may be, and nothing else of what follows from it. Fault `rule.blocked`."""
+        rules = self.refusing
         if found := await _found(rules, event, text, said.get("tool", "")):
             happened = self._happening(turn, event, key(), text, said)
             for rule in rules.fired(happened, found):
                 await self._act(turn, rule, happened)
                 _refuse(rule)
-        conversation.clear(rules, what)
 
     async def call(self, turn: Turn, key: Key, text: str, **said: Any) -> list[Decision]:
         """What rules decide over a tool call before it is released."""
@@ -172,8 +191,7 @@ class Enforcer:
             await asyncio.wait(tuple(self._tasks))
 
     def _happening(self, turn: Turn, event: EventName, key: str, text: str, said: dict[str, Any]) -> Happening:
-        container = turn.asked.container
-        place = self.place(container.uuid)
+        container, standing = turn.asked.container, turn.standing
         return Happening(
             event,
             turn.asked.session,
@@ -182,7 +200,8 @@ class Enforcer:
             self._tags(turn),
             key,
             text,
-            directory=place,
+            title=standing.title if standing is not None else "",
+            directory=(standing.directory if standing is not None else "") or self.place(container.uuid),
             **said,
         )
 
@@ -190,9 +209,9 @@ class Enforcer:
         asked = turn.asked
         return self.labels.of(asked.container, asked.session, asked.header(HEADER))
 
-    def _what(self, turn: Turn, key: str) -> int:
-        """Of what it is known that nothing refuses it: the same under other tags is something else."""
-        return hash((key, self._tags(turn)))
+    def _what(self, turn: Turn, key: str, text: str) -> int:
+        """Of what it is known that nothing refuses it: other words, or the same under other tags, are something else."""
+        return hash((key, text, self._tags(turn)))
 
     async def _act(self, turn: Turn, rule: Rule, happened: Happening) -> None:
         """Let a rule take effect, unless it has on this already, or rests."""
@@ -202,7 +221,7 @@ class Enforcer:
         key = keys.SYSTEM if place is Place.SYSTEM else happened.key
         # What a rule would have done does not keep it from doing it later on.
         name = f"{rule.id}?" if rule.dry_run else rule.id
-        again = conversation.has(name, key)
+        again = conversation.has(name, key) or (keys.unplaced(key) and conversation.has_anywhere(name, key))
         began = self._clock.monotonic()
         deciding = isinstance(action, Block | Approve)
         if not deciding and (again or conversation.rests(name, rule.cooldown_ms / 1000, began)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bawn.enforcement import keys
 from bawn.enforcement.enforcer import Enforcer
+from bawn.enforcement.turn import ReportTurn
 from bawn.rules.model import EventName
 from bawn.stages.judging import Judgement, Proposed
 from bawn.terms.decision import Decision, Effect, combine
@@ -19,12 +19,17 @@ class RulesJudge:
 
     async def judge(self, proposed: Proposed) -> Judgement:
         enforcer, asked, call = self._enforcer, proposed.asked, proposed.call
-        if asked.depth or not enforcer.rules.listens(EventName.TOOL_BEFORE):
+        listens = enforcer.rules.listens(EventName.TOOL_BEFORE)
+        if asked.depth or not enforcer.rules.rules or not (listens or enforcer.standings.any):
             return Judgement(_NONE)
         turn = enforcer.turn(asked)
+        if turn.standing is not None and not isinstance(turn, ReportTurn):
+            turn.standing.proposed(call.id, turn.at)
+        if not listens:
+            return Judgement(_NONE)
         decisions = await enforcer.call(
             turn,
-            lambda: keys.call(turn.at, call),
+            lambda: turn.call(call),
             call.arguments_raw,
             tool=call.name,
             tool_input=call.arguments_raw,

@@ -8,13 +8,15 @@ those as well.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.document import Message, Said
 
 SYSTEM = "system"
 SESSION = "session"
+UNKNOWN = "?"
+"""In the place of a number that is not known."""
 _LONGEST_ID = 80
 
 
@@ -28,19 +30,37 @@ def answer(at: int, text: str) -> str:
     return f"answer:{at}:{_digest(text)}"
 
 
-def call(at: int, proposed: ToolCall) -> str:
+def call(at: int | str, proposed: ToolCall) -> str:
     """A call that the model proposed in its answer to a request of `at` messages."""
     named = proposed.id or f"{proposed.name}:{_digest(proposed.arguments_raw)}"
     return f"call:{at}:{_short(named)}"
 
 
-def result(at: int, call_id: str) -> str:
-    """The result of a call (where the wire has no ids: of a tool) in `messages[at]`, or in the first one from there on."""
+def result(at: int | str, call_id: str) -> str:
+    """The result of a call (where the wire has no ids: of a tool) that was proposed in the answer to `at` messages; it
+    stands in the first message from `messages[at]` on that has one of this id."""
     return f"result:{at}:{_short(call_id)}"
+
+
+def unplaced(key: str) -> bool:
+    """Whether somebody told of a call or a result who does not know its place."""
+    return key.startswith(("call:?:", "result:?:"))
+
+
+def same_call(key: str, other: str) -> bool:
+    """Whether both are of the same event of a call with the same id, whatever their places."""
+    kind, _, rest = key.partition(":")
+    other_kind, _, other_rest = other.partition(":")
+    return kind == other_kind and rest.partition(":")[2] == other_rest.partition(":")[2]
 
 
 def idle(at: int) -> str:
     return f"idle:{at}"
+
+
+def error(call: str) -> str:
+    """A call to a model, or a report, that ended in one."""
+    return f"error:{call}"
 
 
 def system(at: int, text: str) -> str:
@@ -52,9 +72,9 @@ def behind(messages: Sequence[Message], key: str) -> int | None:
     """Before which of `messages` something that follows `key` belongs; None where that is not there (any more)."""
     kind, _, rest = key.partition(":")
     number, _, name = rest.partition(":")
-    if not number.isdigit():
+    if not number.isdigit() and number != UNKNOWN:
         return None
-    at = int(number)
+    at = int(number) if number != UNKNOWN else 0
     match kind:
         case "user":
             return at + 1 if at < len(messages) and user(at, said_by_user(messages[at])) == key else None
@@ -102,9 +122,34 @@ def last(messages: Sequence[Message]) -> str:
     return ""
 
 
-def calls(messages: Iterable[Message]) -> dict[str, ToolCall]:
-    """Every call of the history, by its id or, without one, by its tool's name."""
-    return {each.id or each.name: each for message in messages for each in message.calls}
+class Proposals:
+    """The calls of a history, while it is walked from its beginning on: some models use an id more than once."""
+
+    __slots__ = ("_at", "_calls", "_places", "_said")
+
+    def __init__(self) -> None:
+        self._calls: dict[str, ToolCall] = {}
+        self._places: dict[str, int] = {}
+        self._at = 0
+        self._said = 0
+
+    def pass_by(self, message: Message) -> None:
+        """Each message in turn. What the model says in a row is the answer to all that stands before it."""
+        self._said += 1
+        if message.said is not Said.ASSISTANT:
+            self._at = self._said
+        for each in message.calls:
+            name = each.id or each.name
+            self._calls[name] = each
+            self._places[name] = self._at
+
+    def call(self, id_: str) -> ToolCall:
+        """The last call of this id or, without one, of this tool; made up where the history does not have it."""
+        return self._calls.get(id_) or ToolCall(id_, id_, "")
+
+    def key(self, id_: str, at: int) -> str:
+        """Of its result; `at`: where the result stands, which counts where the history does not have the call."""
+        return result(self._places.get(id_, at), id_)
 
 
 def _digest(text: str) -> str:

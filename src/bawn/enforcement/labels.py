@@ -75,6 +75,9 @@ class Labels:
             tags |= frozenset(each for each in inside if _TAG.match(each))
         return tags
 
+    async def begun(self, container: str, session: str, parent: str) -> None:
+        """A conversation was begun by another one of the same container."""
+
     async def forget(self, container: str) -> None:
         """A container is no more."""
         for each in [each for each in self._sessions if each[0] == container]:

@@ -23,7 +23,6 @@ from bawn.rules.model import EventName, PromptInject
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, View
 from bawn.terms.frames import Broken, End, Frame
-from bawn.terms.toolcall import ToolCall
 from bawn.wire import wire
 from bawn.wire.answers import answers
 from bawn.wire.document import Message, RequestDocument, Said, Spot
@@ -75,9 +74,12 @@ class RulesStage:
 
     def over(self, asked: Asked, ending: Ending) -> None:
         turn = self._enforcer.end(asked)
-        if not asked.depth and ending.outcome not in ("ok", "client_left"):
+        failed = not asked.depth and ending.outcome not in ("ok", "client_left")
+        if turn.standing is not None:
+            turn.standing.failed = keys.error(asked.call) if failed else ""
+        if failed:
             words = f"{ending.outcome} ({ending.status})"
-            self._enforcer.after(turn, EventName.SESSION_ERROR, f"error:{asked.call}", error=words)
+            self._enforcer.after(turn, EventName.SESSION_ERROR, keys.error(asked.call), error=words)
 
 
 class _Thing(NamedTuple):
@@ -92,17 +94,22 @@ class _Thing(NamedTuple):
 def _things(messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[_Thing]:
     """What these messages tell, as far as the rules listen to it."""
     users, tools = (rules.listens(event) for event in _HISTORY)
-    calls = keys.calls(messages) if tools and places else {}
+    proposed = keys.Proposals()
+    if tools and places:
+        for message in messages[: places.start]:
+            proposed.pass_by(message)
     for at in places:
         message = messages[at]
+        if tools:
+            proposed.pass_by(message)
         if users and (text := keys.said_by_user(message)):
             yield _Thing(EventName.CHAT_MESSAGE, partial(keys.user, at, text), text, {"role": "user"})
         if not tools:
             continue
         for id_, text in keys.results(message).items():
-            call = calls.get(id_, ToolCall(id_, id_, ""))
+            call, key = proposed.call(id_), proposed.key(id_, at)
             said = {"tool": call.name, "tool_input": call.arguments_raw, "tool_output": text}
-            yield _Thing(EventName.TOOL_AFTER, partial(keys.result, at, id_), text, said)
+            yield _Thing(EventName.TOOL_AFTER, partial(str, key), text, said)
 
 
 class _Answer:

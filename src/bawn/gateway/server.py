@@ -28,6 +28,7 @@ from bawn.gateway.attempt import Begun
 from bawn.gateway.call import RawCall, new_call_id
 from bawn.gateway.carrying import CONVERSATIONS, Carrying
 from bawn.gateway.closing import Account, Closing
+from bawn.gateway.hooks import HookCalls
 from bawn.gateway.http1 import DoorConnection, Head
 from bawn.gateway.models import model_list
 from bawn.gateway.object_calls import ObjectCalls
@@ -87,6 +88,8 @@ class Gateway:
         self._others = OtherCalls(self._admission, recorder)
         self.scripts: ScriptCalls | None = None
         """None where no script is ever before a call."""
+        self.hooks: HookCalls | None = None
+        """What agents report by hooks of their own; None where nobody listens to it."""
         self._open_gate = ToolGate((), recorder)
         """For what a script is given: it is the operator's own, and what it makes of it passes the gate."""
         self.poll: Callable[[str, str], Awaitable[dict[str, str]]] = _no_ticket
@@ -240,6 +243,9 @@ class Gateway:
             ticket = await self.poll(admitted.container.uuid, route.model)
             account.status = 200
             reply.json(msgspec.json.encode(ticket))
+            return
+        if route.endpoint is Endpoint.HOOK and self.hooks is not None:
+            await self.hooks.walk(works, admitted, reply, account)
             return
         if route.endpoint is Endpoint.OTHER:
             await self._others.walk(works, admitted, reply, account)

@@ -22,6 +22,8 @@ import msgspec
 
 from bawn.errors import Fault
 from bawn.gateway.opening import Opened, Recorder
+from bawn.gateway.released import Released
+from bawn.stages.asked import Asked
 from bawn.stages.judging import Approvers, Denied, Granted, Judge, Judgement, Proposed
 from bawn.terms.decision import Decision, Effect, combine
 from bawn.terms.event import Event
@@ -33,6 +35,9 @@ from bawn.wire.editing import Changed, Kept, Outcome
 from bawn.wire.json_text import NotPlain, read_plain
 
 _NO_POLICY = Decision(Effect.ALLOW, "tool.no_policy", "no tool policy is configured")
+_UNCHANGED = Decision(
+    Effect.DENY, "tool.unchangeable", "its arguments would have to be changed, and the agent has them already"
+)
 _NOBODY = Decision(Effect.DENY, "approval.nobody", "a person would have to allow it, and nobody can be asked")
 
 
@@ -98,10 +103,18 @@ def refused(judged: Judged) -> Fault:
 
 
 class ToolGate:
-    def __init__(self, judges: tuple[Judge, ...], recorder: Recorder, approvers: Approvers | None = None) -> None:
+    def __init__(
+        self,
+        judges: tuple[Judge, ...],
+        recorder: Recorder,
+        approvers: Approvers | None = None,
+        released: Released | None = None,
+    ) -> None:
+        """`released` keeps what goes out to agents that report it again."""
         self._judges = judges
         self._recorder = recorder
         self._approvers = approvers
+        self._released = released or Released()
 
     @property
     def may_wait(self) -> bool:
@@ -117,7 +130,8 @@ class ToolGate:
         ran = {call.hosted for call in held.calls if call.hosted}
         if ran and not ran.issubset(tool.type for tool in opened.prepared.exchange.hosted_tools):
             raise Fault("upstream.broken", "The provider ran a tool of its own that was not asked for.")
-        decided = await _all(self._decide(opened, call) for call in held.calls)
+        asked = opened.prepared.asked
+        decided = await _all(self._decide(asked, call) for call in held.calls)
         verdicts = [verdict for verdict, _ in decided]
         recording = self._recorder.record
         ids = await _all(
@@ -127,16 +141,38 @@ class ToolGate:
         for call, (verdict, decision) in zip(held.calls, decided, strict=True):
             if call.hosted and not isinstance(verdict, Kept):
                 raise Fault("tool.refused", f"A tool of the provider was refused: {decision.because}.")
+        if self._released.watches(asked.container.uuid):
+            for call, verdict in zip(held.calls, verdicts, strict=True):
+                self._remember(asked, call, verdict)
         if all(isinstance(verdict, Kept) for verdict in verdicts):
             return Cleared(held.data, tuple(ids))
         return Judged(tuple(verdicts), held.data, tuple(ids))
 
-    async def _decide(self, opened: Opened, call: ToolCall) -> tuple[Verdict, Decision]:
+    async def reported(self, asked: Asked, call: ToolCall, agent: str) -> Decision:
+        """Decide over a call that an agent is about to make, as it reports by itself: what has been released stays so, and
+        anything else is judged as if the model proposed it now."""
+        self._released.watch(asked.container.uuid)
+        if self._released.has(asked.container.uuid, asked.session, call):
+            return Decision(Effect.ALLOW, "tool.released", "it was released to the agent")
+        verdict, decision = await self._decide(asked, call)
+        if isinstance(verdict, Changed):
+            verdict = Withholding(call, _UNCHANGED)
+            decision = _UNCHANGED
+        await self._recorder.record(_reported(asked, call, verdict, decision, agent))
+        self._remember(asked, call, verdict)
+        return decision
+
+    def _remember(self, asked: Asked, call: ToolCall, verdict: Verdict) -> None:
+        if isinstance(verdict, Changed):
+            call = ToolCall(call.id, verdict.name, verdict.arguments, call.hosted, call.free)
+        if not isinstance(verdict, Withholding):
+            self._released.add(asked.container.uuid, asked.session, call)
+
+    async def _decide(self, asked: Asked, call: ToolCall) -> tuple[Verdict, Decision]:
         if (unsound := unreadable(call)) is not None:
             return Withholding(call, unsound), unsound
         if not self._judges:
             return Kept(), _NO_POLICY
-        asked = opened.prepared.asked
         judged, decision = await self._consult(Proposed(asked, call, call.free))
         if decision.effect in (Effect.ASK_PERSON, Effect.ASK_PLANNER):
             judged, decision = await self._ask(Proposed(asked, judged, call.free), decision)
@@ -254,6 +290,27 @@ def _event(opened: Opened, call: ToolCall, verdict: Verdict, decision: Decision)
             ("tool_call", call.id),
             ("arguments_sha256", _digest(call.arguments_raw)),
             *changed,
+            *decision.facts,
+        ),
+    )
+
+
+def _reported(asked: Asked, call: ToolCall, verdict: Verdict, decision: Decision, agent: str) -> Event:
+    container = asked.container
+    return Event(
+        event="tool.withheld" if isinstance(verdict, Withholding) else "tool.released",
+        endpoint=asked.exchange.endpoint.value,
+        api_key_name=f"container-{container.name}",
+        principal=label(container),
+        container=container.uuid,
+        call=asked.call,
+        code=decision.code,
+        cause=decision.because,
+        detail=(
+            ("agent", agent),
+            ("tool", call.name),
+            ("tool_call", call.id),
+            ("arguments_sha256", _digest(call.arguments_raw)),
             *decision.facts,
         ),
     )

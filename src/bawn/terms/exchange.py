@@ -51,6 +51,8 @@ class Endpoint(StrEnum):
     """A path that nothing but a script of the operator answers."""
     APPROVAL = "approvals/{id}"
     """What became of a question to a person, for the container that it is about."""
+    HOOK = "hooks/{agent}"
+    """What an agent reports by a hook of its own."""
     PROBE = "probe"
     """`HEAD /`, by which Claude Code looks whether its base URL answers."""
 

@@ -62,6 +62,7 @@ _MODEL = re.compile(rb"models/" + _NAME)
 _MODEL_PAGE = re.compile(rb"models(\?pageSize=[0-9]{1,4})?")
 _MODEL_VERB = re.compile(rb"models/" + _NAME + rb":(" + b"|".join(_VERBS) + rb")(\?.*)?", re.DOTALL)
 _TICKET = re.compile(rb"approvals/([A-Za-z0-9_-]{1,64})")
+_HOOK = re.compile(rb"/hooks/([a-z][a-z0-9-]{0,30})")
 _KEY = re.compile(rb"[?&](key|access_token)=", re.IGNORECASE)
 _SLASH = re.compile("%2[fF]")
 _PLAIN = re.compile(rb"/[A-Za-z0-9._~:/?=&@%-]*")
@@ -82,6 +83,10 @@ def endpoint(method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]
         if method in ("HEAD", "GET"):
             return _PROBE
         raise Fault("http.method_not_allowed", "This path takes HEAD and GET.")
+    if hook := _HOOK.fullmatch(raw_path):
+        if method != "POST":
+            raise Fault("http.method_not_allowed", "This path takes POST.")
+        return Route(Endpoint.HOOK, None, hook[1].decode("ascii"))
     if not raw_path.startswith(b"/"):
         raise Fault("http.malformed", "The path begins with a slash; the door is the only host there is.")
     raise _unknown(raw_path)

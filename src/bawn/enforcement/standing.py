@@ -1,0 +1,84 @@
+"""Where the conversations of agents stand that report by hooks of their own.
+
+A report names a call by its id and knows nothing of places among the messages. So, for containers that have reported at
+least once, it is kept how far each conversation has come and which calls were proposed where: by this a report gets the
+key that the same thing has on the wire, and fires nothing a second time. Kept in memory alone; a call that a restart
+forgot has a key without a place, which is compared by the id.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from bawn.enforcement import keys
+
+_MOST = 4096
+"""Conversations; the ones that rest longest are forgotten first."""
+_MOST_CALLS = 2000
+"""Of one conversation."""
+
+
+class Standing:
+    """Of one conversation."""
+
+    __slots__ = ("_calls", "at", "directory", "failed", "last", "last_user", "title")
+
+    def __init__(self) -> None:
+        self.at = 0
+        """How many messages the last request had."""
+        self.last = ""
+        """The key of its last message or result."""
+        self.last_user = ""
+        self.failed = ""
+        """The key of the error that the last request ended in; empty when it ended well or was told of already."""
+        self.title = ""
+        """As the agent tells it, as the next one."""
+        self.directory = ""
+        self._calls: OrderedDict[str, int] = OrderedDict()
+
+    def proposed(self, call_id: str, at: int) -> None:
+        """The model proposes a call in its answer to `at` messages."""
+        self._calls[call_id] = at
+        self._calls.move_to_end(call_id)
+        if len(self._calls) > _MOST_CALLS:
+            self._calls.popitem(last=False)
+
+    def place(self, call_id: str) -> str:
+        """Where a call was proposed, as it stands in keys."""
+        at = self._calls.get(call_id)
+        return keys.UNKNOWN if at is None else str(at)
+
+
+class Standings:
+    def __init__(self) -> None:
+        self._reporting: set[str] = set()
+        self._known: OrderedDict[tuple[str, str], Standing] = OrderedDict()
+
+    def report(self, container: str, session: str) -> Standing:
+        """Something reports: from now on it is kept where the conversations of this container stand."""
+        self._reporting.add(container)
+        return self._of(container, session)
+
+    def of(self, container: str, session: str) -> Standing | None:
+        """None where nothing in the container has reported yet."""
+        return self._of(container, session) if container in self._reporting else None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything has reported yet."""
+        return bool(self._reporting)
+
+    def forget(self, container: str) -> None:
+        """A container is no more."""
+        self._reporting.discard(container)
+        for each in [each for each in self._known if each[0] == container]:
+            del self._known[each]
+
+    def _of(self, container: str, session: str) -> Standing:
+        found = self._known.get((container, session))
+        if found is None:
+            found = self._known[container, session] = Standing()
+        self._known.move_to_end((container, session))
+        if len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return found

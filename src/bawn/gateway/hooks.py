@@ -1,0 +1,77 @@
+"""The walk of a report, beside that of `server`: what an agent's own hook tells is admitted as a call is, read by the
+agent's dialect, judged, and answered in its form.
+
+A tool call that was released to the agent is not judged again; one that the wire never showed is judged as if a model
+proposed it now. Nothing is granted here that the gateway would refuse: an agent without hooks loses early answers, not
+decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bawn.adapters.report import Dialect, Effect, Report, Verdict
+from bawn.enforcement.labels import HEADER
+from bawn.enforcement.reports import Reports
+from bawn.errors import Fault, quoted
+from bawn.gateway.admission import Admitted
+from bawn.gateway.closing import Account
+from bawn.gateway.released import Released
+from bawn.gateway.reply import Reply
+from bawn.gateway.works import Works
+from bawn.rules.model import EventName
+from bawn.stages.asked import Asked
+from bawn.terms import decision
+from bawn.terms.exchange import Endpoint, Exchange, WireName
+from bawn.terms.toolcall import ToolCall
+
+LONGEST = 8 * 2**20
+"""Bytes of a report."""
+_REFUSALS = ("rule.blocked",)
+
+
+class HookCalls:
+    def __init__(self, dialects: Mapping[str, Dialect], reports: Reports, released: Released) -> None:
+        """`dialects`: by the agent's name, as it stands in the path."""
+        self._dialects = dialects
+        self._reports = reports
+        self._released = released
+
+    async def walk(self, works: Works, admitted: Admitted, reply: Reply, account: Account) -> None:
+        raw = admitted.raw
+        dialect = self._dialects.get(raw.route.model)
+        if dialect is None:
+            raise Fault("http.unknown_path", f"No agent {quoted(raw.route.model)} reports here.")
+        if len(raw.body) > LONGEST:
+            raise Fault("http.body_too_large", f"A report has at most {LONGEST // 2**20} MiB.")
+        self._released.watch(admitted.container.uuid)
+        report = dialect.read(raw.body)
+        # The body tells one report from the next, as with calls to a model.
+        session = report.session if report is not None else ""
+        exchange = Exchange(WireName.OPENAI, Endpoint.HOOK, "", False, raw.body, session=session)
+        account.exchange = exchange
+        verdict = Verdict()
+        if report is not None:
+            asked = works.pipeline.asked(admitted, exchange)
+            if report.tags:
+                asked.headers = (*asked.headers, (HEADER, ",".join(report.tags).encode("ascii", "replace")))
+            verdict = await self._told(works, asked, report, raw.route.model)
+        account.status = 200
+        reply.json(dialect.answer(report, verdict))
+
+    async def _told(self, works: Works, asked: Asked, report: Report, agent: str) -> Verdict:
+        turn = self._reports.begin(asked, report)
+        try:
+            if report.event is EventName.TOOL_BEFORE:
+                call = ToolCall(report.call, report.tool, report.tool_input)
+                decided = await works.gate.reported(asked, call, agent)
+                allowed = decided.effect is decision.Effect.ALLOW
+                return Verdict() if allowed else Verdict(Effect.DENY, decided.because)
+            await self._reports.told(turn, report)
+        except Fault as fault:
+            if fault.code not in _REFUSALS:
+                raise
+            return Verdict(Effect.DENY, fault.sentence)
+        finally:
+            self._reports.end(asked)
+        return Verdict()
