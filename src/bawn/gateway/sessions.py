@@ -66,6 +66,9 @@ class Sessions:
         """What was sent to the client in the end, whole or in frames: by this the next request is known again."""
         if self._named(asked):
             return
+        if not asked.exchange.tools:
+            # Hardly anybody goes on with it, and what was read takes many times the room of its bytes.
+            asked.put_away()
         answered = _Answered(asked, said, streamed)
         waiting = self._answered.setdefault(asked.container.uuid, deque())
         waiting.append(answered)
