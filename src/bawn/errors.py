@@ -231,6 +231,12 @@ KINDS: dict[str, Kind] = {
         Kind("vault.unknown_key", _C, 404, "Look at `bawn keys list`."),
         Kind("rule.blocked", _C, 403, "Do without it; the operator's rules say what may be sent."),
         Kind("rule.failed", _O, 503, "Look at `bawn rules log` and at the named rule.", retry=True),
+        Kind(
+            "rule.not_recorded",
+            _C,
+            404,
+            "Put `log: {}` under `transforms` in bawn.yaml and run `bawn config reload`; what is said from then on is kept.",
+        ),
         Kind("rule.unknown", _C, 404, "Look at `bawn rules list`."),
         Kind("store.unavailable", _B, 503, "Look at the disk and at `bawn status`.", retry=True),
         Kind(

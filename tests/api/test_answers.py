@@ -31,11 +31,24 @@ async def test_a_container_has_the_documented_shape(client: httpx.AsyncClient) -
     assert set(container) == {
         "id", "number", "name", "project", "server", "ai", "state",
         "image", "runtime", "task", "created", "expires", "mount", "workspace", "ephemeral", "attestation",
-        "isolation", "workdir", "limits", "allow_soft_limits", "degraded", "masked",
+        "isolation", "workdir", "limits", "allow_soft_limits", "role", "tags", "degraded", "masked",
     }  # fmt: skip
     assert (container["number"], container["ai"], container["created"]) == (1, False, "2030-01-01T12:00:00Z")
     assert (await client.get("/containers")).json() == {"data": {"containers": [container]}}
     assert (await client.get(f"/containers/{container['id']}")).json() == {"data": {"container": container}}
+
+
+async def test_role_and_tags_are_kept_and_cannot_be_changed(client: httpx.AsyncClient) -> None:
+    asked = {"name": "ci", "role": "executor", "tags": ["prod", "night"]}
+    made = (await client.post("/containers", json=asked)).json()["data"]["container"]
+    assert (made["role"], made["tags"]) == ("executor", ["prod", "night"])
+    assert (await client.get("/containers/ci")).json()["data"]["container"] == made
+    changes: list[dict[str, object]] = [{"role": "planner"}, {"tags": []}]
+    for change in changes:
+        assert (await client.patch("/containers/ci", json=change)).status_code == 422
+    wrong: list[dict[str, object]] = [{"role": "a b"}, {"tags": ["a b"]}, {"tags": "prod"}, {"role": None}]
+    for each in wrong:
+        assert (await client.post("/containers", json={"name": "no", **each})).status_code == 422
 
 
 async def test_limits_and_isolation_are_kept_as_they_were_asked_for(client: httpx.AsyncClient) -> None:

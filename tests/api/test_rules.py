@@ -6,14 +6,21 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from tests.api.yard import Settings as SettingsOfTheYard
 from tests.api.yard import Yard
 
 from bawn import sdk
+from bawn.api.roles import ROOT
+from bawn.api.rules import without_secrets
+from bawn.app.rule_files import Part
 from bawn.app.rules import RuleDesk
 from bawn.enforcement.settings import Rules as Settings
 from bawn.errors import Fault
 from bawn.identity.record import NewContainer
+from bawn.rules.model import Mitm
+from bawn.terms.principal import Role
 
 GUARD: dict[str, Any] = {
     "id": "guard",
@@ -105,6 +112,7 @@ async def test_a_trial_says_what_would_fire_and_what_it_would_change(yard: Yard,
     assert trial.rule == "kept", "without a file, those that hold"
     assert yard.effects == []
     await refused("api.invalid", client.rules.test({"event": "x"}))
+    await refused("api.invalid", client.rules.test({"event": "session.idle", "operatorTags": "prod"}))
     await refused("api.invalid", client.rules.test({"event": "session.idle", "colour": "red"}))
 
 
@@ -115,3 +123,126 @@ async def test_a_conversation_is_tagged_on_record(yard: Yard, client: sdk.AsyncC
     assert yard.log.events[-1].event == "session.tagged"
     await refused("api.not_found", client.sessions.tag("nobody", "ses_1", []))
     await refused("api.invalid", client.sessions.tag("dev", "ses_1", ["bad tag!"]))
+
+
+async def test_a_trial_says_what_conditions_and_roles_make_of_it(client: sdk.AsyncClient) -> None:
+    rules = [
+        {
+            "id": "when",
+            "trigger": {"event": "chat.message", "when": '"prod" in event.operatorTags'},
+            "action": BLOCK["action"],
+        },
+        {"id": "role", "trigger": {"event": "chat.message", "roles": ["plan*"]}, "action": BLOCK["action"]},
+        {
+            "id": "odd",
+            "trigger": {"event": "chat.message", "when": "int(event.messageContent) > 1"},
+            "action": BLOCK["action"],
+        },
+    ]
+    text = json.dumps({"mitm": {"rules": rules}})
+    event = {"event": "chat.message", "messageContent": "7", "operatorTags": ["prod"], "containerRole": "planner"}
+    assert [trial.rule for trial in await client.rules.test(event, text=text)] == ["when", "role", "odd"]
+    [trial] = await client.rules.test({"event": "chat.message", "messageContent": "x", "tags": ["prod"]}, text=text)
+    assert (trial.rule, trial.failed) == ("odd", "it cannot be computed")
+
+
+async def test_a_pack_is_added_again_for_its_words_and_removed_as_a_whole(yard: Yard, client: sdk.AsyncClient) -> None:
+    names = [pack.name for pack in await client.rules.packs()]
+    assert "security-directives" in names
+    added = await client.rules.add_pack("security-directives")
+    assert (added.added, added.current) == (True, True)
+    listed = [rule.id for rule in await client.rules.list()]
+    assert listed == ["kept", *added.rules]
+    assert set(added.rules) <= set(yard.rules.enforcer.rules.by_id)
+    first, second, *_ = added.rules
+    await client.rules.disable(first)
+    await client.rules.edit(second, {**(await client.rules.get(second)).written, "name": "Mine"})
+    assert not next(pack for pack in await client.rules.packs() if pack.name == "security-directives").current
+    assert (await client.rules.add_pack("security-directives")).current
+    assert not (await client.rules.get(first)).enabled, "who switched it off meant it"
+    assert (await client.rules.get(second)).name != "Mine"
+    assert (await client.rules.add_pack("security-directives")).current, "nothing changes, and that is not on record"
+    await client.rules.remove_pack("security-directives")
+    assert [rule.id for rule in await client.rules.list()] == ["kept"]
+    told = [event for event in yard.log.events if event.event.startswith("rule.pack_")]
+    assert [event.event for event in told] == ["rule.pack_added", "rule.pack_added", "rule.pack_removed"]
+    assert all(dict(event.detail) == {"pack": "security-directives"} for event in told)
+    await refused("rule.unknown", client.rules.remove_pack("security-directives"))
+    await refused("rule.unknown", client.rules.add_pack("none"))
+
+
+async def test_ids_of_packs_are_nobody_else_s(yard: Yard, client: sdk.AsyncClient) -> None:
+    told = await refused("api.conflict", client.rules.add({**GUARD, "id": "security-directives:mine"}))
+    assert "of a pack" in told.sentence
+    taken = Mitm.model_validate({"rules": [{**GUARD, "id": "security-directives:credentials"}]})
+    yard.rules.apply([Part("bawn.yaml", taken)], Settings())
+    told = await refused("config.invalid", client.rules.add_pack("security-directives"))
+    assert "is a rule of bawn.yaml already" in told.sentence
+    assert [rule.id for rule in await client.rules.list()] == ["security-directives:credentials"]
+
+
+HOSTED = {"id": "h", "trigger": {"event": "session.idle"}, "action": {"type": "shell", "command": "true", "host": True}}
+
+
+async def test_a_command_on_the_host_needs_the_operator_s_own_word(yard: Yard, client: sdk.AsyncClient) -> None:
+    told = await refused("config.invalid", client.rules.add(HOSTED))
+    assert "rule.json:" in told.sentence
+    assert "mitm.rules[0].action.host: got true, commands run on the host only as the user" in told.sentence
+    await client.rules.add({**HOSTED, "action": {**HOSTED["action"], "host": False}})  # type: ignore[dict-item]
+    await refused("config.invalid", client.rules.edit("h", HOSTED))
+    verdict = await client.rules.check(json.dumps({"mitm": {"rules": [HOSTED]}}), "hoody.json")
+    assert not verdict.fits
+    yard.rules.apply((), Settings(host_user="runner"))
+    assert (await client.rules.check(json.dumps({"mitm": {"rules": [HOSTED]}}), "hoody.json")).fits
+    await client.rules.edit("h", HOSTED)
+
+
+async def test_the_word_cannot_be_taken_back_while_a_rule_needs_it(yard: Yard, client: sdk.AsyncClient) -> None:
+    yard.rules.apply((), Settings(host_user="runner"))
+    await client.rules.add(HOSTED)
+    with pytest.raises(Fault, match=r"state/rules\.json:\d+: mitm\.rules\[0\]\.action\.host"):
+        yard.rules.check((), Settings())
+    with pytest.raises(Fault, match="state/rules"):
+        yard.rules.apply((), Settings())
+    assert (await client.rules.get("h")).enabled
+    again = RuleDesk(yard.path.parent, yard.store, yard.registry, yard.log, yard.rules.effects._do, yard.clock)
+    with pytest.raises(Fault, match=r"state/rules\.json:\d+: mitm\.rules\[0\]\.action\.host"):
+        again.begin((), Settings())
+
+
+async def test_tokens_of_webhooks_are_shown_to_who_may_change_them_alone(
+    yard: Yard, client: sdk.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = {"type": "webhook", "url": "https://hooks.example.org/T0/s3cret?k=s3cret", "headers": {"X-Key": "s3cret"}}
+    hook = {"id": "w", "trigger": {"event": "session.idle"}, "action": action}
+    await client.rules.add(hook)
+    monkeypatch.setattr(SettingsOfTheYard, "effective", lambda _: {"mitm": {"tags": [], "rules": [hook]}})
+    assert (await client.rules.get("w")).written == hook
+    assert "s3cret" in json.dumps(await client.config.effective())
+    for role in (Role.VIEWER, Role.APPROVER):
+        headers = {"authorization": f"Bearer {await yard.person(role.value, role)}"}
+        async with httpx.AsyncClient(base_url=yard.url + ROOT, headers=headers, trust_env=False) as page:
+            for path in ("/rules", "/rules/w", "/config"):
+                told = (await page.get(path)).text
+                assert "s3cret" not in told
+                assert "hooks.example.org" in told
+            shown = (await page.get("/rules/w")).json()["data"]["rule"]["written"]["action"]
+            assert shown == {**action, "url": "https://hooks.example.org/•••", "headers": {"X-Key": "•••"}}
+
+
+def test_what_is_shown_of_other_rules_is_the_rule() -> None:
+    assert without_secrets(GUARD) == GUARD
+    assert without_secrets({"action": {"type": "webhook"}})["action"]["url"].endswith("•••")
+
+
+async def test_more_than_a_file_may_hold_is_refused_when_it_is_added_not_at_the_next_start(
+    yard: Yard, client: sdk.AsyncClient
+) -> None:
+    words = {"type": "prompt-inject", "content": "x" * 100_000}
+    for at in range(10):
+        await client.rules.add({**GUARD, "id": f"r{at}", "action": words})
+    told = await refused("config.invalid", client.rules.add({**GUARD, "id": "last", "action": words}))
+    assert "expected at most 1048576 characters" in told.sentence
+    again = RuleDesk(yard.path.parent, yard.store, yard.registry, yard.log, yard.rules.effects._do, yard.clock)
+    again.begin((), Settings())
+    assert len(again.list()) == 10

@@ -264,6 +264,26 @@ async def test_the_container_is_fresh_ephemeral_and_ends_by_itself(yard: Yard) -
     assert (await yard.tasks.get(task.id)).by == f"internal:container-{dev.on_behalf_of.number}"
 
 
+async def test_a_task_has_the_tags_of_whoever_asked_and_a_role_of_an_operator_alone(yard: Yard) -> None:
+    yard.tasks.tags_of = lambda container: ["prod", *container.tags]
+    made = await yard.registry.create(
+        NewContainer(name="dev", image="base", runtime="bubblewrap", role="planner", tags=("night",))
+    )
+    dev = Internal(made.container, 1)
+    await yard.tasks.begin(wanted("exec sleep 60"), dev)
+    await until(partial(_begun, yard, 1))
+    [inside] = [record for record in yard.registry.list() if record.ephemeral]
+    assert (inside.role, inside.tags) == ("", ("night", "prod"))
+    with pytest.raises(Fault) as caught:
+        await yard.tasks.begin(wanted("exec sleep 60", role="planner"), dev)
+    assert caught.value.code == "api.invalid"
+    await yard.tasks.begin(wanted("exec sleep 60", role="executor"), ADA)
+    await until(partial(_begun, yard, 2))
+    assert [(record.role, record.tags) for record in yard.registry.list() if record.role == "executor"] == [
+        ("executor", ())
+    ]
+
+
 async def test_a_burst_gets_past_no_limit(yard: Yard) -> None:
     changed(yard, at_once=3, at_once_per_container=2)
     _, dev = await box(yard, "dev")

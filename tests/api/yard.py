@@ -25,6 +25,7 @@ from bawn.app.egress import EgressDesk
 from bawn.app.files import Files
 from bawn.app.owner_line import OwnerLine
 from bawn.app.rule_files import Part
+from bawn.app.rule_replay import Replays
 from bawn.app.rules import RuleDesk
 from bawn.app.task_answer import Answers
 from bawn.app.tasks import Tasks
@@ -492,6 +493,15 @@ class Yard:
             "action": {"type": "notification", "title": "x"},
         }
         self.rules.begin([Part("bawn.yaml", Mitm.model_validate({"rules": [of_the_file]}))], RulesSettings())
+        self.logs = True
+        self.replays = Replays(
+            self.rules,
+            directory / "state" / "requests",
+            self.transforms.kept.lines,
+            lambda: self.logs,
+            Redactor(),
+            self.log,
+        )
         self.transforms.stages(Transforms(cache=Cache(), dedupe=Dedupe()), str)
         self.gone: set[str] = set()
         self.public_url: str | None = None
@@ -525,6 +535,7 @@ class Yard:
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,
+            replays=self.replays,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.public_url,

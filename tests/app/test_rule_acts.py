@@ -202,9 +202,11 @@ class Boxes:
         self._becomes = becomes
         self.asked: list[str] = []
         self.told: list[dict[str, Any]] = []
+        self.fields: dict[str, Any] = {}
 
     async def ask(self, do: str, **fields: Any) -> Packet:
         self.asked.append(do)
+        self.fields = fields if do == "rule.run" else self.fields
         if do != "rule.run":
             return Packet({"ok": True})
         ours, theirs = socket.socketpair()
@@ -230,6 +232,18 @@ async def test_a_command_is_given_the_event_and_its_own_words_unchanged() -> Non
     assert json.loads(said["stdin"])["toolInput"] == nasty.tool_input
     assert said["seconds"] == 7
     assert boxes.asked == ["rule.run", "rule.stop"]
+
+
+async def test_a_command_on_the_host_names_the_user_of_the_configuration_or_is_not_asked_for() -> None:
+    boxes = Boxes(lambda said: b'{"code": 0, "output": "", "failed": ""}')
+    hosted = {"type": "shell", "command": "true", "host": True}
+    await acts(boxes=lambda: boxes, host_user="runner").do(doing(hosted))
+    assert boxes.fields["host"] == "runner"
+    await acts(boxes=lambda: boxes, host_user="runner").do(doing({**hosted, "host": False}))
+    assert "host" not in boxes.fields
+    fault = await refused(acts(boxes=lambda: boxes), doing(hosted))
+    assert fault.cause == "rules.host_user names nobody"
+    assert boxes.asked.count("rule.run") == 2
 
 
 @pytest.mark.parametrize(
@@ -321,3 +335,77 @@ async def test_what_is_not_done_at_the_end_is_told() -> None:
     await asyncio.sleep(0)
     await effects.stop()
     assert ended == ["rule.failed"] * 6
+
+
+@pytest.mark.parametrize("endless", [b"garbage", b"HTTP/1.1 200 OK\r\nx: y", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_one_that_answers_without_end_is_given_up(endless: bytes) -> None:
+    async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        while True:
+            writer.write(endless * 1000)
+            await writer.drain()
+
+    async with serving(talks) as url:
+        began = asyncio.get_running_loop().time()
+        fault = await refused(acts(webhook_seconds=0.3, webhook_attempts=2), doing({"type": "webhook", "url": url}))
+        assert asyncio.get_running_loop().time() - began < 5
+    assert fault.cause in ("upstream.broken", "upstream.timeout")
+
+
+async def test_one_that_drips_is_given_up_in_its_time() -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        for byte in b"HTTP/1.1 200 OK\r\n" * 100:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+
+    async with serving(drips) as url:
+        fault = await refused(acts(webhook_seconds=0.2, webhook_attempts=1), doing({"type": "webhook", "url": url}))
+    assert fault.cause == "upstream.timeout"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [["93.184.216.34", "127.0.0.1"], ["::ffff:10.0.0.1"], ["64:ff9b::a00:1"], ["169.254.169.254"], ["fe80::1"], []],
+)
+async def test_a_name_of_which_any_address_is_not_public_is_refused(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    async def lookup(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET6 if ":" in each else socket.AF_INET, 1, 6, "", (each, 80)) for each in answers]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+    fault = await refused(acts(private_webhooks=()), doing({"type": "webhook", "url": "http://rebinds.example/"}))
+    assert "public" in fault.sentence
+
+
+async def test_a_name_is_looked_up_once_and_what_was_found_is_what_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    receiver = Receiver()
+
+    async def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        # Public when it is looked at, this machine when anybody looks again.
+        return [(socket.AF_INET, 1, 6, "", ("93.184.216.34" if len(asked) == 1 else "127.0.0.1", port))]
+
+    async with serving(receiver.talk) as url:
+        made = acts(private_webhooks=(), webhook_seconds=0.3, webhook_attempts=1)
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+        taken: list[Any] = []
+
+        async def take(origin: Any, *, fresh: bool = False) -> Any:
+            taken.append(origin.at)
+            raise Fault("upstream.unreachable", "no")
+
+        monkeypatch.setattr(made._posting._pool, "take", take)
+        port = url.rpartition(":")[2]
+        await refused(made, doing({"type": "webhook", "url": f"http://rebinds.example:{port}/"}))
+    assert (asked, taken, receiver.heads) == (["rebinds.example"], ["93.184.216.34"], [])
+
+
+async def test_what_a_failed_command_said_is_short_on_record() -> None:
+    long = json.dumps({"code": None, "output": "y" * 100_000, "failed": "x" * 100_000}).encode()
+    fault = await refused(acts(boxes=lambda: Boxes(lambda said: long)), doing({"type": "shell", "command": "x"}))
+    assert len(fault.cause) < 700

@@ -10,6 +10,7 @@ import pytest
 from tests.rules.examples import EXAMPLES
 
 from bawn.app.rule_files import Part, beside, merged
+from bawn.app.settings import configured
 from bawn.errors import Fault
 from bawn.rules.model import Mitm
 
@@ -62,3 +63,27 @@ def test_a_file_of_a_project_is_about_no_other(tmp_path: Path) -> None:
     (tmp_path / "rules" / "shop.json").write_text(written(rule("a", projects=["other"])))
     with pytest.raises(Fault, match="names other projects"):
         beside(tmp_path)
+
+
+HOSTED = {"id": "h", "trigger": {"event": "session.idle"}, "action": {"type": "shell", "command": "id", "host": True}}
+
+
+@pytest.mark.parametrize("name", ["hoody.json", "hoody.jsonc", ".hoody.json", "rules/shop.json"])
+def test_commands_on_the_host_are_refused_with_their_line_where_nobody_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / name).write_text('{"mitm": {"rules": [\n' + json.dumps(HOSTED) + "]}}")
+    with pytest.raises(
+        Fault, match=rf"^{name}:2: mitm\.rules\[0\]\.action\.host: got true.*`rules\.host_user`.*restart Bawn"
+    ):
+        beside(tmp_path)
+    assert len(merged(beside(tmp_path, "runner")).rules) == 1
+
+
+def test_commands_on_the_host_in_the_configuration_itself_are_as_well() -> None:
+    text = f"mitm:\n  rules:\n  - {json.dumps(HOSTED)}\n"
+    with pytest.raises(Fault, match=r"^bawn\.yaml:3: mitm\.rules\[0\]\.action\.host: got true"):
+        configured(text, "bawn.yaml")
+    assert configured(text + "rules: {host_user: runner}\n", "bawn.yaml").mitm.rules[0].id == "h"
+    for wrong in ("-x", "a b", "../x", "a/b"):
+        with pytest.raises(Fault, match=r"rules\.host_user"):
+            configured(f'rules: {{host_user: "{wrong}"}}\n', "bawn.yaml")

@@ -84,6 +84,19 @@ async def test_run_with_rm_leaves_nothing(bawn: Bawn, yard: Yard) -> None:
     assert yard.registry.list() == ()
 
 
+async def test_a_container_is_made_with_a_role_and_tags_and_a_command_with_variables(bawn: Bawn) -> None:
+    words = ("--name", "dev", "--role", "planner", "--tag", "prod", "--tag", "night", "-e", "A=b=c", "--env", "D=")
+    done = await bawn("run", *words, "--", "sh", "-c", "echo $A ${D-unset}.")
+    assert done == Done(0, "b=c .\n", "")
+    shown = json.loads((await bawn("containers", "list", "-o", "json")).out)
+    assert [(each["role"], each["tags"]) for each in shown] == [("planner", ["prod", "night"])]
+    assert "planner" in (await bawn("containers", "list")).out
+    done = await bawn("exec", "dev", "-e", "BAWN_TAGS=late", "--", "sh", "-c", "echo $BAWN_TAGS")
+    assert done.out == "late\n"
+    assert (await bawn("exec", "dev", "-e", "no-equals", "--", "true")).code == 2
+    assert (await bawn("containers", "create", "--name", "ci", "--role", "a b")).code != 0
+
+
 async def test_run_detached_returns_while_the_command_goes_on(bawn: Bawn, tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     done = await bawn("run", "--name", "dev", "--detach", "--", "sh", "-c", f"sleep 0.3; echo on > {witness}")
@@ -257,3 +270,20 @@ async def test_help_is_quick_and_needs_nothing_running(tmp_path: Path, words: tu
 async def test_bawn_alone_explains_itself(tmp_path: Path) -> None:
     done = await started(env=environment(None, tmp_path))
     assert "Begin with" in done.out + done.err
+
+
+async def test_packs_of_rules_are_listed_added_and_removed_by_name(bawn: Bawn) -> None:
+    listed = json.loads((await bawn("rules", "packs", "-o", "json")).out)
+    assert {pack["name"]: pack["added"] for pack in listed}["session-questions"] is False
+    added = await bawn("rules", "add", "@session-questions", "-o", "json")
+    assert [rule["id"] for rule in json.loads(added.out)] == ["session-questions:before-work"]
+    assert added.err == ""
+    again = await bawn("rules", "add", "@session-questions")
+    assert "@session-questions was added already; nothing changed." in again.err
+    await bawn("rules", "disable", "session-questions:before-work")
+    assert (await bawn("rules", "delete", "session-questions:before-work")).code == 0
+    assert (await bawn("rules", "remove", "@session-questions")).code == 1
+    wrong = await bawn("rules", "remove", "session-questions")
+    assert wrong.code != 0
+    assert "is no pack" in wrong.err
+    assert "@coding-directives" in (await bawn("rules", "add", "@nothing")).err

@@ -48,6 +48,8 @@ from bawn.guardrails.settlement import Refusal, Settlement
 from bawn.identity.registry import Standing
 from bawn.stages.judging import Approvers, Judge
 from bawn.stages.stage import Stage
+from bawn.store import Store, open_store
+from bawn.store.upgrade import upgrade
 from bawn.terms.door import Door, DoorKind
 from bawn.terms.event import Event
 from bawn.terms.principal import Container
@@ -336,6 +338,15 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
     for yard in yards:
         with suppress(Fault):
             await yard.doors.shut()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty one."""
+    opened = open_store(tmp_path / "bawn.db")
+    upgrade(opened)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from tests.gateway.test_interception import CALLED, EACH_WIRE, WIRES, Speaks
 from bawn.adapters.report import Effect, Verdict
 from bawn.rules.model import EventName
 from bawn.stages.judging import Denied, Granted
-from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
+from bawn.store import Store
 
 Begin = Callable[..., Awaitable[House]]
 CHAT = WIRES[0]
@@ -27,14 +26,6 @@ ALL = [
     for event in EventName
 ]
 GRANTED = Granted("op", None, "apr_1")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -251,6 +242,7 @@ async def test_a_report_is_admitted_as_a_call_is(begin: Begin) -> None:
 
 async def test_a_report_that_cannot_be_judged_is_an_error_and_no_permission(begin: Begin) -> None:
     house = await begin(*ALL)
+    assert house.conversations._store is not None
     house.conversations._store.close()
     async with house.yard.client() as client:
         answer: httpx.Response = await client.post(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.gateway.conftest import RealClock, Start, Yard
+from tests.gateway.script_house import Services
 from tests.gateway.test_interception import CALLED, WIRES
-from tests.gateway.test_scripts import Services
 from tests.gateway.test_sessions import Sees
 
 from bawn.app.inner import InnerCalls

@@ -20,8 +20,7 @@ from bawn.errors import Fault
 from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
-from bawn.store import Store, open_store
-from bawn.store.upgrade import upgrade
+from bawn.store import Store
 from bawn.terms.exchange import Exchange
 from bawn.terms.principal import Container
 from bawn.wire.answers import answers
@@ -32,14 +31,6 @@ Begin = Callable[..., Awaitable[House]]
 REMINDER = example("dev-context-inject")["action"]["content"]
 GUARD = example("safety-guardrail")["action"]["content"]
 CHAT = WIRES[0]
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(tmp_path / "bawn.db")
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -439,7 +430,8 @@ async def test_tags_come_from_the_container_the_operator_and_the_agent_which_onl
     await house.labels.tag(UUID, "mine", frozenset(["night"]))
     house.events.clear()
     await house.say(CHAT, False, CHAT.asking("two", False), **{"x-bawn-session": "mine"})
-    assert house.fired() == ["prod", "night"]
+    # What a session has named stays with it.
+    assert house.fired() == ["prod", "night", "own"]
 
 
 async def test_tags_of_sessions_outlive_a_restart(begin: Begin) -> None:
@@ -473,3 +465,27 @@ async def test_words_without_a_place_are_a_failure_of_the_rule(begin: Begin) -> 
     house.hold([rule("m", "chat.system.transform", {**inject, "onFailure": "open"})])
     await house.ask(asking)
     assert [message.said for message in house.got(CHAT).messages] == [Said.SYSTEM]
+
+
+@EACH_WIRE
+@pytest.mark.parametrize("messages", [None, [], 7])
+@pytest.mark.parametrize("target", ["system", "user"])
+async def test_a_request_without_messages_is_refused_in_words_or_sent_on_once(
+    begin: Begin, speaks: Speaks, messages: Any, target: str
+) -> None:
+    inject = {"type": "prompt-inject", "content": "Mind!", "target": target}
+    house = await begin(rule("m", "chat.system.transform", inject), rule("n", "chat.message", says("x")))
+    asking = speaks.asking("hello", False)
+    key = next(name for name in ("messages", "input", "contents") if name in asking["json"])
+    del asking["json"][key]
+    if messages is not None:
+        asking["json"][key] = messages
+    answer = await house.ask(asking)
+    await house.rest()
+    opened = len(house.yard.record.of("call.opened"))
+    if answer.status_code < 400:
+        assert opened == 1
+    else:
+        assert opened <= 1
+        assert json.dumps(answer.json()["error"]).strip('"')
+    assert (await house.ask(speaks.asking("hello", False))).status_code == 200, "the next one is none the worse"

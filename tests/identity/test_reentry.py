@@ -66,3 +66,9 @@ def test_no_byte_of_a_ticket_can_be_changed(place: int, by: int) -> None:
 def test_any_text_is_refused_in_words(text: str) -> None:
     with pytest.raises(Fault):
         Reentry(Clock()).read(text)
+
+
+def test_a_ticket_names_the_container_with_its_role_and_tags() -> None:
+    reentry = Reentry(Clock())
+    planner = Container(DEV.uuid, 7, "dev", "default", "planner", ("prod",))
+    assert reentry.read(reentry.mint(planner, 1)).on_behalf_of == planner

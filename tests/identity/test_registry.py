@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -277,3 +277,27 @@ async def test_a_right_is_withdrawn_even_when_the_store_cannot_take_it(
     assert (await registry.update(record.uuid, ai=False)).ai is False
     await registry.delete(record.uuid)
     assert list(registry.list()) == []
+
+
+async def test_role_and_tags_are_kept_and_go_with_whoever_acts(registry: Registry, store: Store, clock: Clock) -> None:
+    made = await registry.create(NewContainer(name="dev", role="planner", tags=("prod", "night")))
+    assert (made.container.role, made.container.tags) == ("planner", ("prod", "night"))
+    fresh = await again(store, clock)
+    assert fresh.get("dev") == made
+    standing = fresh.standing(made.uuid)
+    assert standing is not None
+    assert standing.container == made.container
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "a planner"}, {"role": "-x"}, {"role": "x" * 64}, {"tags": ("a b",)}, {"tags": ("",)},
+        {"tags": ("a", "a")}, {"tags": tuple(f"t{at}" for at in range(257))}, {"tags": ("x" * 65,)},
+    ],
+)  # fmt: skip
+async def test_a_role_or_tag_that_is_none_is_refused(registry: Registry, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Fault) as caught:
+        await registry.create(NewContainer(name="dev", **wrong))
+    assert caught.value.code == "api.invalid"
+    assert registry.list() == ()

@@ -67,6 +67,13 @@ def test_what_was_read_is_written_with_the_same_keys() -> None:
         ({"trigger": {"event": "chat.message", "toolName": "x"}}, "only events of tools have a toolName"),
         ({"trigger": {"event": "session.idle", "role": "user"}}, "only chat.message has a role"),
         ({"action": {"type": "approve", "reason": "x"}}, "a person can be asked on tool.execute.before"),
+        ({"action": {"type": "shell", "command": "a\0b"}}, "a command cannot have a zero byte"),
+        ({"action": {"type": "shell", "command": "a", "host": "yes please"}}, "expected true or false"),
+        ({"action": {"type": "webhook", "url": "http://x/#part"}}, "expected an address such as"),
+        (
+            {"action": {"type": "webhook", "url": "http://x/", "headers": {"Authorization": "s3cret" * 1000}}},
+            "got •••, expected 4000 characters or fewer",
+        ),
         ({"action": {"type": "webhook", "url": "ftp://x"}}, "expected an address such as"),
         ({"action": {"type": "webhook", "url": "http://u:p@x/"}}, "expected an address such as"),
         ({"action": {"type": "webhook", "url": "http://x:99999/"}}, "expected an address such as"),

@@ -90,3 +90,23 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -
     names = store.run_blocking(lambda c: sa.inspect(c).get_table_names())
     assert names == ["resources"]
     store.close()
+
+
+def test_containers_of_an_older_version_have_no_role_and_no_tags(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bawn.db")
+
+    def older(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "bawn.store:migrations")
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0011")
+        names = "number, uuid, name, project, server, image, runtime, ai, state, task, mount, created"
+        row = "1, 'u-1', 'dev', 'default', 'local', 'agent', 'podman', 1, 'created', '', '', '2030-01-31T00:00:00.000000Z'"
+        connection.exec_driver_sql(f"INSERT INTO containers ({names}) VALUES ({row})").close()
+
+    store.run_blocking(older)
+    upgrade(store)
+    kept = store.run_blocking(lambda c: c.exec_driver_sql("SELECT role, tags FROM containers").all())
+    assert [tuple(row) for row in kept] == [("", "[]")]
+    store.close()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.supervisor.yard import Yard
+
+from bawn.enforcement.telling import LONGEST, environment, whole
+from bawn.rules.happening import Happening
+from bawn.rules.model import EventName
 
 _NAMES = itertools.count()
 
@@ -53,6 +60,57 @@ def test_forks_are_bounded_and_ended(yard: Yard) -> None:
     assert told.get("failed") or told.get("code") is not None or told.get("gone")
     assert time.monotonic() - began < 15
     assert ran(yard, "echo fine")["output"] == "fine\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "failed"),
+    [
+        ("no-such-program", 127, ""),
+        ("sleep 60", None, "it took longer than 1 s"),
+        ("head -c 100000000 /dev/zero", None, "it printed more than 4000 bytes"),
+        ("trap '' TERM; while :; do :; done", None, "it took longer than 1 s"),
+        ("python3 -c 'x = bytearray(2 << 30)'", 137, ""),
+    ],
+)
+def test_one_that_is_missing_hangs_prints_or_grows_without_end_is_ended(
+    yard: Yard, command: str, code: int | None, failed: str
+) -> None:
+    if "bytearray" in command and yard.ready["degraded"]:
+        pytest.skip("nothing holds memory here")
+    began = time.monotonic()
+    told = ran(yard, command, seconds=1 if failed else 10)
+    assert (told.get("code"), told.get("failed", "")) == (code, failed), told
+    assert time.monotonic() - began < 10
+
+
+def test_what_happened_is_never_a_part_of_the_command(yard: Yard) -> None:
+    nasty = {"path": "$(touch kept1) `touch kept2`; touch kept3\ntouch kept4\n' \" && touch kept5 #"}
+    event = Happening(
+        EventName.TOOL_AFTER, "s", "dev", "p", frozenset(), "", "read", tool_input=json.dumps(nasty) + "\0\ntouch kept6"
+    )
+    told = ran(
+        yard,
+        "echo $MITM_TOOL_INPUT >/dev/null; printf '%s\\n' \"$MITM_TOOL_INPUT\"; cat > input; ls",
+        env=environment(event),
+        stdin=json.dumps(whole(event, datetime.now(UTC))),
+    )
+    assert (told["code"], told["failed"]) == (0, "")
+    assert told["output"].startswith(json.dumps(nasty) + "\ntouch kept6\n")
+    assert "kept1" not in told["output"].replace(json.dumps(nasty), "")
+    assert not [path.name for path in (yard.home / "workers/rules/work").glob("kept[1-6]")]
+    assert json.loads((yard.home / "workers/rules/work/input").read_text())["toolInput"] == event.tool_input
+
+
+def test_a_long_value_is_cut_in_its_variable_and_whole_on_the_input(yard: Yard) -> None:
+    long = Happening(EventName.TOOL_AFTER, "s", "dev", "p", frozenset(), "", "read", tool_output="é\0" * 1_000_000)
+    told = ran(
+        yard,
+        'printf %s "$MITM_TOOL_OUTPUT" | wc -c; '
+        'python3 -c \'import json, sys; t = json.load(sys.stdin)["toolOutput"]; print(len(t), t == "é\\0" * 1000000)\'',
+        env=environment(long),
+        stdin=json.dumps(whole(long, datetime.now(UTC))),
+    )
+    assert told["output"] == f"{LONGEST}\n2000000 True\n", told
 
 
 def test_one_can_be_ended_from_outside(yard: Yard) -> None:

@@ -137,11 +137,11 @@ class Yard:
 
 
 @contextlib.contextmanager
-def open_yard(uid: int | None = None, further: Sequence[str] = ()) -> Iterator[Yard]:
+def open_yard(uid: int | None = None, further: Sequence[str] = (), config: str = "") -> Iterator[Yard]:
     place = Path(tempfile.mkdtemp(prefix="bawn-yard-", dir="/var/tmp"))
     for name in ("home", "config"):
         (place / name).mkdir()
-    (place / "config/bawn.yaml").write_text("")
+    (place / "config/bawn.yaml").write_text(config)
     if uid is not None:
         for path in (place, *place.rglob("*")):
             os.chown(path, uid, uid)

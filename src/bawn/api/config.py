@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from bawn.api.answers import data, envelope
 from bawn.api.caller import Caller
+from bawn.api.rules import without_secrets
 from bawn.api.services import Configuration
 from bawn.sdk import shapes
+from bawn.terms.principal import Role
 
 Schema = envelope("SchemaAnswer", schema=dict[str, Any])
 Effective = envelope("ConfigAnswer", config=dict[str, Any])
@@ -27,8 +29,12 @@ def router(config: Configuration) -> APIRouter:
     routes = APIRouter(prefix="/config", tags=["config"])
 
     @routes.get("", response_model=Effective)
-    async def effective() -> dict[str, Any]:
-        return data(config=config.effective())
+    async def effective(by: Caller) -> dict[str, Any]:
+        found = config.effective()
+        if not by.may(Role.ADMIN):
+            rules = found.get("mitm", {}).get("rules", ())
+            found["mitm"] = {**found.get("mitm", {}), "rules": [without_secrets(rule) for rule in rules]}
+        return data(config=found)
 
     @routes.get("/schema", response_model=Schema)
     async def schema() -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Wanted(BaseModel):
     ephemeral: bool = Field(False, description="Deleted, with everything in it, when its work has ended.")
     isolation: Literal["", "standard", "strong"] = Field("", description="`strong`: a kernel of its own (gVisor).")
     limits: WantedLimits = Field(default_factory=WantedLimits)
+    role: str = Field("", description="What it is there for, in a word by which rules know it.")
+    tags: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="That all its sessions carry.")
     allow_soft_limits: bool = Field(False, description="Start though a limit cannot be held here; it then says so.")
 
     @property
@@ -121,6 +123,8 @@ def shown(record: Record, found: Found) -> shapes.Container:
         isolation=_ISOLATION.get(record.runtime, "standard"),
         limits=record.limits.asked(),
         allow_soft_limits=record.allow_soft_limits,
+        role=record.role,
+        tags=record.tags,
         degraded=found.degraded,
         masked=found.masked,
     )

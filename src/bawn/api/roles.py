@@ -1,6 +1,7 @@
 """Which role each route needs. The table is the whole of it: a route that is not here cannot be reached.
 
-Viewers read, admins change. Approvers also see exactly what approvals ask, answer them, and send notices. Running a command in a
+Viewers read, admins change. Approvers also see exactly what approvals ask, answer them, try rules
+on what agents said, and send notices. Running a command in a
 container, reading who holds which tokens, and everything that changes a key are for admins.
 """
 
@@ -61,11 +62,15 @@ ROLES: dict[tuple[str, str], Role] = {
     ("GET", "/rules/log"): _V,
     ("POST", "/rules/check"): _V,
     ("POST", "/rules/test"): _V,
+    ("POST", "/rules/replay"): _P,
     ("GET", "/rules/{rule}"): _V,
     ("PUT", "/rules/{rule}"): _A,
     ("DELETE", "/rules/{rule}"): _A,
     ("POST", "/rules/{rule}/enable"): _A,
     ("POST", "/rules/{rule}/disable"): _A,
+    ("GET", "/rule-packs"): _V,
+    ("PUT", "/rule-packs/{pack}"): _A,
+    ("DELETE", "/rule-packs/{pack}"): _A,
     ("PUT", "/sessions/tags"): _A,
     ("GET", "/transforms"): _V,
     ("POST", "/transforms/cache/forget"): _A,
@@ -121,7 +126,9 @@ ROLES: dict[tuple[str, str], Role] = {
 STREAMED = frozenset({("PUT", "/containers/{ref}/files/content")})
 """Routes whose body is a file: they read it piece by piece and bound it themselves."""
 
-READS = frozenset({("POST", "/config/check"), ("POST", "/rules/check"), ("POST", "/rules/test")})
+READS = frozenset(
+    {("POST", "/config/check"), ("POST", "/rules/check"), ("POST", "/rules/test"), ("POST", "/rules/replay")}
+)
 """Routes that change nothing although their method could."""
 
 _PATTERNS = [

@@ -341,6 +341,14 @@ class Rules(Protocol):
 
     async def delete(self, id_: str, by: Operator) -> None: ...
 
+    def packs(self) -> Sequence[shapes.RulePack]: ...
+
+    async def add_pack(self, name: str, by: Operator) -> shapes.RulePack:
+        """Also again, for this version's words. Faults `rule.unknown`, `config.invalid` where a file has one of its ids."""
+
+    async def remove_pack(self, name: str, by: Operator) -> None:
+        """Fault `rule.unknown`, also where none of it was added."""
+
     def check_text(self, text: str, name: str) -> shapes.ConfigVerdict: ...
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
@@ -351,6 +359,21 @@ class Rules(Protocol):
 
     async def tag(self, container: str, session: str, tags: Sequence[str], by: Operator) -> None:
         """Tags that an operator gives a conversation, in place of those before. Fault `api.not_found`."""
+
+
+class Replays(Protocol):
+    async def replay(
+        self,
+        session: str,
+        by: Operator,
+        *,
+        container: str | None = None,
+        text: str | None = None,
+        name: str = "rules.json",
+        rule: str | None = None,
+        limit: int = 200,
+    ) -> shapes.RuleReplay:
+        """Rules tried on the request log. Faults `rule.not_recorded`, `rule.unknown`, `config.invalid`, `api.conflict`."""
 
 
 class Tasks(Protocol):
@@ -408,6 +431,7 @@ class Services:
     transforms: Transforms
     knowledge: Knowledge
     rules: Rules
+    replays: Replays
     notices: Notices
     tasks: Tasks
     public_url: Callable[[], str | None]

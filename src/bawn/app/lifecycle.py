@@ -28,6 +28,7 @@ from bawn.identity.registry import Registry
 from bawn.lines.line import Line, Packet
 from bawn.sandbox.agent_env import agent_files
 from bawn.sandbox.egress_env import TRUST, WRITE_FILES
+from bawn.sandbox.tags_env import tagged
 from bawn.sdk import shapes
 from bawn.sdk.frames import Command
 from bawn.terms.door import PLACES, Door, DoorKind
@@ -266,7 +267,7 @@ class Lifecycle:
             uuid=record.uuid,
             argv=command.argv,
             tty=command.tty,
-            env={**self._environment(record), **command.env},
+            env={**self._environment(record), **tagged(command.env)},
             cwd=command.cwd or record.place,
             rows=command.rows,
             cols=command.cols,

@@ -1,7 +1,8 @@
-"""`python -m bawn.app`: the gateway process, and the two verbs that need no running one.
+"""`python -m bawn.app`: the gateway process, and the verbs that need no running one.
 
 --home DIR --config FILE --control-fd N --audit-fd N --master-fd N     what the supervisor starts
 config schema | config check FILE                                      what `bawn config` starts
+config host-user FILE                                                  what the supervisor asks, once
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ def _config(words: list[str]) -> int:
             if not Path(path).exists():
                 raise Fault("config.unreadable", f"There is no file {path}.")
             found = configured(read_file(Path(path)), Path(path).name)
-            merged([Part(Path(path).name, found.mitm), *beside(Path(path).parent)])
+            merged([Part(Path(path).name, found.mitm), *beside(Path(path).parent, found.rules.host_user)])
             sys.stdout.write(f"{path} fits.\n")
             return 0
+        case ["host-user", path]:
+            sys.stdout.write(configured(read_file(Path(path)), Path(path).name).rules.host_user + "\n")
+            return 0
         case _:
-            sys.stderr.write("usage: python -m bawn.app config (schema | check FILE)\n")
+            sys.stderr.write("usage: python -m bawn.app config (schema | check FILE | host-user FILE)\n")
             return 2
 
 

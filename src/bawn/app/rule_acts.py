@@ -125,19 +125,23 @@ class RuleActs:
             "seconds": shell.timeout_seconds,
             "output_bytes": self._settings().command_bytes,
         }
+        host = {"host": self._settings().host_user} if shell.host else {}
+        if shell.host and not host["host"]:
+            raise Fault("rule.failed", "The command of a rule failed.", cause="rules.host_user names nobody")
         async with self._room:
-            result = await self._ran(said, shell.timeout_seconds)
+            result = await self._ran(said, shell.timeout_seconds, host)
         if result.get("failed") or result.get("code") != 0:
-            failed = result.get("failed") or f"it ended with status {result.get('code')}"
+            # Short, whatever was told: the box is not believed to have kept to its bounds.
+            failed = str(result.get("failed") or f"it ended with status {result.get('code')}")[:_TOLD]
             printed = str(result.get("output", "")).strip()[-_TOLD:]
             raise Fault(
-                "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else str(failed)
+                "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else failed
             )
 
-    async def _ran(self, said: dict[str, Any], seconds: float) -> dict[str, Any]:
+    async def _ran(self, said: dict[str, Any], seconds: float, host: dict[str, str]) -> dict[str, Any]:
         run = secrets.token_hex(8)
         try:
-            packet = await self._boxes().ask("rule.run", wait_s=_START_S, run=run)
+            packet = await self._boxes().ask("rule.run", wait_s=_START_S, run=run, **host)
             if len(packet.descriptors) != 1:
                 packet.close()
                 raise Fault("supervisor.unavailable", "The supervisor passed the wrong descriptors for a command.")

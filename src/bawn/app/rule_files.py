@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from bawn.config.load import load
 from bawn.config.section import Section
@@ -30,20 +31,32 @@ class Part(Struct, frozen=True):
     mitm: Mitm
 
 
-class _AgentFile(Section):
-    model_config = ConfigDict(extra="ignore")
-
-    mitm: Mitm = Field(default_factory=Mitm)
+_HOST_USER = "host_user"
 
 
 class _RulesFile(Section):
     mitm: Mitm = Field(default_factory=Mitm)
 
+    @model_validator(mode="after")
+    def _on_host(self, info: ValidationInfo) -> Self:
+        named = (info.context or {}).get(_HOST_USER)
+        if not named and (wrong := list(self.mitm.on_host())):
+            raise ValidationError.from_exception_data(
+                "mitm", [{**each, "loc": ("mitm", *each["loc"])} for each in wrong]
+            )
+        return self
 
-def beside(folder: Path) -> list[Part]:
-    """Those of the files beside `bawn.yaml`. Fault `config.invalid` or `config.unreadable`."""
+
+class _AgentFile(_RulesFile):
+    model_config = ConfigDict(extra="ignore")
+
+
+def beside(folder: Path, host_user: str = "") -> list[Part]:
+    """Those of the files beside `bawn.yaml`. Fault `config.invalid` or `config.unreadable`. `host_user`: as whom commands run
+    on the host; empty: none may."""
+    known = {_HOST_USER: host_user}
     parts = [
-        Part(name, load(text, name, _AgentFile).mitm)
+        Part(name, load(text, name, _AgentFile, known).mitm)
         for name in AGENT_FILES
         if (text := _text(folder / name)) is not None
     ]
@@ -52,13 +65,13 @@ def beside(folder: Path) -> list[Part]:
         text = _text(path)
         if found is not None and text is not None:
             name = f"{FOLDER}/{path.name}"
-            parts.append(Part(name, _of_project(load(text, name, _RulesFile).mitm, found[1], name)))
+            parts.append(Part(name, _of_project(load(text, name, _RulesFile, known).mitm, found[1], name)))
     return parts
 
 
-def read_rules(text: str, name: str) -> Mitm:
+def read_rules(text: str, name: str, host_user: str = "") -> Mitm:
     """A file of rules. Fault `config.invalid` names every wrong line."""
-    return load(text, name, _AgentFile).mitm
+    return load(text, name, _AgentFile, {_HOST_USER: host_user}).mitm
 
 
 def merged(parts: Sequence[Part]) -> Mitm:

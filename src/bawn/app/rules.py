@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import structlog
 
 from bawn.app.rule_files import Part, merged, read_rules
+from bawn.app.rule_packs import Pack, pack, pack_of, packs, renewed
 from bawn.config.load import ConfigFault
 from bawn.enforcement.conversations import Conversations
 from bawn.enforcement.effects import Do, Doing, Effects
@@ -32,12 +33,12 @@ from bawn.errors import Fault, quoted
 from bawn.identity.registry import Registry
 from bawn.rules.happening import Happening
 from bawn.rules.matching import RuleSet
-from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule
+from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule, Shell
 from bawn.sdk import shapes
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.event import Event
-from bawn.terms.principal import Operator, label
+from bawn.terms.principal import Container, Operator, label
 
 STAGE = "rules"
 OWN = "state/rules.json"
@@ -64,6 +65,7 @@ class RuleDesk:
         self._own = Mitm()
         self._fired: deque[shapes.RuleFiring] = deque(maxlen=_LOG)
         self._failed: dict[str, str] = {}
+        self._host_user = ""
         self._lock = asyncio.Lock()
         self.on_change: Callable[[], None] = lambda: None
         """Told that other rules hold."""
@@ -71,7 +73,7 @@ class RuleDesk:
         self.conversations = Conversations(store, clock)
         self.effects = Effects(do, self._ended, clock.monotonic)
         self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._noted, clock)
-        self.enforcer.place = self._place
+        self.enforcer.place = self.place
         self.stage = RulesStage(self.enforcer)
         self.judge = RulesJudge(self.enforcer)
         self.version = ""
@@ -96,19 +98,22 @@ class RuleDesk:
     def begin(self, parts: Sequence[Part], settings: Rules) -> None:
         """At the start. Fault `config.invalid` where the rules that were added do not fit the others."""
         try:
-            self._own = read_rules(self._file.read_text("utf-8"), OWN)
+            self._own = read_rules(self._file.read_text("utf-8"), OWN, settings.host_user)
         except FileNotFoundError:
             self._own = Mitm()
         except (OSError, UnicodeDecodeError) as error:
             raise Fault("config.unreadable", f"The file {OWN} cannot be read.", cause=str(error)) from error
         self.apply(parts, settings)
 
-    def check(self, parts: Sequence[Part]) -> None:
-        """Whether these rules fit those that were added. Fault `config.invalid`."""
+    def check(self, parts: Sequence[Part], settings: Rules) -> None:
+        """Whether these rules and settings fit the rules that were added. Fault `config.invalid`."""
+        read_rules(_text(self._own.rules), OWN, settings.host_user)
         merged((*parts, Part(OWN, self._own)))
 
     def apply(self, parts: Sequence[Part], settings: Rules) -> None:
         """Let other rules hold. Fault `config.invalid`; then those before do."""
+        self.check(parts, settings)
+        self._host_user = settings.host_user
         self._hold(parts, self._own)
         self.labels.hold(settings.container_tags)
 
@@ -121,6 +126,7 @@ class RuleDesk:
         await self.enforcer.settled()
         await self.effects.stop()
         await self.conversations.written()
+        await self.labels.kinship.written()
 
     def troubles(self) -> list[str]:
         return [f"The rule {quoted(name)} fails: {because}." for name, because in sorted(self._failed.items())][:10]
@@ -138,15 +144,20 @@ class RuleDesk:
 
     async def add(self, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
         """Fault `config.invalid` with path and reason, `api.conflict` where there is one of its id."""
-        rule = _rule(written)
+        rule = self._rule(written)
         async with self._lock:
+            if (of := pack_of(rule.id)) is not None:
+                begin = quoted(f"{of.name}:")
+                raise Fault(
+                    "api.conflict", f"Ids that begin with {begin} are of a pack.", remedy=f"bawn rules add @{of.name}"
+                )
             if any(each.id == rule.id for each in self.list()):
                 raise Fault("api.conflict", f"There is a rule {quoted(rule.id)} already.")
             await self._keep((*self._own.rules, rule), Event("rule.added", principal=label(by), detail=_id(rule.id)))
         return self.get(rule.id)
 
     async def edit(self, id_: str, written: Mapping[str, Any], by: Operator) -> shapes.Rule:
-        rule = _rule({"id": id_, **written})
+        rule = self._rule({"id": id_, **written})
         if rule.id != id_:
             raise Fault("api.invalid", "A rule keeps its id.", remedy="Add another one, and delete this one.")
         async with self._lock:
@@ -167,9 +178,32 @@ class RuleDesk:
             kept = tuple(rule for rule in self._own.rules if rule.id != id_)
             await self._keep(kept, Event("rule.deleted", principal=label(by), detail=_id(id_)))
 
+    # packs
+
+    def packs(self) -> Sequence[shapes.RulePack]:
+        return [self._pack_shape(each) for each in packs()]
+
+    async def add_pack(self, name: str, by: Operator) -> shapes.RulePack:
+        """Also again: then its rules have this version's words. Fault `config.invalid` where a file has one of its ids."""
+        found = pack(name)
+        async with self._lock:
+            kept = renewed(found, self._own.rules)
+            if kept != self._own.rules:
+                await self._keep(kept, Event("rule.pack_added", principal=label(by), detail=(("pack", found.name),)))
+        return self._pack_shape(found)
+
+    async def remove_pack(self, name: str, by: Operator) -> None:
+        """Fault `rule.unknown` where none of it is there."""
+        found = pack(name)
+        async with self._lock:
+            kept = tuple(rule for rule in self._own.rules if not found.mine(rule))
+            if len(kept) == len(self._own.rules):
+                raise Fault("rule.unknown", f"No rule of the pack {quoted(found.name)} was added.")
+            await self._keep(kept, Event("rule.pack_removed", principal=label(by), detail=(("pack", found.name),)))
+
     def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
         try:
-            read_rules(text, name)
+            read_rules(text, name, self._host_user)
         except ConfigFault as fault:
             problems = tuple(
                 shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
@@ -180,9 +214,9 @@ class RuleDesk:
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
         """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
-        rules = merged(self._all()).rules if text is None else read_rules(text, name).rules
+        rules = self.rules_of(text, name)
         happened, system = _made_up(event)
-        fired = RuleSet(rules).fired(happened)
+        fired, failed = RuleSet(rules).held(happened)
         return [
             shapes.RuleTrial(
                 rule=rule.id,
@@ -192,7 +226,29 @@ class RuleDesk:
                 change=_change(rule, happened, system),
             )
             for rule in fired
+        ] + [
+            shapes.RuleTrial(rule.id, rule.action.type, rule.holds_back, rule.dry_run, failed=because)
+            for rule, because in failed
         ]
+
+    def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
+        """Those of a file, or those that hold. Fault `config.invalid`."""
+        return merged(self._all()).rules if text is None else read_rules(text, name, self._host_user).rules
+
+    def container(self, uuid: str) -> Container | None:
+        """None for one that is no more."""
+        try:
+            return self._registry.get(uuid).container
+        except Fault:
+            return None
+
+    def place(self, uuid: str) -> str:
+        """Where a container sees its workspace; empty where it has none, or is no more."""
+        try:
+            record = self._registry.get(uuid)
+        except Fault:
+            return ""
+        return record.place if record.mount else ""
 
     def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
         """The newest first; since the start of this process. The record has all."""
@@ -207,13 +263,6 @@ class RuleDesk:
 
     # inside
 
-    def _place(self, uuid: str) -> str:
-        try:
-            record = self._registry.get(uuid)
-        except Fault:
-            return ""
-        return record.place if record.mount else ""
-
     def _all(self) -> Sequence[Part]:
         return (*self._parts, Part(OWN, self._own))
 
@@ -226,6 +275,11 @@ class RuleDesk:
         self.version = hashlib.sha256(mitm.model_dump_json().encode()).hexdigest()[:16]
         self.on_change()
 
+    def _rule(self, written: Mapping[str, Any]) -> Rule:
+        # By the reader of files, so that mistakes are told in the same words.
+        text = json.dumps({"mitm": {"rules": [written]}}, indent=1)
+        return read_rules(text, "rule.json", self._host_user).rules[0]
+
     def _mine(self, id_: str) -> Rule:
         found = next((rule for rule in self._own.rules if rule.id == id_), None)
         if found is None:
@@ -237,15 +291,25 @@ class RuleDesk:
         await self._keep(tuple(rule if each.id == id_ else each for each in self._own.rules), event)
 
     async def _keep(self, rules: tuple[Rule, ...], event: Event) -> None:
-        own = Mitm(rules=rules)
+        # As it will be read at the next start, which must not be the moment at which it turns out to be too much.
+        own = read_rules(_text(rules), OWN, self._host_user)
         merged((*self._parts, Part(OWN, own)))
         await self._recorder.record(event)
-        told = {"mitm": {"rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]}}
         try:
-            await asyncio.to_thread(_write, self._file, json.dumps(told, indent=2) + "\n")
+            await asyncio.to_thread(_write, self._file, _text(rules))
         except OSError as error:
             raise Fault("store.unavailable", "The rules cannot be kept.", cause=str(error)) from error
         self._hold(self._parts, own)
+
+    def _pack_shape(self, found: Pack) -> shapes.RulePack:
+        own = [rule for rule in self._own.rules if found.mine(rule)]
+        return shapes.RulePack(
+            name=found.name,
+            about=found.about,
+            rules=tuple(rule.id for rule in found.rules),
+            added=bool(own),
+            current=bool(own) and renewed(found, own) == tuple(own),
+        )
 
     def _shape(self, rule: Rule, part: Part) -> shapes.Rule:
         return shapes.Rule(
@@ -277,7 +341,7 @@ class RuleDesk:
             "rule": rule,
             "on": doing.happened.event.value,
             "session": doing.happened.session,
-            "effect": f"{doing.rule.action.type} {'done' if fault is None else 'failed'}",
+            "effect": f"{_kind(doing)} {'done' if fault is None else 'failed'}",
             "microseconds": str(round(seconds * 1_000_000)),
         }
         error = (fault.cause or fault.sentence) if fault is not None else ""
@@ -308,14 +372,18 @@ class RuleDesk:
         )
 
 
+def _kind(doing: Doing) -> str:
+    action = doing.rule.action
+    return f"{action.type} on the host" if isinstance(action, Shell) and action.host else action.type
+
+
 def _id(rule: str) -> tuple[tuple[str, str], ...]:
     return (("rule", rule),)
 
 
-def _rule(written: Mapping[str, Any]) -> Rule:
-    # By the reader of files, so that mistakes are told in the same words.
-    text = json.dumps({"mitm": {"rules": [written]}}, indent=1)
-    return read_rules(text, "rule.json").rules[0]
+def _text(rules: Sequence[Rule]) -> str:
+    told = {"mitm": {"rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]}}
+    return json.dumps(told, indent=2) + "\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -329,8 +397,9 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "directory", "project", "container", "toolName", "toolInput",
-          "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
+_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "operatorTags", "directory", "project", "container",
+          "containerRole", "toolName", "toolInput", "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
+_LISTS = ("tags", "operatorTags")
 
 
 def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
@@ -343,9 +412,7 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         kinds = ", ".join(each.value for each in EventName)
         raise Fault("api.invalid", f"`event` must be one of {kinds}.") from None
     said = {key: str(event.get(key, "")) for key in _KNOWN}
-    tags = event.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise Fault("api.invalid", "`tags` must be a list of texts.")
+    tags, operator_tags = (_texts(event, key) for key in _LISTS)
     text = {
         EventName.CHAT_MESSAGE: said["messageContent"],
         EventName.TOOL_BEFORE: said["toolInput"],
@@ -357,7 +424,7 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         said["sessionID"] or "test",
         said["container"] or "test",
         said["project"] or "default",
-        frozenset(tags),
+        tags | operator_tags,
         "test",
         text,
         said["toolName"],
@@ -367,8 +434,17 @@ def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
         said["toolInput"],
         said["toolOutput"],
         said["error"],
+        operator_tags,
+        said["containerRole"],
     )
     return happened, said["system"]
+
+
+def _texts(event: Mapping[str, Any], key: str) -> frozenset[str]:
+    said = event.get(key, [])
+    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
+        raise Fault("api.invalid", f"`{key}` must be a list of texts.")
+    return frozenset(said)
 
 
 def _change(rule: Rule, happened: Happening, system: str) -> str:

@@ -143,6 +143,7 @@ class Status:
         degraded = [*map(str, self.greeting.get("degraded", ())), *self.troubles()]
         if rootless:
             degraded.append("Rootless: all processes of Bawn run as one user; only process borders part them.")
+        named = str(self.greeting.get("host_user", ""))
         processes = [shapes.Process("gateway", os.getpid(), pwd.getpwuid(os.geteuid()).pw_name)]
         processes += [
             shapes.Process(str(name), int(pid))
@@ -163,6 +164,7 @@ class Status:
             processes=tuple(processes),
             runtimes={str(name): str(said) for name, said in self.greeting.get("runtimes", {}).items()},
             degraded=tuple(degraded),
+            unsafe=(f"Commands of rules may run on this host as {named} (rules.host_user).",) if named else (),
         )
 
 

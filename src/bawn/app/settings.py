@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from bawn.api.settings import Api
 from bawn.app.egress_rules import sound
@@ -124,6 +124,14 @@ class Configuration(Section):
     approvals: Approvals = Field(default_factory=Approvals)
     notify: Notify = Field(default_factory=Notify)
     tasks: Tasks = Field(default_factory=Tasks)
+
+    @model_validator(mode="after")
+    def _on_host(self) -> Self:
+        if not self.rules.host_user and (wrong := list(self.mitm.on_host())):
+            raise ValidationError.from_exception_data(
+                "mitm", [{**each, "loc": ("mitm", *each["loc"])} for each in wrong]
+            )
+        return self
 
 
 def configured(text: str, name: str) -> Configuration:

@@ -136,6 +136,8 @@ class AgentRun:
                 task=task.prompt,
                 expires=self._clock.now() + lasts,
                 ephemeral=True,
+                role=task.role,
+                tags=task.tags,
             ),
             self._by,
         )

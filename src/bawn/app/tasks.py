@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -81,6 +81,8 @@ class Tasks:
         self.answers = answers
         self.has_exec: Callable[[str, str], bool] = lambda project, name: False
         """Whether a project has an exec; put in by the composition root, none without it."""
+        self.tags_of: Callable[[Container], Iterable[str]] = lambda container: ()
+        """What an operator gave a container; the containers that are made in its name have the same."""
         self._live: dict[str, Task] = {}
         """Those that are not over."""
         self._runs: dict[str, asyncio.Task[None]] = {}
@@ -145,6 +147,8 @@ class Tasks:
             raise Fault("task.address_refused", f"There is no exec {quoted(asked.exec)} in this project.")
         stands_for = ""
         if parent is not None:
+            if asked.role:
+                raise Fault("api.invalid", "The role of a container is named by an operator alone.")
             self._standing(parent.uuid)
             stands_for = above.stands_for or parent.name if above is not None else parent.name
         self._allowed(asked.model, stands_for)
@@ -161,6 +165,8 @@ class Tasks:
             project=project,
             depth=depth,
             created=self._clock.now(),
+            role=asked.role,
+            tags=tuple(sorted(self.tags_of(parent))) if parent is not None else (),
         )
         self._permit_one_more(task, running=asked.execute)
         self._live[task.id] = task

@@ -35,6 +35,7 @@ from bawn.app.ports import Ports
 from bawn.app.posting import Posting
 from bawn.app.rule_acts import RuleActs
 from bawn.app.rule_files import Part, beside
+from bawn.app.rule_replay import Replays
 from bawn.app.rule_watch import RuleWatch
 from bawn.app.rules import RuleDesk
 from bawn.app.script_people import ScriptPeople
@@ -93,6 +94,7 @@ from bawn.lines.line import Line
 from bawn.notify.notices import Notices
 from bawn.sandbox.agent_env import agent_environment
 from bawn.sandbox.egress_env import egress_environment
+from bawn.sandbox.tags_env import tags_environment
 from bawn.stages.stage import Stage
 from bawn.store.engine import Store, open_store
 from bawn.tasks.book import Book as TaskBook
@@ -220,11 +222,20 @@ class Yard:
             self.clock,
         )
         self.rules = RuleDesk(handed.home, self.store, self.registry, self.recorder, acts.do, self.clock)
+        self.tasks.tags_of = self.rules.labels.of_container
         self.rules.begin(self._rule_parts(configuration), configuration.rules)
+        self.replays = Replays(
+            self.rules,
+            handed.home / "state" / "requests",
+            self.transforms.kept.lines,
+            lambda: self.configuration.transforms.log is not None,
+            self.redactor,
+            self.recorder,
+        )
         self.rule_watch = RuleWatch(
             handed.config.parent,
             lambda: self._rule_parts(self.configuration),
-            self.rules.check,
+            lambda parts: self.rules.check(parts, self.configuration.rules),
             lambda parts: self.rules.apply(parts, self.configuration.rules),
             self.recorder,
         )
@@ -336,6 +347,7 @@ class Yard:
             transforms=self.transforms,
             knowledge=self.transforms,
             rules=self.rules,
+            replays=self.replays,
             notices=self.notices,
             tasks=self.tasks,
             public_url=lambda: self.configuration.notify.public_url,
@@ -412,10 +424,13 @@ class Yard:
         )
 
     def _rule_parts(self, configuration: Configuration) -> list[Part]:
-        return [Part(self.handed.config.name, configuration.mitm), *beside(self.handed.config.parent)]
+        return [
+            Part(self.handed.config.name, configuration.mitm),
+            *beside(self.handed.config.parent, configuration.rules.host_user),
+        ]
 
     def _look(self, configuration: Configuration) -> None:
-        self.rules.check(self._rule_parts(configuration))
+        self.rules.check(self._rule_parts(configuration), configuration.rules)
 
     def _may_ask(self, uuid: str) -> bool:
         standing = self.registry.standing(uuid)
@@ -450,6 +465,7 @@ class Yard:
         wire = self._wire(self.configuration.models.default or "")
         return {
             **agent_environment(record.name, record.number, wire=wire),
+            **tags_environment(record.tags),
             **egress_environment(),
             **self.credentials.environment(record),
         }
@@ -529,6 +545,11 @@ class Yard:
         ]
         troubles += self.scripts.troubles()
         troubles += self.rules.troubles()
+        named, held = self.configuration.rules.host_user, str(self.status.greeting.get("host_user", ""))
+        if named != held:
+            troubles.append(
+                f"rules.host_user is {named or 'empty'}, and Bawn was started with {held or 'nobody'}: it takes a restart."
+            )
         if self.rule_watch.wrong:
             troubles.append(f"The rules before a change still hold: {self.rule_watch.wrong}")
         troubles += self.notices.troubles()

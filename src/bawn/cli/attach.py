@@ -11,7 +11,7 @@ from bawn import sdk
 from bawn.cli import output
 from bawn.cli.containers import Ai, Expires
 from bawn.cli.moment import ahead
-from bawn.cli.options import Output
+from bawn.cli.options import Output, Role, Tags
 from bawn.cli.output import Format
 from bawn.errors import Fault
 
@@ -22,6 +22,8 @@ def attach(
     target: Annotated[str, typer.Argument(help="Its name or id, as podman or docker has it.", show_default=False)],
     name: Annotated[str, typer.Option(help="Small letters, digits, hyphens.", show_default=False)] = "",
     ai: Ai = None,
+    role: Role = "",
+    tag: Tags = None,
     expires: Expires = "",
     form: Output = Format.TABLE,
 ) -> None:
@@ -31,7 +33,15 @@ def attach(
     """
     moment = ahead(expires, datetime.now(UTC)) if expires else None
     with sdk.Client() as client:
-        made = client.containers.create(name or None, image=target, runtime=ATTACHED, ai=ai, expires=moment)
+        made = client.containers.create(
+            name or None,
+            image=target,
+            runtime=ATTACHED,
+            ai=ai,
+            role=role or None,
+            tags=tag,
+            expires=moment,
+        )
         try:
             made = client.containers.start(made.id)
         except Fault:

@@ -14,22 +14,40 @@ from bawn.cli.options import (
     Command,
     Cpus,
     Disk,
+    Env,
     Isolation,
     Memory,
     Output,
     Pids,
     Ref,
+    Role,
     Soft,
+    Tags,
     Timeout,
     Workspace,
     WorkspaceMode,
     limits,
+    variables,
 )
 from bawn.cli.output import Format
 
 app = typer.Typer(no_args_is_help=True, help="Containers: the boxes that agents work in.")
 
-COLUMNS = ("id", "number", "name", "project", "ai", "state", "image", "runtime", "attestation", "created", "expires")
+COLUMNS = (
+    "id",
+    "number",
+    "name",
+    "project",
+    "role",
+    "tags",
+    "ai",
+    "state",
+    "image",
+    "runtime",
+    "attestation",
+    "created",
+    "expires",
+)
 
 Ai = Annotated[bool | None, typer.Option("--ai/--no-ai", help="Whether it may call models.", show_default=False)]
 Expires = Annotated[
@@ -67,6 +85,8 @@ def create(
     workspace: WorkspaceMode = None,
     ai: Ai = None,
     task: Annotated[str, typer.Option(help="What it is for; kept with it.", show_default=False)] = "",
+    role: Role = "",
+    tag: Tags = None,
     expires: Expires = "",
     form: Output = Format.TABLE,
 ) -> None:
@@ -84,6 +104,8 @@ def create(
             workspace=workspace.value if workspace else None,
             ai=ai,
             task=task or None,
+            role=role or None,
+            tags=tag,
             expires=ahead(expires, datetime.now(UTC)) if expires else None,
         )
         output.show_one(made, form)
@@ -129,9 +151,9 @@ def stop(
 
 
 @app.command("exec", epilog="Example: bawn exec dev -- git status")
-def execute(ref: Ref, command: Command, timeout: Timeout = "") -> None:
+def execute(ref: Ref, command: Command, env: Env = None, timeout: Timeout = "") -> None:
     """Run a command in a running container, on this terminal."""
-    raise typer.Exit(terminal.run_here(ref, command, seconds(timeout)))
+    raise typer.Exit(terminal.run_here(ref, command, seconds(timeout), variables(env)))
 
 
 @app.command(epilog="Example: bawn logs dev --follow")

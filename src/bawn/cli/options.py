@@ -63,6 +63,14 @@ Disk = Annotated[
     str,
     typer.Option(help="What /tmp, /dev/shm and its home may hold, each: 512m, 2g.", show_default=False, metavar="SIZE"),
 ]
+Role = Annotated[str, typer.Option(help="What it is there for, in a word by which rules know it.", show_default=False)]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="That all its sessions carry; several times.", show_default=False)
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option("-e", "--env", help="A variable of the command, NAME=VALUE; several times.", show_default=False),
+]
 Soft = Annotated[
     bool, typer.Option("--allow-soft-limits", help="Start it though a limit cannot be held here; the status says so.")
 ]
@@ -91,3 +99,14 @@ Workspace = Annotated[
         show_default=False,
     ),
 ]
+
+
+def variables(said: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` each. BadParameter for anything else."""
+    found: dict[str, str] = {}
+    for each in said or ():
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier() or not name.isascii():
+            raise typer.BadParameter(f"{each!r} is not of the form NAME=VALUE", param_hint="--env")
+        found[name] = value
+    return found

@@ -27,6 +27,9 @@ WIDE = 100_000
 """Columns of what is no terminal: nothing is cut that a program may read."""
 
 
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
@@ -45,6 +48,16 @@ def say(text: str) -> None:
 def say_part(text: str) -> None:
     """Text of a log, as it comes; a terminal's way of ending lines is told as a line's end."""
     _write(sys.stdout, clean(text.replace("\r\n", "\n"), keep="\n\t"))
+
+
+def difference(text: str) -> None:
+    """A diff, in colours where a person sees it."""
+    if not sys.stdout.isatty():
+        say(text)
+        return
+    console = _console()
+    for line in text.split("\n"):
+        console.print(Text(clean(line), style=_STYLES.get(line[:1], "")), soft_wrap=True)
 
 
 def note(text: str) -> None:

@@ -18,15 +18,19 @@ from bawn.cli.options import (
     Command,
     Cpus,
     Disk,
+    Env,
     Isolation,
     Memory,
     Mode,
     Pids,
+    Role,
     Soft,
+    Tags,
     Timeout,
     Workspace,
     WorkspaceMode,
     limits,
+    variables,
 )
 from bawn.cli.workspaces import bring_over, counted, has_uncommitted_work
 from bawn.errors import Fault
@@ -54,12 +58,15 @@ def run(
     workspace: WorkspaceMode = None,
     ai: Ai = None,
     task: Annotated[str, typer.Option(help="What it is for; kept with it.", show_default=False)] = "",
+    role: Role = "",
+    tag: Tags = None,
     expires: Expires = "",
     remove: Annotated[
         bool, typer.Option("--rm", "--ephemeral", help="Delete the container when the command has ended.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep it, also one of a task without a name.")] = False,
     bring: Annotated[bool, typer.Option("--apply", help="Bring a copy's changes over at the end, unasked.")] = False,
+    env: Env = None,
     timeout: Timeout = "",
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Start the command and leave it.")] = False,
 ) -> None:
@@ -67,6 +74,7 @@ def run(
 
     Example: bawn run --name dev --mount . -- opencode
     """
+    said = variables(env)
     if remove and detach:
         raise typer.BadParameter("--rm and --detach exclude each other; use --expires with --detach")
     if remove and keep:
@@ -89,6 +97,8 @@ def run(
             ephemeral=remove or None,
             ai=ai,
             task=task or None,
+            role=role or None,
+            tags=tag,
             expires=moment,
         )
         try:
@@ -98,7 +108,8 @@ def run(
                 # Nothing ran in it: it would only be in the way of the next try.
                 gone(client, made.id)
                 raise
-            code = terminal.run_here(made.id, [*DETACHED, *command] if detach else command, seconds(timeout))
+            words = [*DETACHED, *command] if detach else command
+            code = terminal.run_here(made.id, words, seconds(timeout), said)
             if copied and not detach:
                 finished(client, made, remove=remove, bring=bring)
         finally:

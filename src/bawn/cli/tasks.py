@@ -13,7 +13,7 @@ import typer
 
 from bawn import sdk
 from bawn.cli import output
-from bawn.cli.options import Output
+from bawn.cli.options import Output, Role
 from bawn.cli.output import Format
 from bawn.sdk import shapes
 
@@ -39,6 +39,7 @@ def run(
         str | None, typer.Option(help="An allowed address that is told of the end.", show_default=False)
     ] = None,
     project: Annotated[str | None, typer.Option(help="Of its container.", show_default=False)] = None,
+    role: Role = "",
     hold: Annotated[bool, typer.Option("--hold", help="Do not run it yet; see `execute`.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and show what it answered.")] = False,
     form: Output = Format.TABLE,
@@ -54,6 +55,7 @@ def run(
             base_url=base_url,
             callback_url=callback,
             project=project,
+            role=role or None,
             auto_execute=not hold,
         )
         if not wait:

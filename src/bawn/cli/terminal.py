@@ -31,15 +31,18 @@ PASSED_ON = ("TERM", "COLORTERM")
 """What a command must know of this terminal. Nothing else of the environment goes in."""
 
 
-def run_here(ref: str, argv: Sequence[str], timeout_s: float | None = None) -> int:
-    """Runs the command and returns its exit code."""
-    return asyncio.run(_run(ref, argv, timeout_s))
+def run_here(
+    ref: str, argv: Sequence[str], timeout_s: float | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Runs the command, with variables of its own, and returns its exit code."""
+    return asyncio.run(_run(ref, argv, timeout_s, env or {}))
 
 
-async def _run(ref: str, argv: Sequence[str], timeout_s: float | None) -> int:
+async def _run(ref: str, argv: Sequence[str], timeout_s: float | None, said: Mapping[str, str]) -> int:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     rows, cols = window() if on_terminal else UNKNOWN
-    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} if on_terminal else {}
+    terminal = {name: os.environ[name] for name in PASSED_ON if name in os.environ} if on_terminal else {}
+    env = {**terminal, **said}
     async with sdk.AsyncClient() as client:
         session = await client.containers.exec(
             ref, argv, tty=on_terminal, rows=rows, cols=cols, env=env, timeout_s=timeout_s

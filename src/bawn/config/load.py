@@ -24,7 +24,7 @@ from bawn.errors import Fault, quoted
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST = 1024 * 1024
-_SECRET = re.compile(r"key|secret|token|password|passphrase|credential", re.IGNORECASE)
+_SECRET = re.compile(r"key|secret|token|password|passphrase|credential|authorization|cookie|headers", re.IGNORECASE)
 
 # What is expected, for the kinds of mistakes that occur; others speak for themselves.
 _EXPECTED: Mapping[str, str] = {
@@ -85,8 +85,9 @@ class ConfigFault(Fault):
         self.problems = problems
 
 
-def load(text: str, name: str, model: type[M]) -> M:
-    """The file as a model. `name` is what the file is called; its ending chooses the format."""
+def load(text: str, name: str, model: type[M], context: Mapping[str, Any] | None = None) -> M:
+    """The file as a model. `name` is what the file is called; its ending chooses the format. `context`: what the model's own
+    checks have to know that does not stand in the file."""
     if len(text) > LARGEST:
         raise ConfigFault(name, (Problem("the whole file", 1, 1, "", f"expected at most {LARGEST} characters", ""),))
     try:
@@ -97,7 +98,7 @@ def load(text: str, name: str, model: type[M]) -> M:
         raise ConfigFault(name, (problem,)) from None
     value = {} if document.value is None else document.value
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=context)
     except ValidationError as error:
         problems = [_problem(details, document, model) for details in error.errors(include_url=False)]
         raise ConfigFault(name, tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))) from None

@@ -121,7 +121,8 @@ class Conversation:
 class Conversations:
     """In memory as long as they are talked in, and in the store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store | None, clock: Clock) -> None:
+        """Without a store, in memory alone: of what is only tried nothing is kept."""
         self._store = store
         self._clock = clock
         self._known: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
@@ -185,23 +186,29 @@ class Conversations:
 
     async def load(self) -> None:
         """Once, before the first call. Fault `store.unavailable`."""
+        if self._store is None:
+            return
         query = sa.select(firings.c.id).where(firings.c.place != "").limit(1)
         self.placed = bool(await self._store.read(lambda connection: connection.execute(query).all()))
 
     async def sweep(self) -> None:
         """Forget what is too old to matter."""
-        gone = sa.delete(firings).where(firings.c.at < self._clock.now() - KEPT)
-        await self._store.run(lambda connection: connection.execute(gone).close())
+        if self._store is not None:
+            gone = sa.delete(firings).where(firings.c.at < self._clock.now() - KEPT)
+            await self._store.run(lambda connection: connection.execute(gone).close())
 
     async def forget(self, container: str) -> None:
         """A container is no more."""
         for each in [each for each in self._known if each[0] == container]:
             del self._known[each]
         await self.written()
-        gone = sa.delete(firings).where(firings.c.container_uuid == container)
-        await self._store.run(lambda connection: connection.execute(gone).close())
+        if self._store is not None:
+            gone = sa.delete(firings).where(firings.c.container_uuid == container)
+            await self._store.run(lambda connection: connection.execute(gone).close())
 
     async def _kept(self, container: str, session: str) -> list[Firing]:
+        if self._store is None:
+            return []
         await self.written()
         columns = firings.c
         mine = sa.and_(columns.container_uuid == container, columns.session == session)
@@ -234,6 +241,8 @@ class Conversations:
         }
 
     async def _write(self, rows: list[dict[str, Any]]) -> None:
+        if self._store is None:
+            return
         # Of a block, which fires each time, the last time counts.
         put = insert(firings)
         put = put.on_conflict_do_update(

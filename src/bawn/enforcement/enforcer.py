@@ -17,12 +17,12 @@ import structlog
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
-from bawn.enforcement.labels import HEADER, Labels
+from bawn.enforcement.labels import Labels
 from bawn.enforcement.standing import Standings
 from bawn.enforcement.turn import ReportTurn, Turn
 from bawn.errors import Fault
 from bawn.rules.happening import Happening
-from bawn.rules.matching import Candidate, RuleSet
+from bawn.rules.matching import Candidate, RuleSet, unsure
 from bawn.rules.model import (
     Approve,
     Block,
@@ -39,10 +39,13 @@ from bawn.stages.asked import Asked
 from bawn.terms.clock import Clock
 from bawn.terms.decision import Decision, Effect
 from bawn.terms.event import Event
+from bawn.terms.tags import HEADER
 
 _log = structlog.get_logger("bawn.rules")
 _LONG = 256 * 1024
 """From this many characters on, a text is looked through in a thread, so that nobody waits for it."""
+_LONG_ASKED = 4096
+"""From this many on, conditions are computed in a thread: a list of that many characters takes a millisecond to walk over."""
 _MOST_CALLS = 100_000
 Key = Callable[[], str]
 """Made when something may fire."""
@@ -109,6 +112,7 @@ class Enforcer:
         return self._turns.pop(asked.call, None) or Turn(asked, ())
 
     def _know(self, turn: Turn) -> None:
+        self.labels.heard(turn.asked)
         if len(self._turns) < _MOST_CALLS:
             self._turns[turn.asked.call] = turn
 
@@ -127,9 +131,11 @@ class Enforcer:
         """What rules do to a request or a whole message. Fault `rule.blocked` when one refuses it."""
         refused: Rule | None = None
         rules = self.rules
-        if found := await _found(rules, event, text, said.get("tool", "")):
+        tool = said.get("tool", "")
+        short = len(text) < _LONG  # nearly always, and then there is nothing to wait for
+        if found := rules.candidates(event, text, tool) if short else await _found_aside(rules, event, text, tool):
             happened = self._happening(turn, event, key(), text, said)
-            for rule in rules.fired(happened, found):
+            for rule in await self._fired(turn, rules, happened, found):
                 if isinstance(rule.action, Block) and not rule.dry_run:
                     refused = refused or rule
                 await self._act(turn, rule, happened)
@@ -150,20 +156,26 @@ class Enforcer:
     async def refuse(self, turn: Turn, event: EventName, key: Key, text: str, **said: Any) -> None:
         """Whether something may be, and nothing else of what follows from it. Fault `rule.blocked`."""
         rules = self.refusing
-        if found := await _found(rules, event, text, said.get("tool", "")):
+        tool = said.get("tool", "")
+        short = len(text) < _LONG  # nearly always, and then there is nothing to wait for
+        if found := rules.candidates(event, text, tool) if short else await _found_aside(rules, event, text, tool):
             happened = self._happening(turn, event, key(), text, said)
-            for rule in rules.fired(happened, found):
+            for rule in await self._fired(turn, rules, happened, found):
                 await self._act(turn, rule, happened)
                 _refuse(rule)
 
     async def call(self, turn: Turn, key: Key, text: str, **said: Any) -> list[Decision]:
         """What rules decide over a tool call before it is released."""
         decisions: list[Decision] = []
-        found = await _found(self.rules, EventName.TOOL_BEFORE, text, said.get("tool", ""))
+        tool = said.get("tool", "")
+        if len(text) < _LONG:
+            found = self.rules.candidates(EventName.TOOL_BEFORE, text, tool)
+        else:
+            found = await _found_aside(self.rules, EventName.TOOL_BEFORE, text, tool)
         if not found:
             return decisions
         happened = self._happening(turn, EventName.TOOL_BEFORE, key(), text, said)
-        for rule in self.rules.fired(happened, found):
+        for rule in await self._fired(turn, self.rules, happened, found):
             await self._act(turn, rule, happened)
             if rule.dry_run:
                 continue
@@ -202,6 +214,8 @@ class Enforcer:
             text,
             title=standing.title if standing is not None else "",
             directory=(standing.directory if standing is not None else "") or self.place(container.uuid),
+            operator_tags=self.labels.operator(container, turn.asked.session),
+            container_role=container.role,
             **said,
         )
 
@@ -212,6 +226,17 @@ class Enforcer:
     def _what(self, turn: Turn, key: str, text: str) -> int:
         """Of what it is known that nothing refuses it: other words, or the same under other tags, are something else."""
         return hash((key, text, self._tags(turn)))
+
+    async def _fired(self, turn: Turn, rules: RuleSet, happened: Happening, found: list[Candidate]) -> list[Rule]:
+        """Those that fire. Where a condition cannot be told, that is on record, and refuses the call if the rule must hold."""
+        aside = rules.conditional and happened.size >= _LONG_ASKED
+        fired, failed = await asyncio.to_thread(rules.held, happened, found) if aside else rules.held(happened, found)
+        for rule, because in failed:
+            self._record(await self.conversation(turn), rule, happened, 0.0, unsure(rule, because))
+        for rule, because in failed:
+            if rule.holds_back:
+                raise unsure(rule, because)
+        return fired
 
     async def _act(self, turn: Turn, rule: Rule, happened: Happening) -> None:
         """Let a rule take effect, unless it has on this already, or rests."""
@@ -284,9 +309,7 @@ class Enforcer:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _found(rules: RuleSet, event: EventName, text: str, tool: str) -> list[Candidate]:
-    if len(text) < _LONG:
-        return rules.candidates(event, text, tool)
+async def _found_aside(rules: RuleSet, event: EventName, text: str, tool: str) -> list[Candidate]:
     return await asyncio.to_thread(rules.candidates, event, text, tool)
 
 

@@ -1,12 +1,14 @@
-"""Which tags a conversation carries: those of its container, those that an operator gave it, and those that it names.
+"""Which tags a conversation carries: those of its container, those that an operator gave it, those that it names, and all
+of those that it came from.
 
-What comes from inside a container only adds: there is no way to take a tag away from in there.
+What comes from inside a container only adds: there is no way to take a tag away from in there. What an operator gave is
+told apart (`operator`), for whoever would let something pass by it. Which conversation a call belongs to is said from
+inside as well, so between conversations of one container no tag is a secret; what must hold is given to the container.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,15 +17,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from bawn.config.patterns import Pattern
+from bawn.enforcement.kinship import Kinship
 from bawn.enforcement.tables import session_tags
+from bawn.stages.asked import Asked
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.principal import Container
+from bawn.terms.tags import HEADER
+from bawn.terms.tags import named as tags_of
 
-HEADER = b"x-bawn-tags"
+PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id", b"x-codex-parent-thread-id")
+"""By which agents tell the conversation that this one came from: Bawn's own first, then OpenCode's and Codex's. Agents within
+one session of Claude Code are that session."""
+_HEARD = frozenset((HEADER, *PARENTS))
+_UNNAMED = ("s:", "call:")
+"""How conversations are called that no agent names: nobody can say that they came from one."""
 _MOST = 20_000
-_MOST_NAMED = 32
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
+_NONE: frozenset[str] = frozenset()
 
 
 class Labels:
@@ -31,6 +41,7 @@ class Labels:
         self._store = store
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
+        self.kinship = Kinship(store, clock)
         self.hold(containers or {})
 
     def hold(self, containers: Mapping[str, Sequence[str]]) -> None:
@@ -38,15 +49,16 @@ class Labels:
         patterns = [(Pattern(name), frozenset(tags)) for name, tags in containers.items()]
 
         def of(name: str) -> frozenset[str]:
-            return frozenset().union(*(tags for pattern, tags in patterns if pattern.fits(name)))
+            return _NONE.union(*(tags for pattern, tags in patterns if pattern.fits(name)))
 
-        self._of_container = lru_cache(_MOST)(of) if patterns else lambda name: frozenset[str]()
+        self._of_name = lru_cache(_MOST)(of) if patterns else lambda name: _NONE
 
     async def load(self) -> None:
         query = sa.select(session_tags).order_by(session_tags.c.at.desc()).limit(_MOST)
         rows = await self._store.read(lambda connection: connection.execute(query).all())
         for row in reversed(rows):
             self._sessions[row.container_uuid, row.session] = frozenset(json.loads(row.tags))
+        await self.kinship.load()
 
     async def tag(self, container: str, session: str, tags: frozenset[str]) -> None:
         """An operator gives a conversation these tags, in place of those before. Fault `store.unavailable`."""
@@ -66,17 +78,54 @@ class Labels:
         while len(self._sessions) > _MOST:
             self._sessions.popitem(last=False)
 
+    # what they are
+
+    def of_container(self, container: Container) -> frozenset[str]:
+        """What an operator gave the container, by the configuration or when it was made."""
+        tags = self._of_name(container.name)
+        return tags.union(container.tags) if container.tags else tags
+
+    def operator(self, container: Container, session: str) -> frozenset[str]:
+        """What an operator gave to the container and to this very conversation, and nothing that is only said to be inherited."""
+        tags = self.of_container(container)
+        return tags | self._sessions.get((container.uuid, session), _NONE) if self._sessions else tags
+
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
-        tags = self._of_container(container.name)
-        if self._sessions:
-            tags |= self._sessions.get((container.uuid, session), frozenset())
+        """All of them; `named`: what the request names itself."""
+        tags = self.operator(container, session)
         if named:
-            inside = (each.strip() for each in named.decode("ascii", "replace").split(",")[:_MOST_NAMED])
-            tags |= frozenset(each for each in inside if _TAG.match(each))
+            tags |= tags_of(named)
+        if self.kinship.knows(container.uuid):
+            tags = tags.union(self.kinship.named(container.uuid, session), self._inherited(container.uuid, session))
         return tags
+
+    def _inherited(self, uuid: str, session: str) -> frozenset[str]:
+        tags = _NONE
+        for each in self.kinship.ancestors(uuid, session):
+            tags = tags.union(self._sessions.get((uuid, each), _NONE), self.kinship.named(uuid, each))
+        return tags
+
+    # what agents say
+
+    def heard(self, asked: Asked) -> None:
+        """What a call says of its conversation: the tags that it names stay with it, and so does where it came from."""
+        said = {name: value for name, value in asked.headers if name in _HEARD}
+        if not said or asked.session.startswith(_UNNAMED):
+            return
+        uuid, session = asked.container.uuid, asked.session
+        if tags := tags_of(said.get(HEADER, b"")):
+            self.kinship.name(uuid, session, tags)
+        parent = next((said[name] for name in PARENTS if said.get(name)), b"")
+        if parent:
+            self._begun(uuid, session, parent.decode("ascii", "replace"))
 
     async def begun(self, container: str, session: str, parent: str) -> None:
         """A conversation was begun by another one of the same container."""
+        self._begun(container, session, parent)
+
+    def _begun(self, uuid: str, session: str, parent: str) -> None:
+        has = self._sessions.get((uuid, parent), _NONE) | self.kinship.named(uuid, parent)
+        self.kinship.begun(uuid, session, parent, has | self._inherited(uuid, parent))
 
     async def forget(self, container: str) -> None:
         """A container is no more."""
@@ -84,3 +133,4 @@ class Labels:
             del self._sessions[each]
         gone = sa.delete(session_tags).where(session_tags.c.container_uuid == container)
         await self._store.run(lambda connection: connection.execute(gone).close())
+        await self.kinship.forget(container)

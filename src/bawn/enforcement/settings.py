@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, field_validator
 from bawn.config.patterns import sound
 from bawn.config.section import Section
 
+_User = Annotated[str, StringConstraints(pattern=r"^([A-Za-z_][A-Za-z0-9_.-]{0,31})?$")]
 _Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 
 
@@ -25,6 +26,10 @@ class Rules(Section):
     webhook_seconds: float = Field(default=10, gt=0, le=120, description="For one attempt.")
     command_bytes: int = Field(
         default=65536, ge=0, le=10 * 2**20, description="What a command may print before it is ended."
+    )
+    host_user: _User = Field(
+        default="",
+        description="As whom commands with `host: true` run on this host; empty: they are refused. Holds from the next start on.",
     )
 
     @field_validator("container_tags")

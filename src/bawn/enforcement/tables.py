@@ -1,4 +1,5 @@
-"""The tables: which rule fired on what with what it put into the conversation, and the tags that operators gave."""
+"""The tables: which rule fired on what with what it put into the conversation, the tags that operators gave, and which
+conversation came from which, with the tags that it named."""
 
 from __future__ import annotations
 
@@ -27,5 +28,15 @@ session_tags = sa.Table(
     sa.Column("container_uuid", sa.String(36), primary_key=True),
     sa.Column("session", sa.String(200), primary_key=True),
     sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+)
+
+session_kin = sa.Table(
+    "session_kin",
+    metadata,
+    sa.Column("container_uuid", sa.String(36), primary_key=True),
+    sa.Column("session", sa.String(200), primary_key=True),
+    sa.Column("parent", sa.String(200), nullable=False),
+    sa.Column("named", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False, index=True),
 )

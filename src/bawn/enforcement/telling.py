@@ -34,6 +34,8 @@ def whole(happened: Happening, now: datetime) -> dict[str, Any]:
     return {
         **body(happened, now),
         "container": happened.container,
+        "containerRole": happened.container_role,
+        "operatorTags": sorted(happened.operator_tags),
         "projectID": happened.project,
         "toolInput": happened.tool_input,
         "toolOutput": happened.tool_output,

@@ -204,6 +204,10 @@ class Carrying:
             read = wire(exchange.wire).read_answer(exchange.endpoint, body)
             usage = way.carriage.usage if way.carriage is not None else read.usage
             self._account.usage = summed(self._account.usage, usage)
+            for view in opened.prepared.views:
+                body = await view.whole(body)
+            if opened.prepared.views:
+                read = wire(exchange.wire).read_answer(exchange.endpoint, body)
         finally:
             answer.leave()
             self._works.upstream.settle(answer, usage)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bawn.adapters.report import Dialect, Effect, Report, Verdict
-from bawn.enforcement.labels import HEADER
 from bawn.enforcement.reports import Reports
 from bawn.errors import Fault, quoted
 from bawn.gateway.admission import Admitted
@@ -23,6 +22,7 @@ from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.terms import decision
 from bawn.terms.exchange import Endpoint, Exchange, WireName
+from bawn.terms.tags import HEADER
 from bawn.terms.toolcall import ToolCall
 
 LONGEST = 8 * 2**20

@@ -148,9 +148,12 @@ class Pipeline:
         return Prepared(admitted, exchange, target, None, self._views(asked), tuple(traces), asked)
 
     def over(self, asked: Asked, ending: Ending) -> None:
-        """The call has ended: every stage that it came to is told."""
+        """The call has ended: every stage that it came to is told, and of the others those that want to know."""
         for stage in self._stages[asked.first : asked.passed]:
             stage.over(asked, ending)
+        for stage in self._stages[asked.passed :]:
+            if (missed := getattr(stage, "missed", None)) is not None:
+                missed(asked, ending)
 
     def remember(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
         """What was answered in the end, by which the conversation is known again."""

@@ -22,9 +22,11 @@ WorkspaceMode = Literal["live", "copy"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 MAX_TASK_CHARACTERS = 16_000
+MAX_TAGS = 256
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
@@ -65,6 +67,10 @@ class NewContainer(Struct, frozen=True):
     limits: Limits = Limits()
     allow_soft_limits: bool = False
     """Whether it may start though one of its limits cannot be held on this machine."""
+    role: str = ""
+    """What it is there for, in a word by which rules know it; empty for none."""
+    tags: tuple[str, ...] = ()
+    """That all its sessions carry."""
 
 
 class Record(Struct, frozen=True):
@@ -87,6 +93,8 @@ class Record(Struct, frozen=True):
     ephemeral: bool = False
     limits: Limits = Limits()
     allow_soft_limits: bool = False
+    role: str = ""
+    tags: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -95,7 +103,7 @@ class Record(Struct, frozen=True):
 
     @property
     def container(self) -> Container:
-        return Container(self.uuid, self.number, self.name, self.project)
+        return Container(self.uuid, self.number, self.name, self.project, self.role, self.tags)
 
 
 def checked(new: NewContainer) -> NewContainer:
@@ -106,10 +114,15 @@ def checked(new: NewContainer) -> NewContainer:
         )
     if UUID.fullmatch(new.name):
         raise invalid("name", new.name, "does not look like a uuid")
-    for field in ("project", "server", "image", "runtime"):
+    for field in ("project", "server", "image", "runtime", "role"):
         value = getattr(new, field)
         if value and not LABEL.fullmatch(value):
             raise invalid(field, value, "is of letters, digits, dots, hyphens and underscores, at most 63")
+    for tag in new.tags:
+        if not TAG.fullmatch(tag):
+            raise invalid("tag", tag, "is of letters, digits, dots, colons, hyphens and underscores, at most 64")
+    if len(new.tags) > MAX_TAGS or len(set(new.tags)) != len(new.tags):
+        raise Fault("api.invalid", f"A container has at most {MAX_TAGS} tags, each once.")
     if len(new.task) > MAX_TASK_CHARACTERS or not storable(new.task):
         raise invalid("task", new.task[:20], f"is text of at most {MAX_TASK_CHARACTERS} characters")
     if new.mount and (not new.mount.startswith("/") or not storable(new.mount)):

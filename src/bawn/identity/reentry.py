@@ -42,6 +42,8 @@ class _Claims(Struct, frozen=True, array_like=True):
     passed: tuple[str, ...] = ()
     call: str = ""
     by_stage: bool = False
+    role: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Reentered(Value, frozen=True):
@@ -84,6 +86,8 @@ class Reentry:
             way.passed,
             call,
             way.by_stage,
+            container.role,
+            container.tags,
         )
         body = msgspec.json.encode(claims)
         return written(self._seal(body) + body)
@@ -106,7 +110,7 @@ class Reentry:
         claims = msgspec.json.decode(body, type=_Claims)
         if claims.ends <= self._clock.now().timestamp():
             raise _refused("the re-entry ticket has expired")
-        container = Container(claims.uuid, claims.number, claims.name, claims.project)
+        container = Container(claims.uuid, claims.number, claims.name, claims.project, claims.role, claims.tags)
         way = Way(claims.ahead, claims.passed, claims.depth, claims.by_stage)
         return Reentered(Internal(container, claims.depth), way, claims.call)
 

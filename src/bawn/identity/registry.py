@@ -146,6 +146,8 @@ class Registry:
             ephemeral=new.ephemeral,
             limits=new.limits,
             allow_soft_limits=new.allow_soft_limits,
+            role=new.role,
+            tags=new.tags,
         )
         taken = {record.name for record in self._records.values()}
 
@@ -154,6 +156,7 @@ class Registry:
             values = structs.asdict(made) | {
                 "name": made.name or made.uuid,
                 "limits": msgspec.json.encode(made.limits).decode("ascii"),
+                "tags": msgspec.json.encode(made.tags).decode("ascii"),
             }
             del values["number"]
             insert = sa.insert(containers).values(**values).returning(containers.c.number)
@@ -227,7 +230,8 @@ class Registry:
 
 def record_of(row: sa.RowMapping) -> Record:
     said = {field: row[field] for field in Record.__struct_fields__}
-    return Record(**said | {"limits": msgspec.json.decode(row["limits"], type=Limits)})
+    limits = msgspec.json.decode(row["limits"], type=Limits)
+    return Record(**said | {"limits": limits, "tags": msgspec.json.decode(row["tags"], type=tuple[str, ...])})
 
 
 def free_name(number: int, taken: set[str]) -> str:

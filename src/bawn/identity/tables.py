@@ -30,6 +30,8 @@ containers = sa.Table(
     sa.Column("ephemeral", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("limits", sa.Text, nullable=False, server_default="{}"),
     sa.Column("allow_soft_limits", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("role", sa.String(63), nullable=False, server_default=""),
+    sa.Column("tags", sa.Text, nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 

@@ -25,3 +25,11 @@ class Happening(Struct, frozen=True):
     tool_input: str = ""
     tool_output: str = ""
     error: str = ""
+    operator_tags: frozenset[str] = frozenset()
+    """Those of `tags` that nobody inside a container can claim."""
+    container_role: str = ""
+
+    @property
+    def size(self) -> int:
+        """Characters of what may be long."""
+        return len(self.text) + len(self.tool_input) + len(self.tool_output)

@@ -15,6 +15,9 @@ from typing import Any
 import re2
 
 from bawn.config.patterns import Pattern, read, seen
+from bawn.errors import Fault
+from bawn.rules.condition import Condition
+from bawn.rules.expression import Undecided
 from bawn.rules.happening import Happening
 from bawn.rules.model import EventName, Rule, Trigger
 
@@ -80,7 +83,7 @@ class _Set:
 class Candidate:
     """A rule, made ready to be held against what happened."""
 
-    __slots__ = ("_containers", "_projects", "_role", "_tags", "_tool", "at", "rule")
+    __slots__ = ("_containers", "_projects", "_role", "_roles", "_tags", "_tool", "at", "condition", "rule")
 
     def __init__(self, at: int, rule: Rule) -> None:
         trigger: Trigger = rule.trigger
@@ -91,6 +94,8 @@ class Candidate:
         self._role = trigger.role
         self._containers = _Names(trigger.containers) if trigger.containers else None
         self._projects = _Names(trigger.projects) if trigger.projects else None
+        self._roles = _Names(trigger.roles) if trigger.roles else None
+        self.condition = Condition(trigger.when, trigger.event.value) if trigger.when is not None else None
 
     def fits(self, happened: Happening) -> bool:
         return (
@@ -99,6 +104,7 @@ class Candidate:
             and (self._role is None or self._role == happened.role)
             and (self._containers is None or self._containers.fit(happened.container))
             and (self._projects is None or self._projects.fit(happened.project))
+            and (self._roles is None or self._roles.fit(happened.container_role))
         )
 
 
@@ -142,6 +148,8 @@ class RuleSet:
         }
         self.rules = tuple(each.rule for each in enabled)
         self.by_id = {rule.id: rule for rule in self.rules}
+        self.conditional = any(rule.trigger.when is not None for rule in self.rules)
+        """Whether any rule has a condition."""
         self._order = {rule.id: (-rule.priority, at) for at, rule in enumerate(self.rules)}
 
     def order(self, rule: str) -> tuple[int, int]:
@@ -160,10 +168,39 @@ class RuleSet:
 
     def fired(self, happened: Happening, candidates: Sequence[Candidate] | None = None) -> list[Rule]:
         """The rules that fire, those with higher priority first, then in their order; cooldowns are the caller's.
-        `candidates`: of this very event, where they are found already."""
+        `candidates`: of this very event, where they are found already. Fault `rule.failed` where a condition fails."""
+        fired, failed = self.held(happened, candidates)
+        for rule, because in failed:
+            raise unsure(rule, because)
+        return fired
+
+    def held(
+        self, happened: Happening, candidates: Sequence[Candidate] | None = None
+    ) -> tuple[list[Rule], Sequence[tuple[Rule, str]]]:
+        """As `fired`; and the rules of which it is not known, since their condition could not be told, each with why."""
         if candidates is None:
             candidates = self.candidates(happened.event, happened.text, happened.tool)
         found = [each for each in candidates if each.fits(happened)]
+        failed: Sequence[tuple[Rule, str]] = ()
+        if self.conditional:
+            found, failed = _met(found, happened)
         if len(found) > 1:
             found.sort(key=lambda each: (-each.rule.priority, each.at))
-        return [each.rule for each in found]
+        return [each.rule for each in found], failed
+
+
+def unsure(rule: Rule, because: str) -> Fault:
+    return Fault("rule.failed", "The condition of a rule cannot be told.", cause=f"rule {rule.id}: {because}")
+
+
+def _met(found: Iterable[Candidate], happened: Happening) -> tuple[list[Candidate], list[tuple[Rule, str]]]:
+    """Those whose condition holds, and the rules whose condition cannot be told."""
+    met: list[Candidate] = []
+    failed: list[tuple[Rule, str]] = []
+    for each in found:
+        try:
+            if each.condition is None or each.condition.holds(happened):
+                met.append(each)
+        except Undecided as error:
+            failed.append((each.rule, str(error)))
+    return met, failed

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -24,6 +25,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from bawn.config.patterns import sound
 from bawn.config.section import Section
 from bawn.errors import quoted
+from bawn.rules.expression import expression
+from bawn.rules.wording import LONGEST
 
 MOST_RULES = 2000
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
@@ -89,6 +92,18 @@ class Trigger(_Written):
     )
     containers: tuple[_Glob, ...] = Field(default=(), description="Names of containers; none: all.")
     projects: tuple[_Glob, ...] = Field(default=(), description="Names of projects; none: all.")
+    roles: tuple[_Glob, ...] = Field(default=(), description="Roles of containers; none: all.")
+    when: Annotated[str, StringConstraints(max_length=LONGEST)] | None = Field(
+        default=None, description="A condition in CEL over `event`, asked last."
+    )
+
+    @field_validator("when")
+    @classmethod
+    def _can_be_asked(cls, value: str | None, info: ValidationInfo) -> str | None:
+        event = info.data.get("event")
+        if value is not None and event is not None:
+            expression(value, event.value)
+        return value
 
     @model_validator(mode="after")
     def _sensible(self) -> Trigger:
@@ -105,6 +120,14 @@ class Shell(_Written):
     type: Literal["shell"]
     command: _Words
     timeout_seconds: float = Field(default=30, gt=0, le=600)
+    host: bool = Field(default=False, description="On the host itself, outside of any box.")
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("a command cannot have a zero byte")
+        return value
 
 
 class Webhook(_Written):
@@ -128,8 +151,8 @@ class Webhook(_Written):
         except ValueError:
             sound = False
         plain = value.isascii() and value.isprintable() and not set(value) & set(' \\"<>')
-        if not sound or not plain or "@" in urlsplit(value).netloc:
-            raise ValueError("expected an address such as https://example.org/hook, without a user")
+        if not sound or not plain or "@" in urlsplit(value).netloc or "#" in value:
+            raise ValueError("expected an address such as https://example.org/hook, without a user and a fragment")
         return value
 
     @field_validator("headers")
@@ -209,6 +232,13 @@ class Rule(_Written):
     priority: int = Field(default=0, ge=-1000, le=1000, description="Of rewrites; the higher first.")
     dry_run: bool = Field(default=False, description="Only recorded.")
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether nothing goes on where this rule cannot do what it is there for."""
+        if isinstance(self.action, Message | PromptInject):
+            return not self.dry_run and self.action.on_failure is OnFailure.CLOSED
+        return not self.dry_run and isinstance(self.action, Block | Approve)
+
     @model_validator(mode="after")
     def _can_be_done(self) -> Rule:
         event = self.trigger.event
@@ -236,6 +266,19 @@ class Mitm(_Written):
             raise ValidationError.from_exception_data("mitm", wrong)
         return self
 
+    def on_host(self) -> Iterable[InitErrorDetails]:
+        """A mistake for each command that is to run on the host; for files where nobody is named as whom it may."""
+        sentence = (
+            "commands run on the host only as the user whom `rules.host_user` of bawn.yaml names, and it names none"
+        )
+        for at, rule in enumerate(self.rules):
+            if isinstance(rule.action, Shell) and rule.action.host:
+                yield _wrong(
+                    ("rules", at, "action", "host"),
+                    True,
+                    f"{sentence}; take `host` out, or name the user and restart Bawn",
+                )
+
     def _unknown(self) -> Iterable[InitErrorDetails]:
         known = {tag.id for tag in self.tags}
         for at, rule in enumerate(self.rules):
@@ -252,7 +295,7 @@ def _twice(key: str, kind: str, names: list[str]) -> Iterable[InitErrorDetails]:
         seen.add(name)
 
 
-def _wrong(place: tuple[str | int, ...], got: str, sentence: str) -> InitErrorDetails:
+def _wrong(place: tuple[str | int, ...], got: str | bool, sentence: str) -> InitErrorDetails:
     return InitErrorDetails(
         type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=place, input=got
     )

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class Cgroups:
         held = {name for name, controller in CONTROLLERS.items() if controller in self._trees}
         held |= {"pids", "open_files", "scratch_bytes"} | ({"workspace_bytes"} if spec.workspace is None else set())
         return spec.limits.set() - held
+
+    def lacking(self, limits: Limits) -> frozenset[str]:
+        """The limits that no control group holds here."""
+        return limits.set() - {name for name, controller in CONTROLLERS.items() if controller in self._trees}
 
     def make(self, uuid: str, limits: Limits) -> None:
         """Makes the box's groups, with its limits set, and nobody in them."""
@@ -100,6 +105,14 @@ class Cgroups:
                             told[limit] = int(count)
         return told
 
+    def end(self, uuid: str) -> None:
+        """Ends everything that is in the groups."""
+        emptied(self.places(uuid))
+
+    def places(self, uuid: str) -> list[Path]:
+        """The folders of the groups."""
+        return self._groups(uuid)
+
     def remove(self, uuid: str, within_s: float = 2.0) -> None:
         """Takes the groups away; processes that are ending are waited for."""
         until = time.monotonic() + within_s
@@ -120,6 +133,40 @@ class Cgroups:
         """Those of the box that exist; where v2 holds several controllers they are one."""
         places = {tree.base / uuid for tree in self._trees.values()}
         return sorted(place for place in places if place.is_dir())
+
+
+def emptied(groups: Iterable[Path], within_s: float = 5.0) -> None:
+    """Kills all that is in these groups, wherever it has gone since: nothing new begins in them, and what is there ends."""
+    groups = list(groups)
+    for group in groups:
+        for name, value in (("pids.max", "0"), ("cgroup.kill", "1")):
+            with contextlib.suppress(OSError):
+                (group / name).write_text(value, encoding="ascii")
+    killed(lambda: {pid for group in groups for pid in _members(group)}, within_s)
+
+
+def killed(found: Callable[[], set[int]], within_s: float) -> None:
+    """Kills what is found until nothing is. Found twice, so that a pid that became another's is left alone."""
+    until = time.monotonic() + within_s
+    while (pids := found()) and time.monotonic() < until:
+        held: dict[int, int] = {}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                held[pid] = os.pidfd_open(pid)
+        still = found()
+        for pid, pidfd in held.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if pid in still:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+        time.sleep(0.005)
+
+
+def _members(group: Path) -> set[int]:
+    try:
+        return {int(line) for line in (group / "cgroup.procs").read_text(encoding="ascii").split()} - {0}
+    except OSError:
+        return set()
 
 
 def _settings(controller: str, limits: Limits, *, unified: bool) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 
 NEW_NAMESPACE_MOUNT = 0x00020000
 NEW_NAMESPACE_CGROUP = 0x02000000
@@ -22,8 +23,11 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_IDMAP = 1, 2,
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_SET_CHILD_SUBREAPER = 36
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}.get(platform.machine())
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _OPENAT2, _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 437, 428, 429, 442
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _AT_RECURSIVE = 1, 0x8000
@@ -137,6 +141,12 @@ def attach_at(mount_fd: int, target_fd: int) -> None:
     empty = ctypes.c_char_p(b"")
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
     _checked(_libc.syscall(_MOVE_MOUNT, mount_fd, empty, target_fd, empty, flags), "move_mount")
+
+
+def join_own_keyring() -> None:
+    """Leaves the session keyring of whoever started this process, by which their keys can be read even after a change of user."""
+    if _KEYCTL is not None:
+        _checked(_libc.syscall(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
 
 
 def apply_seccomp(program: bytes) -> None:

@@ -178,8 +178,12 @@ class AsyncRules(AsyncNoun):
     enable = Awaited(endpoints.enable_rule)
     disable = Awaited(endpoints.disable_rule)
     delete = Awaited(endpoints.delete_rule)
+    packs = Awaited(endpoints.rule_packs)
+    add_pack = Awaited(endpoints.add_rule_pack)
+    remove_pack = Awaited(endpoints.remove_rule_pack)
     check = Awaited(endpoints.check_rules)
     test = Awaited(endpoints.try_rules)
+    replay = Awaited(endpoints.replay_rules)
     log = Awaited(endpoints.rules_log)
 
 

@@ -179,8 +179,12 @@ class Rules(SyncNoun):
     enable = Blocking(endpoints.enable_rule)
     disable = Blocking(endpoints.disable_rule)
     delete = Blocking(endpoints.delete_rule)
+    packs = Blocking(endpoints.rule_packs)
+    add_pack = Blocking(endpoints.add_rule_pack)
+    remove_pack = Blocking(endpoints.remove_rule_pack)
     check = Blocking(endpoints.check_rules)
     test = Blocking(endpoints.try_rules)
+    replay = Blocking(endpoints.replay_rules)
     log = Blocking(endpoints.rules_log)
 
 

@@ -89,6 +89,8 @@ def create_container(
     isolation: str | None = None,
     limits: Mapping[str, int | float] | None = None,
     allow_soft_limits: bool | None = None,
+    role: str | None = None,
+    tags: Sequence[str] | None = None,
 ) -> Call[shapes.Container]:
     """`limits` may hold pids, memory_bytes, cpus and scratch_bytes; `isolation` is standard or strong."""
     body = given(
@@ -106,6 +108,8 @@ def create_container(
         isolation=isolation,
         limits=dict(limits) if limits else None,
         allow_soft_limits=allow_soft_limits,
+        role=role,
+        tags=list(tags) if tags else None,
     )
     return Call("POST", at("containers"), one("container", shapes.Container), body=body)
 
@@ -450,6 +454,20 @@ def delete_rule(rule: str) -> Call[None]:
     return Call("DELETE", at("rules", rule), nothing)
 
 
+def rule_packs() -> Call[list[shapes.RulePack]]:
+    """The packs that ship with this version."""
+    return Call("GET", at("rule-packs"), many("packs", shapes.RulePack))
+
+
+def add_rule_pack(name: str) -> Call[shapes.RulePack]:
+    """Adds its rules; again, puts this version's words in the place of those before."""
+    return Call("PUT", at("rule-packs", name), one("pack", shapes.RulePack))
+
+
+def remove_rule_pack(name: str) -> Call[None]:
+    return Call("DELETE", at("rule-packs", name), nothing)
+
+
 def check_rules(text: str, name: str = "rules.json") -> Call[shapes.ConfigVerdict]:
     """Whether a file of rules would load. `name` is what it is called; its ending chooses the format."""
     return Call("POST", at("rules", "check"), one("verdict", shapes.ConfigVerdict), body={"text": text, "name": name})
@@ -461,6 +479,21 @@ def try_rules(
     """Which rules would fire on an event: those of a file, or those that hold. Nothing is done."""
     body = {"event": dict(event), **given(text=text, name=name if text is not None else None)}
     return Call("POST", at("rules", "test"), many("trials", shapes.RuleTrial), body=body)
+
+
+def replay_rules(
+    session: str,
+    *,
+    container: str | None = None,
+    text: str | None = None,
+    name: str = "rules.json",
+    rule: str | None = None,
+    limit: int | None = None,
+) -> Call[shapes.RuleReplay]:
+    """What rules would have done in a session of the request log: those of a file, or those that hold. Nothing is done."""
+    file = given(text=text, name=name if text is not None else None)
+    body = {"session": session, **file, **given(container=container, rule=rule, limit=limit)}
+    return Call("POST", at("rules", "replay"), one("replay", shapes.RuleReplay), body=body)
 
 
 def rules_log(*, limit: int = 100, rule: str | None = None) -> Call[list[shapes.RuleFiring]]:
@@ -532,9 +565,10 @@ def run_task(
     auto_execute: bool = True,
     callback_url: str | None = None,
     project: str | None = None,
+    role: str | None = None,
 ) -> Call[shapes.Task]:
     """An agent in a fresh container; it runs when this returns, or waits to be executed."""
-    body: dict[str, Any] = given(callback_url=callback_url, project=project)
+    body: dict[str, Any] = given(callback_url=callback_url, project=project, role=role)
     body |= {"prompt": prompt, "mode": mode, "auto_execute": auto_execute}
     if config := given(model=model, base_url=base_url):
         body["ai_config"] = config

@@ -47,6 +47,10 @@ class Container:
     """What was asked for this container: pids, memory_bytes, cpus, scratch_bytes; for the others the configuration holds."""
     allow_soft_limits: bool = False
     """Whether it may run though a limit cannot be held on this machine."""
+    role: str = ""
+    """What it is there for, in a word by which rules know it."""
+    tags: tuple[str, ...] = ()
+    """That all its sessions carry, as the operator gave them."""
     degraded: tuple[str, ...] = ()
     """What is weaker in it, as it runs now, than it was asked for; in sentences."""
     masked: tuple[str, ...] = ()
@@ -407,6 +411,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class RulePack:
+    """Rules that ship with Bawn, added and removed together."""
+
+    name: str
+    about: str
+    rules: tuple[str, ...]
+    """Their ids."""
+    added: bool = False
+    """Whether rules of it are among those that were added here."""
+    current: bool = False
+    """Whether these are all that this version has, in its words."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleFiring:
     """A rule fired, or an effect of it ended."""
 
@@ -430,6 +448,66 @@ class RuleTrial:
     dry_run: bool = False
     change: str = ""
     """What it would change, as a diff; empty where it changes nothing."""
+    failed: str = ""
+    """Why its condition cannot be told for this event; then it is not known whether it fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedFiring:
+    rule: str
+    event: str
+    effect: str
+    """The action; `(dry run)` behind it where only that would have been recorded."""
+    error: str = ""
+    """Why it could not have been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedTool:
+    """A tool call that the agent would not have got, or not at once."""
+
+    tool: str
+    rule: str
+    asks: bool
+    """Whether a person would have been asked."""
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedCall:
+    """A recorded call, and what rules would have made of it."""
+
+    call: str
+    at: datetime
+    model: str
+    status: int
+    """How it ended at the time; so `outcome`."""
+    outcome: str
+    fired: tuple[ReplayedFiring, ...] = ()
+    refused: str = ""
+    """What the agent would have been told in place of the call or of its answer."""
+    withheld: tuple[ReplayedTool, ...] = ()
+    change: str = ""
+    """What would be put into the request for the first time, as a diff."""
+    standing: tuple[str, ...] = ()
+    """Rules whose words were put into an earlier request, and stand in this one again."""
+    untold: tuple[str, ...] = ()
+    """What of it cannot be replayed, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReplay:
+    """Rules tried on a recorded conversation."""
+
+    session: str
+    container: str
+    rules: int
+    """How many were tried."""
+    calls: tuple[ReplayedCall, ...]
+    broken: int = 0
+    """Lines of the request log that cannot be read."""
+    more: bool = False
+    """Whether there are more calls than these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ class Asked:
         return self._document
 
     @property
+    def came(self) -> Exchange:
+        """The call as the agent sent it, byte for byte."""
+        return self._came
+
+    @property
     def sent(self) -> RequestDocument | None:
         """The request as the agent sent it, whatever was changed since."""
         if self.exchange is self._came and not self.changed:

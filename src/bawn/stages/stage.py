@@ -97,3 +97,5 @@ class Stage(Protocol):
 
     def over(self, asked: Asked, ending: Ending) -> None:
         """The call has ended, however it did. Neither waits nor raises."""
+
+    # A stage may also have `missed(asked, ending)`, like `over`: the call has ended before it came to this stage.

@@ -151,6 +151,7 @@ class Control:
                 "rootless": self._rootless,
                 "degraded": self.degraded(),
                 "pids": dict(self._pids()),
+                "host_user": self.commands.host_user if self.commands is not None else "",
             },
             (),
         )

@@ -31,6 +31,7 @@ from bawn.supervisor.errands import Errands
 from bawn.supervisor.executions import Executions
 from bawn.supervisor.held import Records
 from bawn.supervisor.home import Home
+from bawn.supervisor.host_user import host_user
 from bawn.supervisor.keeper import Keeper
 from bawn.supervisor.line import Line
 from bawn.supervisor.loop import Loop
@@ -107,6 +108,7 @@ class Supervisor:
             self._keeper.slowly,
             cgroups,
             owner=setting.scripts_user,
+            host_user=setting.host_user,
             rootless=rootless,
         )
         self._control.commands = self._commands
@@ -268,11 +270,13 @@ def main(arguments: Sequence[str] | None = None, programs: Programs | None = Non
             audit_user=None if rootless else system_user(AUDIT),
             egress_user=None if rootless else system_user(EGRESS),
             scripts_user=None if rootless else system_user(SCRIPTS),
+            host_user=host_user(config, rootless=rootless),
             oci_runtime=asked.oci_runtime,
             allow_vulnerable_runc=asked.allow_vulnerable_runc,
             programs=programs or Programs(),
         )
     except Fault as fault:
-        sys.stderr.write(f"bawn: {fault.sentence}. {fault.remedy}\n")
+        cause = f"  ({fault.cause})\n" if fault.cause else ""
+        sys.stderr.write(f"bawn: {fault.sentence}. {fault.remedy}\n{cause}")
         return 1
     return run(setting, rootless=rootless)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bawn.supervisor.children import Children
 from bawn.supervisor.home import Home, open_master_key
+from bawn.supervisor.host_user import HostUser
 from bawn.supervisor.launch import Launch
 from bawn.supervisor.loop import Act, Loop
 from bawn.supervisor.owners import Owner, Owners
@@ -53,6 +54,8 @@ class Setting:
     egress_user: User | None
     scripts_user: User | None = None
     """Who owns on disk what scripts keep."""
+    host_user: HostUser | None = None
+    """As whom commands of rules may run on the host itself; None: they may not."""
     oci_runtime: str = ""
     """crun or runc; empty: crun where it is installed."""
     allow_vulnerable_runc: bool = False

@@ -47,6 +47,7 @@ class Wanted(BaseModel):
     mode: str = Field("code", max_length=32, description="One of `tasks.commands`.")
     callback_url: str | None = Field(None, max_length=2000, description="Told of the end.")
     report_to: str | None = Field(None, max_length=2000, description="Another word for `callback_url`.")
+    role: str | None = Field(None, max_length=63, description="Of the container; only an operator names one.")
     project: str | None = Field(
         None, max_length=63, description="Of the container; a task of a container has that one's."
     )
@@ -62,6 +63,7 @@ class Asked(Struct, frozen=True):
     callback: str
     execute: bool
     project: str
+    role: str
 
 
 class ScriptCallback(Struct, frozen=True):
@@ -95,8 +97,9 @@ def judged(wanted: Wanted, settings: Tasks, *, scripts: bool) -> Asked:
             "`ai_config.api_key` is not of the form container-…; keys of providers are given to nobody.",
             remedy="Leave it out; the fresh container has a key of its own.",
         )
-    if wanted.project and not LABEL.fullmatch(wanted.project):
-        raise invalid("project", wanted.project, "is of letters, digits, dots, hyphens and underscores, at most 63")
+    for field, value in (("project", wanted.project), ("role", wanted.role)):
+        if value and not LABEL.fullmatch(value):
+            raise invalid(field, value, "is of letters, digits, dots, hyphens and underscores, at most 63")
     told = [each for each in (wanted.callback_url, wanted.report_to) if each]
     if len(set(told)) > 1:
         raise Fault("api.invalid", "`callback_url` and `report_to` are two words for one address.")
@@ -111,6 +114,7 @@ def judged(wanted: Wanted, settings: Tasks, *, scripts: bool) -> Asked:
         callback=callback,
         execute=wanted.auto_execute,
         project=wanted.project or "",
+        role=wanted.role or "",
     )
 
 

@@ -78,6 +78,10 @@ class Task(Struct, frozen=True):
     output_tokens: int = 0
     cost_usd: Decimal | None = None
     """None: not known."""
+    role: str = ""
+    """Of its container."""
+    tags: tuple[str, ...] = ()
+    """Of its container: those that the asking one had of the operator."""
     answer: Answer = Answer.NONE
     answer_because: str = ""
 

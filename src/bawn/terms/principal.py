@@ -28,6 +28,10 @@ class Container(Struct, frozen=True):
     number: int
     name: str
     project: str
+    role: str = ""
+    """What it is there for, as the operator called it."""
+    tags: tuple[str, ...] = ()
+    """Given by the operator."""
 
 
 class ApiKey(Struct, frozen=True):

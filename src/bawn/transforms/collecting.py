@@ -1,4 +1,7 @@
-"""An answer gathered while it passes, for transforms that need all of it in the end. What passes is not changed."""
+"""An answer gathered while it passes, for transforms that need all of it in the end. What passes is not changed.
+
+A model that is told of a refused call goes on by another answer within the same call; the last one is what is gathered.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,17 @@ UNREADABLE = (Fault, Unsound, ValueError, LookupError, TypeError, AttributeError
 
 
 class Collected:
-    """A view of one answer. Over `limit` bytes it is given up, since memory is bounded."""
+    """A view of one answer. Over `limit` bytes, with those before it, it is given up, since memory is bounded."""
 
-    __slots__ = ("_limit", "_parts", "_size", "streamed", "whole_answer")
+    __slots__ = ("_ended", "_limit", "_parts", "_size", "earlier", "streamed", "whole_answer")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
+        self._ended = False
+        self.earlier: list[bytes] = []
+        """The answers before this one, after which the model was told of a refusal."""
         self.streamed = False
         self.whole_answer = False
         """Whether it came to its end, and all of it is here."""
@@ -33,6 +39,7 @@ class Collected:
 
     async def whole(self, body: bytes) -> bytes:
         self._take(body)
+        self._ended = True
         self.whole_answer = self._size <= self._limit
         return body
 
@@ -41,7 +48,8 @@ class Collected:
         self.whole_answer = False
         if not isinstance(frame, Broken):
             self._take(frame.data)
-            self.whole_answer = isinstance(frame, End) and self._size <= self._limit
+            self._ended = isinstance(frame, End)
+            self.whole_answer = self._ended and self._size <= self._limit
 
     @property
     def data(self) -> bytes:
@@ -53,11 +61,15 @@ class Collected:
         return self._size
 
     def _take(self, data: bytes) -> None:
+        if self._ended:
+            self.earlier.append(self.data)
+            self._parts, self._ended = [], False
         self._size += len(data)
         if self._size <= self._limit:
             self._parts.append(data)
         else:
             self._parts.clear()
+            self.earlier.clear()
 
     def plain(self, answers: Answers) -> bytes | None:
         """As a plain answer; None where it is not here whole, or cannot be read."""

@@ -4,11 +4,14 @@ It is not the record (`audit`), which holds no prompts and cannot be lost. Here 
 of them first: everything the vault knows and everything that looks like a key, in every text of the body; an answer in
 pieces is put together before, since a secret could lie across two of them. Keys of providers never come by here at all,
 they are put on behind the last stage. Bodies over the limit are cut, redacted before and not after.
+
+The request is written as the agent sent it, and also when a step before this one refused it; the answer as it came here.
+By both, and by the name of the conversation, rules can be tried on what was said (`enforcement/replay.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,6 +25,8 @@ from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, Given, View
 from bawn.terms.clock import Clock
 from bawn.terms.exchange import WireName
+from bawn.terms.tags import HEADER as TAGS
+from bawn.terms.tags import named
 from bawn.transforms.collecting import UNREADABLE, Collected
 from bawn.transforms.counts import Counts
 from bawn.transforms.log_files import Keeping, LogFiles
@@ -72,14 +77,14 @@ class LogStage:
         self._answers = answers
         self._clock = clock
         self.counts = counts
-        self._began: dict[str, bytes] = {}
+        self._began: dict[str, str] = {}
+        """The conversation of each call that is written. It is found before the call goes on, as other steps find it."""
         self._seen: dict[str, Collected] = {}
         files.keeping = Keeping(settings.file_bytes, settings.files, settings.days)
 
     async def request(self, asked: Asked) -> Given | None:
-        if any(each.fits(asked.container.name) for each in self._containers):
-            # What came in; what other stages make of it is seen in what they note.
-            self._began[asked.call] = asked.exchange.body
+        if self._wanted(asked):
+            self._began[asked.call] = asked.session
         return None
 
     def view(self, asked: Asked) -> View | None:
@@ -89,15 +94,27 @@ class LogStage:
         return seen
 
     def over(self, asked: Asked, ending: Ending) -> None:
-        body, seen = self._began.pop(asked.call, None), self._seen.pop(asked.call, None)
-        if body is None:
-            return
+        session, seen = self._began.pop(asked.call, None), self._seen.pop(asked.call, None)
+        if session is not None:
+            self._write(asked, ending, session, seen)
+
+    def missed(self, asked: Asked, ending: Ending) -> None:
+        """Refused or answered by a step before this one."""
+        if self._wanted(asked):
+            self._write(asked, ending, asked.session, None)
+
+    def _wanted(self, asked: Asked) -> bool:
+        return any(each.fits(asked.container.name) for each in self._containers)
+
+    def _write(self, asked: Asked, ending: Ending, session: str, seen: Collected | None) -> None:
         container, exchange, usage = asked.container, asked.exchange, ending.usage
         line = {
             "time": self._clock.now().isoformat().replace("+00:00", "Z"),
             "call": asked.call,
+            "session": session,
             "container": container.name,
             "number": container.number,
+            "uuid": container.uuid,
             "project": container.project,
             "wire": exchange.wire.value,
             "endpoint": exchange.endpoint.value,
@@ -112,38 +129,45 @@ class LogStage:
             "cost_usd": ending.cost_usd,
             "total_ms": ending.total_ms,
             "notes": [list(note) for note in asked.notes],
+            "tags": sorted(named(asked.header(TAGS))),
             "headers": {name.decode(): value.decode("latin-1") for name, value in asked.headers if name in _HEADERS},
         }
-        request = body if self._settings.requests else None
-        answer = seen.data if seen is not None else None
+        # What came in; what other stages make of it is seen in what they note.
+        request = asked.came.body if self._settings.requests else None
+        said = [*seen.earlier, seen.data] if seen is not None else []
         folded = self._answers(exchange.wire) if seen is not None and seen.streamed else None
         unsure = folded is not None and exchange.endpoint not in CONVERSATIONS
         if seen is not None and (unsure or not seen.whole_answer):
             # Pieces of a stream that was cut cannot be put together, so nothing is sure to be taken out of them.
-            answer, line["answer_bytes"] = None, seen.size
-        made = partial(_line, line, request, answer, folded, self._settings.body_bytes, self._redactor)
+            said, line["answer_bytes"] = [], seen.size
+        made = partial(_line, line, request, said, folded, self._settings.body_bytes, self._redactor)
         name = f"container-{container.number}" if self._settings.per == "container" else f"project-{container.project}"
-        size = len(request or b"") + len(answer or b"") + 2048
+        size = len(request or b"") + sum(map(len, said)) + 2048
         self.counts.add("written" if self._files.add(name, size, made) else "lost")
 
 
 def _line(
     line: dict[str, Any],
     request: bytes | None,
-    answer: bytes | None,
+    said: Sequence[bytes],
     folding: Answers | None,
     limit: int,
     redactor: Redactor,
 ) -> bytes:
-    """On the thread of the log."""
+    """On the thread of the log. Of several answers the last one is `answer`: before it the model was told of refusals."""
     told = redacted(line, redactor)
     if request is not None:
         told["request"] = body_told(request, limit, redactor)
-    if answer is not None:
+    if said:
+        *earlier, last = said
         try:
-            told["answer"] = body_told(folding.folded(answer) if folding is not None else answer, limit, redactor)
+            bodies = [
+                body_told(folding.folded(each) if folding is not None else each, limit, redactor) for each in earlier
+            ]
+            told |= {"earlier": bodies} if bodies else {}
+            told["answer"] = body_told(folding.folded(last) if folding is not None else last, limit, redactor)
         except UNREADABLE:
-            told["answer_bytes"] = len(answer)
+            told["answer_bytes"] = sum(map(len, said))
     return bytes(_encode(told)) + b"\n"
 
 

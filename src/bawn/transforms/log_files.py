@@ -46,7 +46,7 @@ class LogFiles:
         """Lines that were dropped, because too much waited or the disk did not take them."""
         self._folder = folder
         self._now = now
-        self._queue: queue.Queue[tuple[str, int, Callable[[], bytes]] | None] = queue.Queue(lines)
+        self._queue: queue.Queue[tuple[str, int, Callable[[], bytes]] | threading.Event | None] = queue.Queue(lines)
         self._most_bytes = most_bytes
         self._waiting = 0
         self._lock = threading.Lock()
@@ -73,6 +73,17 @@ class LogFiles:
             self._thread.start()
         return True
 
+    def written(self, seconds: float) -> bool:
+        """Waits until what was added before is written, or cannot be; whether that was in time. Not for the event loop."""
+        if self._thread is None:
+            return True
+        mark = threading.Event()
+        try:
+            self._queue.put(mark, timeout=seconds)
+        except queue.Full:
+            return False
+        return mark.wait(seconds)
+
     def close(self) -> None:
         """Writes what waits."""
         if self._thread is not None:
@@ -82,6 +93,9 @@ class LogFiles:
 
     def _run(self) -> None:
         while (taken := self._queue.get()) is not None:
+            if isinstance(taken, threading.Event):
+                taken.set()
+                continue
             name, size, line = taken
             try:
                 self._write(_UNSAFE.sub("_", name), line())

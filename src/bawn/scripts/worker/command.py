@@ -12,26 +12,23 @@ import contextlib
 import json
 import os
 import resource
-import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bawn.sandbox.following import followed, given
+
 PLACE = Path("/work")
-_READ = 64 * 1024
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 1 << 30), (resource.RLIMIT_NOFILE, 256))
 
 
 def run(said: dict[str, Any], place: Path = PLACE) -> dict[str, Any]:
     """What became of the command."""
-    stdin = os.memfd_create("stdin")
+    stdin = given(str(said["stdin"]))
     try:
-        _written(stdin, str(said["stdin"]).encode("utf-8", "replace"))
-        os.lseek(stdin, 0, os.SEEK_SET)
         process = subprocess.Popen(
             ["/bin/sh", "-c", str(said["command"])],
             env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(place), **said["env"]},
@@ -41,12 +38,13 @@ def run(said: dict[str, Any], place: Path = PLACE) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except OSError as error:
-        return {"code": None, "output": "", "failed": f"it could not be started: {error.strerror}"}
+    except (OSError, ValueError) as error:
+        because = error.strerror if isinstance(error, OSError) else error
+        return {"code": None, "output": "", "failed": f"it could not be started: {because}"}
     finally:
         os.close(stdin)
     try:
-        return _followed(process, float(said["seconds"]), int(said["output_bytes"]))
+        return followed(process, float(said["seconds"]), int(said["output_bytes"]))
     finally:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -54,40 +52,6 @@ def run(said: dict[str, Any], place: Path = PLACE) -> dict[str, Any]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _followed(process: subprocess.Popen[bytes], seconds: float, most: int) -> dict[str, Any]:
-    assert process.stdout is not None
-    out, pidfd = process.stdout.fileno(), os.pidfd_open(process.pid)
-    os.set_blocking(out, False)
-    until, output, failed, watched = time.monotonic() + seconds, b"", "", [out, pidfd]
-    try:
-        while not failed:
-            left = until - time.monotonic()
-            ready, _, _ = select.select(watched, [], [], max(0.0, left))
-            if not ready:
-                failed = f"it took longer than {seconds:g} s"
-                break
-            data = b""
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(out, _READ)
-            output += data
-            if len(output) > most:
-                failed = f"it printed more than {most} bytes"
-            elif pidfd in ready and not data:
-                break
-            elif out in ready and not data and out in watched:
-                watched.remove(out)
-    finally:
-        os.close(pidfd)
-    code = None if failed else process.wait()
-    return {"code": code, "output": output[:most].decode("utf-8", "replace"), "failed": failed}
-
-
-def _written(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
