@@ -118,6 +118,8 @@ async def test_a_task_is_asked_for_as_the_short_path_has_it_runs_and_can_be_look
 async def test_the_record_tells_sizes_and_ends_and_never_a_prompt(yard: Yard) -> None:
     task = await yard.tasks.begin(wanted("echo a secret plan"), ADA)
     after = await ended(yard, task.id)
+    while not events(yard, "task.ended"):  # its end is kept first, and on record then
+        await asyncio.sleep(0.005)
     [began], [over] = events(yard, "task.began"), events(yard, "task.ended")
     assert (began["principal"], began["prompt_characters"], began["depth"]) == ("operator:ada", "18", "1")
     assert (over["status"], over["exit"], over["container"]) == ("completed", "0", after.container_uuid)

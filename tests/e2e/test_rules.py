@@ -307,6 +307,10 @@ def test_roles_conditions_and_tags_hold_in_a_real_container(ruled: Installation,
     assert ruled.done("run", *box, "--", "sh", "-c", "echo $BAWN_TAGS").out.strip() == "made"
     shown = next(each for each in ruled.json("containers", "list") if each["name"] == name)
     assert (shown["role"], shown["tags"]) == ("planner", ["made"])
+    record = ruled.done("audit", "tail", "-n", "200").out
+    [made_on_record] = [line for line in record.splitlines() if '"container.created"' in line and shown["id"] in line]
+    assert '"planner"' in made_on_record
+    assert '"made"' in made_on_record
 
     def fired(rule: str) -> int:
         log = ruled.json("rules", "log", "--rule", rule)

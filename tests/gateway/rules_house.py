@@ -112,6 +112,7 @@ class House:
         await self.enforcer.settled()
         await self.effects.settled()
         await self.conversations.written()
+        await self.labels.kinship.written()
 
     async def close(self) -> None:
         await self.rest()

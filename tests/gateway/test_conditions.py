@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.rules_house import House
 from tests.gateway.test_interception import WIRES
 
-from bawn.adapters.report import Report
+from bawn.adapters.report import Effect, Report, Verdict
 from bawn.identity.registry import Standing
 from bawn.rules.model import EventName
 from bawn.store import Store, open_store
@@ -96,16 +97,23 @@ async def test_beside_the_conversation_or_open_it_is_on_record_and_disturbs_nobo
 
 async def test_a_tool_call_is_withheld_by_its_arguments_and_where_they_cannot_be_told(begin: Begin) -> None:
     house = await begin(rule("no", "tool.execute.before", BLOCK, when='event.args.command.contains("rm ")'))
-    said = {"bad": '{"command": "rm -r x"}', "good": '{"command": "ls"}'}
-    odd = {"other": '{"cmd": "rm -r x"}', "twice": '{"command": "ls", "command": "rm -r x"}', "text": "rm -r x"}
-    for call, arguments in (said | odd).items():
+    asked = {
+        "bad": '{"command": "rm -r x"}',
+        "good": '{"command": "ls"}',
+        "other": '{"cmd": "rm -r x"}',
+        "twice": '{"command": "ls", "command": "rm -r x"}',
+        "text": "rm -r x",
+    }
+    allowed: set[str] = set()
+    for call, arguments in asked.items():
         report = Report(EventName.TOOL_BEFORE, "ses", tool="bash", call=call, tool_input=arguments)
         async with house.yard.client() as client:
             answer = await client.post("/hooks/test", content=msgspec.json.encode(report))
-        assert (answer.status_code, "not with us" in answer.text) == (
-            (200, call == "bad") if call in said else (503, False)
-        )
-    assert [id_ for id_, _ in failures(house)] == ["no"] * len(odd)
+        if answer.status_code == 200 and msgspec.json.decode(answer.content, type=Verdict).effect is Effect.ALLOW:
+            allowed.add(call)
+    assert allowed == {"good"}
+    # Arguments that can be read in two ways are refused before any rule sees them.
+    assert failures(house) == [("no", "rule no: something that it asks for is not there")]
 
 
 async def test_a_dry_run_is_on_record_and_refuses_nothing(begin: Begin) -> None:
@@ -113,6 +121,17 @@ async def test_a_dry_run_is_on_record_and_refuses_nothing(begin: Begin) -> None:
         rule("no", "chat.message", BLOCK, role="user", when="int(event.messageContent) > 3") | {"dryRun": True}
     )
     await house.say(CHAT, False, CHAT.asking("many", False))
+    assert failures(house) == [("no", "rule no: it cannot be computed")]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_is_not_let_through_where_its_condition_cannot_be_told(begin: Begin, stream: bool) -> None:
+    house = await begin(rule("no", "chat.message", BLOCK, role="assistant", when="int(event.messageContent) > 3"))
+    try:
+        answer = (await house.ask(CHAT.asking("hello there", stream))).text
+    except httpx.HTTPError:
+        answer = ""
+    assert "hello there" not in answer
     assert failures(house) == [("no", "rule no: it cannot be computed")]
 
 

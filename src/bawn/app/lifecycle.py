@@ -129,8 +129,10 @@ class Lifecycle:
         image, runtime = self._defaults()
         new = structs.replace(new, image=new.image or image, runtime=new.runtime or runtime)
         record = await self._registry.create(structs.replace(new, ai=False) if new.ai else new)
+        facts = {"image": record.image, "runtime": record.runtime, "ai": _word(new.ai)}
+        given = {"role": record.role, "tags": ",".join(record.tags)}
         await self._record(
-            "container.created", record, by, image=record.image, runtime=record.runtime, ai=_word(new.ai)
+            "container.created", record, by, **facts, **{name: said for name, said in given.items() if said}
         )
         if record.task:
             await self._record("task.registered", record, by, task_characters=str(len(record.task)))

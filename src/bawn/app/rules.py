@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
-
 from bawn.app.rule_files import Part, merged, read_rules
+from bawn.app.rule_firings import Firings
 from bawn.app.rule_packs import Pack, pack, pack_of, packs, renewed
+from bawn.app.rule_trials import trials
 from bawn.config.load import ConfigFault
 from bawn.enforcement.conversations import Conversations
-from bawn.enforcement.effects import Do, Doing, Effects
+from bawn.enforcement.effects import Do, Effects
 from bawn.enforcement.enforcer import Enforcer
 from bawn.enforcement.judge import RulesJudge
 from bawn.enforcement.labels import Labels
@@ -31,9 +29,8 @@ from bawn.enforcement.settings import Rules
 from bawn.enforcement.stage import RulesStage
 from bawn.errors import Fault, quoted
 from bawn.identity.registry import Registry
-from bawn.rules.happening import Happening
 from bawn.rules.matching import RuleSet
-from bawn.rules.model import AFTER_THE_FACT, Block, EventName, Message, Mitm, PromptInject, Rule, Shell
+from bawn.rules.model import Mitm, Rule
 from bawn.sdk import shapes
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
@@ -42,9 +39,7 @@ from bawn.terms.principal import Container, Operator, label
 
 STAGE = "rules"
 OWN = "state/rules.json"
-_LOG = 2000
 _SWEEP_S = 3600.0
-_log = structlog.get_logger("bawn.app.rules")
 
 
 class Recorder(Protocol):
@@ -63,16 +58,15 @@ class RuleDesk:
         self._clock = clock
         self._parts: Sequence[Part] = ()
         self._own = Mitm()
-        self._fired: deque[shapes.RuleFiring] = deque(maxlen=_LOG)
-        self._failed: dict[str, str] = {}
+        self._firings = Firings(recorder.note, clock)
         self._host_user = ""
         self._lock = asyncio.Lock()
         self.on_change: Callable[[], None] = lambda: None
         """Told that other rules hold."""
         self.labels = Labels(store, clock)
         self.conversations = Conversations(store, clock)
-        self.effects = Effects(do, self._ended, clock.monotonic)
-        self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._noted, clock)
+        self.effects = Effects(do, self._firings.ended, clock.monotonic)
+        self.enforcer = Enforcer(self.conversations, self.effects, self.labels, self._firings.noted, clock)
         self.enforcer.place = self.place
         self.stage = RulesStage(self.enforcer)
         self.judge = RulesJudge(self.enforcer)
@@ -129,7 +123,7 @@ class RuleDesk:
         await self.labels.kinship.written()
 
     def troubles(self) -> list[str]:
-        return [f"The rule {quoted(name)} fails: {because}." for name, because in sorted(self._failed.items())][:10]
+        return self._firings.troubles()
 
     # what operators do
 
@@ -214,22 +208,7 @@ class RuleDesk:
 
     def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
         """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
-        rules = self.rules_of(text, name)
-        happened, system = _made_up(event)
-        fired, failed = RuleSet(rules).held(happened)
-        return [
-            shapes.RuleTrial(
-                rule=rule.id,
-                action=rule.action.type,
-                blocks=isinstance(rule.action, Block),
-                dry_run=rule.dry_run,
-                change=_change(rule, happened, system),
-            )
-            for rule in fired
-        ] + [
-            shapes.RuleTrial(rule.id, rule.action.type, rule.holds_back, rule.dry_run, failed=because)
-            for rule, because in failed
-        ]
+        return trials(self.rules_of(text, name), event)
 
     def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
         """Those of a file, or those that hold. Fault `config.invalid`."""
@@ -252,8 +231,7 @@ class RuleDesk:
 
     def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
         """The newest first; since the start of this process. The record has all."""
-        found = [each for each in reversed(self._fired) if rule is None or each.rule == rule]
-        return found[:limit]
+        return self._firings.last(limit, rule)
 
     async def tag(self, container: str, session: str, tags: Sequence[str], by: Operator) -> None:
         record = self._registry.get(container)
@@ -271,7 +249,7 @@ class RuleDesk:
         rules = RuleSet(mitm.rules)
         self._parts, self._own = parts, own
         self.enforcer.hold(rules)
-        self._failed = {name: why for name, why in self._failed.items() if name in rules.by_id}
+        self._firings.keep(rules.by_id)
         self.version = hashlib.sha256(mitm.model_dump_json().encode()).hexdigest()[:16]
         self.on_change()
 
@@ -320,61 +298,9 @@ class RuleDesk:
             action=rule.action.type,
             source=part.name,
             fired=self.enforcer.counts.get(rule.id, 0),
-            failed=self._failed.get(rule.id, ""),
+            failed=self._firings.failed.get(rule.id, ""),
             written=rule.model_dump(mode="json", exclude_unset=True),
         )
-
-    def _noted(self, event: Event) -> None:
-        """A firing, on record."""
-        detail = dict(event.detail)
-        self._log(detail, event.container, event.code and (event.cause or event.code))
-        self._recorder.note(event)
-
-    def _ended(self, doing: Doing, fault: Fault | None, seconds: float) -> None:
-        rule = doing.rule.id
-        if fault is None:
-            self._failed.pop(rule, None)
-        else:
-            self._failed[rule] = fault.cause or fault.sentence
-            _log.warning("rule.effect_failed", rule=rule, code=fault.code)
-        detail = {
-            "rule": rule,
-            "on": doing.happened.event.value,
-            "session": doing.happened.session,
-            "effect": f"{_kind(doing)} {'done' if fault is None else 'failed'}",
-            "microseconds": str(round(seconds * 1_000_000)),
-        }
-        error = (fault.cause or fault.sentence) if fault is not None else ""
-        self._log(detail, doing.container, error)
-        self._recorder.note(
-            Event(
-                "rule.done" if fault is None else "rule.failed",
-                principal="bawn",
-                container=doing.container,
-                code=fault.code if fault is not None else "",
-                cause=error,
-                detail=tuple(detail.items()),
-            )
-        )
-
-    def _log(self, detail: Mapping[str, str], container: str, error: str) -> None:
-        self._fired.append(
-            shapes.RuleFiring(
-                at=self._clock.now(),
-                rule=detail["rule"],
-                event=detail["on"],
-                container=container,
-                session=detail["session"],
-                effect=detail["effect"],
-                microseconds=int(detail["microseconds"]),
-                error=error,
-            )
-        )
-
-
-def _kind(doing: Doing) -> str:
-    action = doing.rule.action
-    return f"{action.type} on the host" if isinstance(action, Shell) and action.host else action.type
 
 
 def _id(rule: str) -> tuple[tuple[str, str], ...]:
@@ -395,84 +321,3 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-
-
-_KNOWN = ("event", "sessionID", "sessionTitle", "tags", "operatorTags", "directory", "project", "container",
-          "containerRole", "toolName", "toolInput", "toolOutput", "messageRole", "messageContent", "system", "error")  # fmt: skip
-_LISTS = ("tags", "operatorTags")
-
-
-def _made_up(event: Mapping[str, Any]) -> tuple[Happening, str]:
-    unknown = next((name for name in event if name not in _KNOWN), None)
-    if unknown is not None:
-        raise Fault("api.invalid", f"An event has no {quoted(unknown)}; it has {', '.join(_KNOWN)}.")
-    try:
-        name = EventName(str(event.get("event")))
-    except ValueError:
-        kinds = ", ".join(each.value for each in EventName)
-        raise Fault("api.invalid", f"`event` must be one of {kinds}.") from None
-    said = {key: str(event.get(key, "")) for key in _KNOWN}
-    tags, operator_tags = (_texts(event, key) for key in _LISTS)
-    text = {
-        EventName.CHAT_MESSAGE: said["messageContent"],
-        EventName.TOOL_BEFORE: said["toolInput"],
-        EventName.TOOL_AFTER: said["toolOutput"],
-        EventName.SYSTEM: said["system"],
-    }.get(name, said["error"])
-    happened = Happening(
-        name,
-        said["sessionID"] or "test",
-        said["container"] or "test",
-        said["project"] or "default",
-        tags | operator_tags,
-        "test",
-        text,
-        said["toolName"],
-        said["messageRole"],
-        said["sessionTitle"],
-        said["directory"],
-        said["toolInput"],
-        said["toolOutput"],
-        said["error"],
-        operator_tags,
-        said["containerRole"],
-    )
-    return happened, said["system"]
-
-
-def _texts(event: Mapping[str, Any], key: str) -> frozenset[str]:
-    said = event.get(key, [])
-    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
-        raise Fault("api.invalid", f"`{key}` must be a list of texts.")
-    return frozenset(said)
-
-
-def _change(rule: Rule, happened: Happening, system: str) -> str:
-    """What a rule would change, as a diff; empty where it changes nothing."""
-    action = rule.action
-    if happened.event in AFTER_THE_FACT:
-        return ""
-    match action:
-        case PromptInject(target="system", content=content, position=position):
-            return _diff("system", system, _joined(system, content, first=position == "prepend"))
-        case PromptInject(content=content, position=position):
-            said = happened.text if happened.event is EventName.CHAT_MESSAGE else ""
-            return _diff("user", said, _joined(said, content, first=position == "prepend"))
-        case Message(content=content):
-            return _diff("messages", "", content)
-        case Block(reason=reason):
-            return _diff("refused", happened.text, reason)
-        case _:
-            return ""
-
-
-def _joined(text: str, content: str, *, first: bool) -> str:
-    parts = (content, text) if first else (text, content)
-    return "\n\n".join(part for part in parts if part)
-
-
-def _diff(name: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{name} before", f"{name} after", lineterm=""
-    )
-    return "\n".join(lines)
