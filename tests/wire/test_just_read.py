@@ -53,7 +53,8 @@ def test_long_bodies_are_not_kept() -> None:
 def test_a_document_that_is_changed_changes_no_other() -> None:
     exchange = read()
     first, second = document(exchange), document(exchange)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     first.set_text(first.spots[0], "changed")
     assert [each.text for each in second.messages] == ["hello"]
     assert b"changed" in first.body()

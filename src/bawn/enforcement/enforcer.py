@@ -127,6 +127,12 @@ class Enforcer:
 
     # what happens in them
 
+    def quiet(self, event: EventName, text: str, tool: str = "") -> bool:
+        """Whether it need not be told, since surely nothing comes of it: mostly so, and found without waiting."""
+        if self.refusing.listens(event) or len(text) >= _LONG:
+            return False
+        return not self.rules.candidates(event, text, tool)
+
     async def told(self, turn: Turn, event: EventName, key: Key, text: str = "", **said: Any) -> None:
         """What rules do to a request or a whole message. Fault `rule.blocked` when one refuses it."""
         refused: Rule | None = None

@@ -59,6 +59,8 @@ class RulesStage:
             for told in _things(messages, range(new), enforcer.refusing):
                 await enforcer.again(turn, told.event, told.key, told.text, **told.said)
         for told in _things(messages, range(new, len(messages)), enforcer.rules):
+            if enforcer.quiet(told.event, told.text, told.said.get("tool", "")):
+                continue
             await enforcer.told(turn, told.event, told.key, told.text, **told.said)
         if enforcer.rules.listens(EventName.SYSTEM):
             last = messages[-1].text if messages else ""
@@ -170,7 +172,7 @@ class _Answer:
     async def _whole(self, words: Words) -> None:
         enforcer = self._enforcer
         turn = enforcer.turn(self._asked)
-        if words.text:
+        if words.text and not enforcer.quiet(EventName.CHAT_MESSAGE, words.text):
             key = partial(keys.answer, turn.at, words.text)
             await enforcer.told(turn, EventName.CHAT_MESSAGE, key, words.text, role="assistant")
         if words.finished == "stop" and not words.calls:
