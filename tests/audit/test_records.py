@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bawn.audit.records import LINE_LIMIT, Record, line_of, read_line, record_of, sealed, timestamp
+from bawn.audit.record import Record
+from bawn.audit.records import LINE_LIMIT, line_of, read_line, record_of, sealed, timestamp
 from bawn.store.tables import moment_text
 from bawn.terms.event import Event
 from bawn.terms.stamp import Stamps

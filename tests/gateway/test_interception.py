@@ -6,7 +6,6 @@ import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,13 +14,19 @@ from tests.gateway.conftest import UUID, Start, Yard
 from tests.gateway.judges import NEVER, Judges, People, Said, becomes
 
 from bawn.errors import Fault
+from bawn.gateway.catalogue import Target
+from bawn.gateway.opening import Opened
+from bawn.gateway.pipeline import Prepared
 from bawn.gateway.settings import Interception, Pending, Withheld
+from bawn.stages import asked as stages
 from bawn.stages.judging import Denied, Granted
 from bawn.terms.decision import Effect
-from bawn.terms.exchange import Endpoint, WireName
+from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.frames import HeldCall
+from bawn.terms.principal import Container
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.answers import answers
+from bawn.wire.documents import document
 from bawn.wire.editing import Said as Words
 
 SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}}
@@ -345,7 +350,10 @@ async def test_when_one_decision_fails_nobody_is_asked_about_the_others_any_more
             raise AssertionError
 
     yard = await start(judges=(ASKS,), approvers=Asked(PENDING))
-    opened: Any = SimpleNamespace(prepared=SimpleNamespace(exchange=SimpleNamespace(hosted_tools=()), asked=None))
+    exchange = Exchange(WireName.OPENAI, Endpoint.CHAT_COMPLETIONS, "scripted/agent", False, b"")
+    asked = stages.Asked("call_1", Container(UUID, 7, "dev", "default"), exchange, (), lambda _: "s", document)
+    nobody: Any = None
+    opened = Opened(Prepared(nobody, exchange, Target("scripted", "agent"), None, (), (), asked), "rec_1")
     calls = tuple(ToolCall(str(each), "bash", f'{{"command":"{each}"}}') for each in ("first", "second"))
     with pytest.raises(Fault, match="store failed"):
         await yard.gateway.works.gate.judge(opened, HeldCall(calls, b""))

@@ -21,8 +21,11 @@ from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
+from bawn.terms.exchange import Exchange
+from bawn.terms.principal import Container
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
+from bawn.wire.documents import document
 
 Begin = Callable[..., Awaitable[House]]
 REMINDER = example("dev-context-inject")["action"]["content"]
@@ -320,14 +323,10 @@ async def test_a_thousand_rules_hold(begin: Begin) -> None:
 
 async def test_calls_that_bawn_makes_itself_are_no_part_of_the_conversation(begin: Begin) -> None:
     house = await begin(blocks("chat.message"))
-    seen: list[Asked] = []
-
-    class Inner:
-        depth = 1
-        session, call = "s", "c"
-
-    await house.yard.gateway.works.pipeline._stages[0].request(Inner())  # type: ignore[arg-type]
-    assert not seen
+    body = json.dumps(CHAT.asking("hello", False)["json"]).encode()
+    exchange = Exchange(CHAT.wire, CHAT.endpoint, "scripted/agent", False, body)
+    inner = Asked("call_1", Container(UUID, 7, "dev", "default"), exchange, (), lambda _: "s", document, depth=1)
+    await house.yard.gateway.works.pipeline._stages[0].request(inner)
     assert house.fired() == []
 
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from bawn.audit.packets import TAIL_LIMIT, TailRequest
-from bawn.audit.records import Record, line_of, read_line, record_of, sealed, timestamp
+from bawn.audit.record import Record
+from bawn.audit.records import line_of, read_line, record_of, sealed, timestamp
 from bawn.terms.event import Event
 
 NAME = "audit.jsonl"

@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from itertools import chain
 
 import msgspec
-from msgspec import Struct
 
+from bawn.audit.record import Record
 from bawn.terms.event import Event
 
 LINE_LIMIT = 16 * 1024
@@ -28,30 +28,6 @@ LINE_LIMIT = 16 * 1024
 
 TEXT_LIMIT = 256
 _DETAIL_LIMIT = 16
-
-
-class Record(Struct, omit_defaults=True):
-    timestamp: str
-    """RFC 3339 in UTC, with milliseconds."""
-    event: str
-    endpoint: str
-    method: str
-    api_key_name: str
-    tokens_in: int | None
-    tokens_out: int | None
-    model: str
-    latency_ms: int | None
-    status: int | None
-    id: str
-    """Known to whoever acts on the record: a released tool call, an injected credential carries it."""
-    principal: str = ""
-    container: str = ""
-    call: str = ""
-    code: str = ""
-    cause: str = ""
-    provider: str = ""
-    detail: dict[str, str] = {}
-    sequence: int | None = None
 
 
 _encode = msgspec.json.Encoder().encode

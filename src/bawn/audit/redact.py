@@ -53,7 +53,8 @@ _FORMS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
 )  # fmt: skip
 
 
-_CALL_ID = re.compile("call_[0-9a-f]{1,40}")
+_EVER_NEW = re.compile("call_[0-9a-f]{1,40}|(?:read|changed|answered) [0-9]{1,12} us")
+"""The id of a call, and what a stage did in which time: no form can be spelled with these letters."""
 _LETTERS = tuple(sorted({letters for _, letters, _ in _FORMS}))
 
 
@@ -95,8 +96,8 @@ class Redactor:
         """Whether there is surely nothing to take out of any of these texts; most of them come with every record."""
         new = [text for text in texts if text not in self._clean]
         for text in new:
-            # The one text that is new in most records is the id of a call; no form can be spelled with its letters.
-            if any(map(text.__contains__, self._values)) if _CALL_ID.fullmatch(text) else self.suspects(text):
+            # Few texts are new in most records, and those have no form.
+            if any(map(text.__contains__, self._values)) if _EVER_NEW.fullmatch(text) else self.suspects(text):
                 return False
         if len(self._clean) > CLEAN_TEXTS:
             self._clean.clear()

@@ -127,11 +127,19 @@ class Enforcer:
 
     # what happens in them
 
+    def quiet(self, event: EventName, text: str, tool: str = "") -> bool:
+        """Whether it need not be told, since surely nothing comes of it: mostly so, and found without waiting."""
+        if self.refusing.listens(event) or len(text) >= _LONG:
+            return False
+        return not self.rules.candidates(event, text, tool)
+
     async def told(self, turn: Turn, event: EventName, key: Key, text: str = "", **said: Any) -> None:
         """What rules do to a request or a whole message. Fault `rule.blocked` when one refuses it."""
         refused: Rule | None = None
         rules = self.rules
-        if found := await _found(rules, event, text, said.get("tool", "")):
+        tool = said.get("tool", "")
+        short = len(text) < _LONG  # nearly always, and then there is nothing to wait for
+        if found := rules.candidates(event, text, tool) if short else await _found_aside(rules, event, text, tool):
             happened = self._happening(turn, event, key(), text, said)
             for rule in await self._fired(turn, rules, happened, found):
                 if isinstance(rule.action, Block) and not rule.dry_run:
@@ -154,7 +162,9 @@ class Enforcer:
     async def refuse(self, turn: Turn, event: EventName, key: Key, text: str, **said: Any) -> None:
         """Whether something may be, and nothing else of what follows from it. Fault `rule.blocked`."""
         rules = self.refusing
-        if found := await _found(rules, event, text, said.get("tool", "")):
+        tool = said.get("tool", "")
+        short = len(text) < _LONG  # nearly always, and then there is nothing to wait for
+        if found := rules.candidates(event, text, tool) if short else await _found_aside(rules, event, text, tool):
             happened = self._happening(turn, event, key(), text, said)
             for rule in await self._fired(turn, rules, happened, found):
                 await self._act(turn, rule, happened)
@@ -163,7 +173,11 @@ class Enforcer:
     async def call(self, turn: Turn, key: Key, text: str, **said: Any) -> list[Decision]:
         """What rules decide over a tool call before it is released."""
         decisions: list[Decision] = []
-        found = await _found(self.rules, EventName.TOOL_BEFORE, text, said.get("tool", ""))
+        tool = said.get("tool", "")
+        if len(text) < _LONG:
+            found = self.rules.candidates(EventName.TOOL_BEFORE, text, tool)
+        else:
+            found = await _found_aside(self.rules, EventName.TOOL_BEFORE, text, tool)
         if not found:
             return decisions
         happened = self._happening(turn, EventName.TOOL_BEFORE, key(), text, said)
@@ -301,9 +315,7 @@ class Enforcer:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _found(rules: RuleSet, event: EventName, text: str, tool: str) -> list[Candidate]:
-    if len(text) < _LONG:
-        return rules.candidates(event, text, tool)
+async def _found_aside(rules: RuleSet, event: EventName, text: str, tool: str) -> list[Candidate]:
     return await asyncio.to_thread(rules.candidates, event, text, tool)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Firing, Place
@@ -23,6 +22,7 @@ from bawn.rules.model import EventName, PromptInject
 from bawn.stages.asked import Asked
 from bawn.stages.stage import Ending, View
 from bawn.terms.frames import Broken, End, Frame
+from bawn.terms.value import Value
 from bawn.wire import wire
 from bawn.wire.answers import answers
 from bawn.wire.document import Message, RequestDocument, Said, Spot
@@ -59,6 +59,8 @@ class RulesStage:
             for told in _things(messages, range(new), enforcer.refusing):
                 await enforcer.again(turn, told.event, told.key, told.text, **told.said)
         for told in _things(messages, range(new, len(messages)), enforcer.rules):
+            if enforcer.quiet(told.event, told.text, told.said.get("tool", "")):
+                continue
             await enforcer.told(turn, told.event, told.key, told.text, **told.said)
         if enforcer.rules.listens(EventName.SYSTEM):
             last = messages[-1].text if messages else ""
@@ -82,7 +84,7 @@ class RulesStage:
             self._enforcer.after(turn, EventName.SESSION_ERROR, keys.error(asked.call), error=words)
 
 
-class _Thing(NamedTuple):
+class _Thing(Value, frozen=True):
     """Something in a request that may be told."""
 
     event: EventName
@@ -93,7 +95,7 @@ class _Thing(NamedTuple):
 
 def _things(messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[_Thing]:
     """What these messages tell, as far as the rules listen to it."""
-    users, tools = (rules.listens(event) for event in _HISTORY)
+    users, tools = rules.listens(EventName.CHAT_MESSAGE), rules.listens(EventName.TOOL_AFTER)
     proposed = keys.Proposals()
     if tools and places:
         for message in messages[: places.start]:
@@ -170,7 +172,7 @@ class _Answer:
     async def _whole(self, words: Words) -> None:
         enforcer = self._enforcer
         turn = enforcer.turn(self._asked)
-        if words.text:
+        if words.text and not enforcer.quiet(EventName.CHAT_MESSAGE, words.text):
             key = partial(keys.answer, turn.at, words.text)
             await enforcer.told(turn, EventName.CHAT_MESSAGE, key, words.text, role="assistant")
         if words.finished == "stop" and not words.calls:
@@ -224,4 +226,7 @@ def _ends(message: Message, *, first: bool) -> Sequence[Spot]:
 
 def _new(messages: Sequence[Message]) -> int:
     """Where what came since the assistant's last turn begins."""
-    return 1 + max((at for at, message in enumerate(messages) if message.said is Said.ASSISTANT), default=-1)
+    for at in range(len(messages), 0, -1):
+        if messages[at - 1].said is Said.ASSISTANT:
+            return at
+    return 0

@@ -155,9 +155,11 @@ class Carrying:
         if not counted:
             self._first = account.usage = read.usage
         if opened.prepared.views and kind == JSON:
+            came = body
             for view in opened.prepared.views:
                 body = await view.whole(body)
-            read = _answered(exchange, kind, body)
+            if body is not came:
+                read = _answered(exchange, kind, body)
         if read.calls:
             verdict = await self._gate.judge(opened, HeldCall(read.calls, body))
             body = verdict.data if isinstance(verdict, Cleared) else await self._without_calls(opened, verdict)

@@ -26,6 +26,7 @@ from bawn.wire.holding import Unsound
 
 HEADERS = (b"x-bawn-session", b"x-session-id", b"x-claude-code-session-id", b"session_id")
 """By which agents name their conversation beside the body; Bawn's own first."""
+_NAMING = frozenset(HEADERS)
 _MOST = 20_000
 """Points of conversations that are remembered; the oldest are forgotten first."""
 _WAITING = 128
@@ -66,6 +67,9 @@ class Sessions:
         """What was sent to the client in the end, whole or in frames: by this the next request is known again."""
         if self._named(asked):
             return
+        if not asked.exchange.tools:
+            # Hardly anybody goes on with it, and what was read takes many times the room of its bytes.
+            asked.put_away()
         answered = _Answered(asked, said, streamed)
         waiting = self._answered.setdefault(asked.container.uuid, deque())
         waiting.append(answered)
@@ -107,7 +111,7 @@ class Sessions:
     def _named(asked: Asked) -> str:
         name = asked.exchange.session
         if not name:
-            given = {header: value for header, value in asked.headers if header in HEADERS and value}
+            given = {header: value for header, value in asked.headers if header in _NAMING and value}
             name = next((given[header] for header in HEADERS if header in given), b"").decode("ascii", "replace")
         return name[:_LONGEST_NAME]
 

@@ -70,7 +70,9 @@ class _Set:
         """Which of them are found in any reading of the text."""
         hits: set[int] = set()
         for reading in read(text):
-            found = (self._set.Match(reading) or ()) if self._set is not None else ()
+            found: Sequence[int] = (self._set.Match(reading) or ()) if self._set is not None else ()
+            if len(found) == 1 and found[0] == self._always:
+                continue
             if self._always not in found:
                 found = [at for at, each in enumerate(self._one_by_one) if each.found((reading,))]
             hits.update(found)

@@ -108,5 +108,10 @@ class Asked:
         self.exchange = exchange
         self._document = None
 
+    def put_away(self) -> None:
+        """The call is over: what was read of it is read again for whoever still wants it."""
+        if not self.changed:
+            self._document = None
+
     def header(self, name: bytes) -> bytes:
         return next((value for key, value in self.headers if key == name), b"")

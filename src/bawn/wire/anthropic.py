@@ -18,6 +18,7 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain, written
+from bawn.wire.just_read import leave
 from bawn.wire.usage import anthropic_usage
 from bawn.wire.ways_out import Found, one_spelling, sweep, switched_on, too_deep, unknown_fields
 
@@ -66,6 +67,7 @@ class AnthropicMessages:
         tools, hosted, unknown_types = _tools(read, found)
         metadata = read.get("metadata")
         user = metadata.get("user_id") if isinstance(metadata, dict) else None
+        leave(body, read)
         return Exchange(
             wire=WireName.ANTHROPIC,
             endpoint=endpoint,

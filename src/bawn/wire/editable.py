@@ -19,6 +19,7 @@ from bawn.terms.exchange import Exchange
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.document import Message, OfferedTool, Said, Spot
 from bawn.wire.json_text import NotPlain, read_object, written
+from bawn.wire.just_read import taken
 
 ROLES = {
     "system": Said.SYSTEM, "developer": Said.SYSTEM, "user": Said.USER, "assistant": Said.ASSISTANT,
@@ -153,7 +154,8 @@ class Editable(ABC):
     @property
     def _read(self) -> dict[str, Any]:
         if self._parsed is None:
-            self._parsed = read_object(self._exchange.body)
+            read = taken(self._exchange.body)
+            self._parsed = read_object(self._exchange.body) if read is None else read
             self._items = self._listed(self._parsed)
             self._first = tuple(self._items)
         return self._parsed

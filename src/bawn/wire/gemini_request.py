@@ -17,6 +17,7 @@ from bawn.wire import fields
 from bawn.wire.endpoints import Route
 from bawn.wire.gemini_calls import folded
 from bawn.wire.json_text import read_object
+from bawn.wire.just_read import leave
 from bawn.wire.ways_out import Found, sweep, switched_on, too_deep, unknown_fields
 
 HOSTED_TOOLS = frozenset((
@@ -76,6 +77,7 @@ def read_request(route: Route, body: bytes) -> Exchange:
         case _:
             reading.generated(read, "")
     fetches, resources = _own_files(reading.found)
+    leave(body, read)
     return Exchange(
         wire=WireName.GEMINI,
         endpoint=route.endpoint,

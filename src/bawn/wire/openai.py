@@ -16,6 +16,7 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.just_read import leave
 from bawn.wire.multipart import with_value
 from bawn.wire.openai_calls import pieces
 from bawn.wire.openai_other import read_other
@@ -89,6 +90,7 @@ class OpenAIChat:
         if found.tools or not _NO_TOOLS.issuperset(read):
             tools, hosted, unknown_types = _tools(read, found)
             unknown = (*unknown_types, *unknown_fields(read, CHAT_FIELDS, HOSTED_FIELDS))
+        leave(body, read)
         return Exchange(
             wire=WireName.OPENAI,
             endpoint=endpoint,
@@ -125,17 +127,14 @@ class OpenAIChat:
         return body
 
     def read_answer(self, endpoint: Endpoint, body: bytes) -> Answer:
-        read = _object(body)
+        read = read_completion(body)
         usage, model = openai_usage(read.get("usage")) or responses_usage(read.get("usage")), read.get("model")
-        calls: list[ToolCall] = []
+        calls: Sequence[ToolCall] = ()
         if endpoint is Endpoint.CHAT_COMPLETIONS:
-            choices = read.get("choices")
-            if not isinstance(choices, list):
-                raise Fault("upstream.broken", "The provider's answer has no choices.")
-            for choice in choices:
-                calls += _calls(choice)
+            calls = calls_of(read)
         elif endpoint is Endpoint.TRANSCRIPTIONS and not isinstance(read.get("text"), str):
             raise Fault("upstream.broken", "The provider's answer has no text.")
+        leave(body, read)
         return Answer(usage, tuple(calls), model if isinstance(model, str) else "")
 
     def stream_reader(self, *, hide_usage: bool) -> StreamReader:
@@ -201,6 +200,17 @@ def _tools(read: dict[str, Any], found: Found) -> tuple[tuple[str, ...], tuple[H
     return tuple(inside), tuple(hosted), tuple(unknown)
 
 
+def calls_of(read: dict[str, Any]) -> list[ToolCall]:
+    """The calls of a completion. Fault `upstream.broken` where they could be read in two ways."""
+    choices = read.get("choices")
+    if not isinstance(choices, list):
+        raise Fault("upstream.broken", "The provider's answer has no choices.")
+    calls: list[ToolCall] = []
+    for choice in choices:
+        calls += _calls(choice)
+    return calls
+
+
 def _calls(choice: Any) -> list[ToolCall]:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
@@ -214,7 +224,8 @@ def _calls(choice: Any) -> list[ToolCall]:
     return calls
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def read_completion(body: bytes) -> dict[str, Any]:
+    """The object that an answer is. Fault `upstream.broken`."""
     try:
         read = read_plain(body)
     except NotPlain as error:

@@ -9,7 +9,8 @@ from bawn.terms.exchange import Endpoint
 from bawn.wire.editing import Changed, Dropped, Kept, Outcome, Refused, Said, Spoken, StreamEditor
 from bawn.wire.editing_faults import editing, reforming
 from bawn.wire.holding import Unsound
-from bawn.wire.openai import CHAT
+from bawn.wire.just_read import taken
+from bawn.wire.openai import calls_of, read_completion
 from bawn.wire.openai_calls import LEGACY, pieces
 from bawn.wire.openai_choices import CALLING, OWN, became, finished, legacy_became, more_content, set_apart, text_of
 from bawn.wire.openai_continuing import continued_request
@@ -84,8 +85,11 @@ class ChatAnswers:
     def said(self, endpoint: Endpoint, body: bytes) -> Said:
         if endpoint not in _TALKS:
             return Said("", (), "other")
-        calls = CHAT.read_answer(endpoint, body).calls
-        choices = dicts(read_body(body).get("choices"), "the choices")
+        read = taken(body)
+        if read is None:
+            read = read_completion(body)
+        calls = tuple(calls_of(read)) if endpoint is Endpoint.CHAT_COMPLETIONS else ()
+        choices = dicts(read.get("choices"), "the choices")
         reason = choices[0].get("finish_reason") if choices else None
         done = _FINISHED.get(str(reason), "other")
         # Some servers say `stop` although they call.

@@ -27,7 +27,7 @@ class ChatDocument(Editable):
         places = texts_of(item, "content", said)
         if isinstance(item.get("refusal"), str):
             places.append(Place(item, "refusal", said))
-        return Heard(said, places, [*_calls(item)])
+        return Heard(said, places, [*_calls(item)] if "tool_calls" in item or "function_call" in item else ())
 
     def _offered(self, read: dict[str, Any]) -> Iterator[OfferedTool]:
         for tool in (*_listed(read, "tools"), *_listed(read, "functions")):

@@ -19,6 +19,7 @@ from bawn.wire.endpoints import Route
 from bawn.wire.holding import Unsound
 from bawn.wire.interface import Answer, ModelEntry, StreamReader
 from bawn.wire.json_text import NotPlain, read_object, read_plain
+from bawn.wire.just_read import leave
 from bawn.wire.responses_calls import is_call, tool_call
 from bawn.wire.responses_stream import ResponseStreamReader, items_of
 from bawn.wire.usage import responses_usage
@@ -64,6 +65,7 @@ class OpenAIResponses:
         if read.get("background") not in (None, False) and read.get("stream") is True:
             # Cut, it would go on at the provider, and its id would be known to a client that does not own it yet.
             raise Fault("request.invalid", "A response in the background is not streamed; read it by its id.")
+        leave(body, read)
         return Exchange(
             wire=WireName.RESPONSES,
             endpoint=route.endpoint,
