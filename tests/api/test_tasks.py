@@ -266,7 +266,7 @@ async def test_the_container_is_fresh_ephemeral_and_ends_by_itself(yard: Yard) -
     assert (await yard.tasks.get(task.id)).by == f"internal:container-{dev.on_behalf_of.number}"
 
 
-async def test_a_task_has_the_tags_of_whoever_asked_and_a_role_of_an_operator_alone(yard: Yard) -> None:
+async def test_a_task_has_the_tags_and_the_role_of_whoever_asked_and_names_none_itself(yard: Yard) -> None:
     yard.tasks.tags_of = lambda container: ["prod", *container.tags]
     made = await yard.registry.create(
         NewContainer(name="dev", image="base", runtime="bubblewrap", role="planner", tags=("night",))
@@ -275,7 +275,7 @@ async def test_a_task_has_the_tags_of_whoever_asked_and_a_role_of_an_operator_al
     await yard.tasks.begin(wanted("exec sleep 60"), dev)
     await until(partial(_begun, yard, 1))
     [inside] = [record for record in yard.registry.list() if record.ephemeral]
-    assert (inside.role, inside.tags) == ("", ("night", "prod"))
+    assert (inside.role, inside.tags) == ("planner", ("night", "prod"))
     with pytest.raises(Fault) as caught:
         await yard.tasks.begin(wanted("exec sleep 60", role="planner"), dev)
     assert caught.value.code == "api.invalid"

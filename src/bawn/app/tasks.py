@@ -165,7 +165,7 @@ class Tasks:
             project=project,
             depth=depth,
             created=self._clock.now(),
-            role=asked.role,
+            role=asked.role if parent is None else parent.role,
             tags=tuple(sorted(self.tags_of(parent))) if parent is not None else (),
         )
         self._permit_one_more(task, running=asked.execute)
