@@ -31,7 +31,7 @@ from bawn.terms.exchange import Endpoint, Exchange, WireName
 from bawn.terms.principal import Container
 from bawn.terms.way import Way
 
-DEV = Container("2b1c6b0e-0000-4000-8000-000000000000", 7, "dev", "default")
+DEV = Container("2b1c6b0e-0000-4000-8000-000000000000", 7, "dev", "default", "planner", ("night",))
 PLAIN = "async def handle(req, res, ctx): ...\n"
 ALL = "api/v1/[...path].py"
 FIRST = Way(("1",))
@@ -121,7 +121,14 @@ async def test_the_worker_is_asked_with_everything_but_credentials(tmp_path: Pat
         assert told.headers["x-bawn-script"] == ALL
         assert told.headers["x-bawn-path"] == "/api/v1/chat/completions?x=%2F"
         assert told.header("params") == {"path": ["chat", "completions"]}
-        assert told.header("container") == {"uuid": DEV.uuid, "number": 7, "name": "dev", "project": "default"}
+        assert told.header("container") == {
+            "uuid": DEV.uuid,
+            "number": 7,
+            "name": "dev",
+            "project": "default",
+            "role": "planner",
+            "tags": ["night"],
+        }
         assert told.headers["x-bawn-subdomain"] == "exec-1"
         assert told.header("headers") == {"content-type": "application/json"}
         assert told.body == BODY

@@ -157,6 +157,17 @@ async def test_what_is_shared_lives_across_requests_and_belongs_to_one_container
     assert [(await standing.call(container=each))[1]["n"] for each in (CONTAINER, CONTAINER, other)] == [1, 2, 1]
 
 
+async def test_a_script_knows_role_and_tags_of_the_container_that_asks(standing: Standing) -> None:
+    standing.write(
+        "async def handle(req, res, ctx):\n    asking = ctx.metadata.container\n"
+        '    return {"role": asking.role, "tags": asking.tags}\n'
+    )
+    await standing.start()
+    planner = CONTAINER | {"role": "planner", "tags": ["night", "prod"]}
+    assert (await standing.call(container=planner))[1] == {"role": "planner", "tags": ["night", "prod"]}
+    assert (await standing.call())[1] == {"role": "", "tags": []}
+
+
 async def test_the_operators_values_are_in_ctx_env_and_nothing_else_is(standing: Standing) -> None:
     standing.write("""
 import os

@@ -45,6 +45,10 @@ class CallingContainer:
     number: int
     name: str
     project: str
+    role: str = ""
+    """What it is there for, as an operator called it; empty without one. Nothing inside can change it."""
+    tags: tuple[str, ...] = ()
+    """Those that an operator made it with; nothing inside adds one. Tags of its sessions are for rules alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ class Service:
                 int(container.get("number", 0)),
                 str(container.get("name", "")),
                 str(container.get("project", self._about.project)),
+                str(container.get("role", "")),
+                tuple(str(tag) for tag in container.get("tags", ())),
             ),
             call=headers.get("x-bawn-call", ""),
         )
