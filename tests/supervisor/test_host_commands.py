@@ -23,6 +23,10 @@ import pytest
 from tests.e2e.installation import until
 from tests.supervisor.yard import Yard, open_yard
 
+from bawn.errors import Fault
+from bawn.supervisor import host_user as module
+from bawn.supervisor.users import GATEWAY, system_user
+
 PERSON = f"bawn-test-{os.getpid()}"
 _NAMES = itertools.count()
 
@@ -280,6 +284,50 @@ def test_a_file_that_others_may_write_names_nobody(person: pwd.struct_passwd, sh
         open_yard(further=["--config", str(config)]),
     ):
         pass
+
+
+def test_what_is_read_is_what_was_looked_at(
+    person: pwd.struct_passwd, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may set a link lets it lead to a file of theirs, and to one of root's when that is asked for."""
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    shared.chmod(0o1777)
+    theirs, mine, link = shared / "theirs.yaml", shared / "mine.yaml", shared / "bawn.yaml"
+    for each in (theirs, mine):
+        each.write_text(json.dumps({"rules": {"host_user": person.pw_name}}))
+    os.chown(theirs, person.pw_uid, person.pw_gid)
+    link.symlink_to(theirs)
+    read = module._read
+
+    def swapped(*asked: Any, **how: Any) -> str:
+        name = read(*asked, **how)
+        link.unlink()
+        link.symlink_to(mine)
+        return name
+
+    monkeypatch.setattr(module, "_read", swapped)
+    with pytest.raises(Fault, match="which others than you may write"):
+        module.host_user(link, rootless=False)
+    found = module.host_user(link, rootless=False)
+    assert found is not None
+    assert found.name == person.pw_name
+
+
+def test_another_name_of_a_user_of_ours_is_that_user(person: pwd.struct_passwd, shared: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    uid, other = system_user(GATEWAY).uid, f"{PERSON}-too"
+    subprocess.run(["useradd", "-o", "-u", str(uid), "-M", "-N", other], check=True, capture_output=True)
+    shared.chmod(0o755)
+    config = shared / "bawn.yaml"
+    config.write_text(json.dumps({"rules": {"host_user": other}}))
+    try:
+        with pytest.raises(Fault, match="a user of Bawn's own processes"):
+            module.host_user(config, rootless=False)
+    finally:
+        # `userdel` goes by the uid of running processes as well.
+        subprocess.run(["userdel", "-f", other], check=True, capture_output=True)
 
 
 def test_root_is_meant_by_its_own_name_only() -> None:

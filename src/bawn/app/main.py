@@ -2,7 +2,7 @@
 
 --home DIR --config FILE --control-fd N --audit-fd N --master-fd N     what the supervisor starts
 config schema | config check FILE                                      what `bawn config` starts
-config host-user FILE                                                  what the supervisor asks, once
+config host-user NAME                                                  what the supervisor asks, once; the file on stdin
 """
 
 from __future__ import annotations
@@ -66,11 +66,15 @@ def _config(words: list[str]) -> int:
             merged([Part(Path(path).name, found.mitm), *beside(Path(path).parent, found.rules.host_user)])
             sys.stdout.write(f"{path} fits.\n")
             return 0
-        case ["host-user", path]:
-            sys.stdout.write(configured(read_file(Path(path)), Path(path).name).rules.host_user + "\n")
+        case ["host-user", name]:
+            try:
+                text = sys.stdin.buffer.read().decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise Fault("config.unreadable", f"The file {name} cannot be read.", cause=str(error)) from error
+            sys.stdout.write(configured(text, name).rules.host_user + "\n")
             return 0
         case _:
-            sys.stderr.write("usage: python -m bawn.app config (schema | check FILE | host-user FILE)\n")
+            sys.stderr.write("usage: python -m bawn.app config (schema | check FILE | host-user NAME)\n")
             return 2
 
 
