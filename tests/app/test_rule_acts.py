@@ -243,6 +243,9 @@ async def test_a_command_on_the_host_names_the_user_of_the_configuration_or_is_n
     assert "host" not in boxes.fields
     fault = await refused(acts(boxes=lambda: boxes), doing(hosted))
     assert fault.cause == "rules.host_user names nobody"
+    long = doing(hosted, happening(tool="read", tool_output="\0" * (7 << 20)))
+    fault = await refused(acts(boxes=lambda: boxes, host_user="runner"), long)
+    assert fault.cause == "what happened is too long to tell it"
     assert boxes.asked.count("rule.run") == 2
 
 

@@ -10,12 +10,14 @@ import os
 import platform
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from tests.e2e.installation import until
 from tests.supervisor.yard import Yard, open_yard
 
 from bawn.errors import Fault
+from bawn.sandbox.python import environment
 from bawn.supervisor import host_user as module
+from bawn.supervisor.host_user import HostUser
+from bawn.supervisor.hosted import Hosted
 from bawn.supervisor.users import GATEWAY, system_user
 
 PERSON = f"bawn-test-{os.getpid()}"
@@ -162,6 +167,11 @@ def test_one_that_grows_without_end_is_ended(yard: Yard, person: pwd.struct_pass
     assert "2147483648" not in told["output"]
 
 
+def test_what_happened_reaches_it_whole(yard: Yard, person: pwd.struct_passwd) -> None:
+    told = ran(yard, "wc -c", person.pw_name, stdin='"\n' * (11 << 20))
+    assert (told["failed"], told["output"].strip()) == ("", str(22 << 20))
+
+
 def test_what_does_not_exist_and_what_is_no_command_is_told(yard: Yard, person: pwd.struct_passwd) -> None:
     told = ran(yard, "no-such-program --at-all", person.pw_name)
     assert told["code"] == 127
@@ -175,6 +185,27 @@ def test_what_does_not_exist_and_what_is_no_command_is_told(yard: Yard, person: 
         assert ran(yard, **{"command": "true", "user": person.pw_name, **said})["failed"]  # type: ignore[arg-type]
     told = ran(yard, "true", person.pw_name, env={"MITM_X": "x" * 200_000})
     assert told["failed"] == "it could not be started: Argument list too long"
+
+
+@pytest.mark.parametrize("told", [b'"x":[' + b"[]," * (8 << 20) + b"1]", b'"x":' + b"[" * (1 << 20)])
+def test_what_it_is_told_takes_no_more_memory_than_is_meant_for_it(person: pwd.struct_passwd, told: bytes) -> None:
+    """The program that watches a command is root's, and outside of any group."""
+    ours, theirs = socket.socketpair()
+    held, kept = os.pipe()
+    user = HostUser(person.pw_name, person.pw_uid, person.pw_gid, [person.pw_gid], person.pw_dir)
+    argv = Hosted(asdict(user), theirs.fileno(), held).argv()
+    process = subprocess.Popen(argv, env=environment(), pass_fds=[theirs.fileno(), held], cwd="/")
+    theirs.close()
+    with ours:
+        ours.sendall(b'{"command": "true", "env": {}, "stdin": "", "seconds": 1, "output_bytes": 1,' + told + b"}")
+        ours.shutdown(socket.SHUT_WR)
+        said = json.loads(ours.recv(1 << 16))
+    _, _, used = os.wait4(process.pid, 0)
+    process.returncode = 0
+    for fd in (held, kept):
+        os.close(fd)
+    assert said["failed"], said
+    assert used.ru_maxrss < 450 << 10
 
 
 def test_all_that_it_starts_ends_with_it_in_whatever_session(yard: Yard, person: pwd.struct_passwd) -> None:

@@ -23,6 +23,7 @@ from bawn.notify.notice import Notice
 from bawn.notify.notices import Notices
 from bawn.notify.pauses import pause
 from bawn.rules.model import Notification, Shell, Webhook
+from bawn.sandbox.following import MOST_TOLD
 from bawn.terms.clock import Clock
 from bawn.vault.vault import Vault
 
@@ -128,8 +129,11 @@ class RuleActs:
         host = {"host": self._settings().host_user} if shell.host else {}
         if shell.host and not host["host"]:
             raise Fault("rule.failed", "The command of a rule failed.", cause="rules.host_user names nobody")
+        told = json.dumps(said).encode("ascii")
+        if shell.host and len(told) > MOST_TOLD:
+            raise Fault("rule.failed", "The command of a rule failed.", cause="what happened is too long to tell it")
         async with self._room:
-            result = await self._ran(said, shell.timeout_seconds, host)
+            result = await self._ran(told, shell.timeout_seconds, host)
         if result.get("failed") or result.get("code") != 0:
             # Short, whatever was told: the box is not believed to have kept to its bounds.
             failed = str(result.get("failed") or f"it ended with status {result.get('code')}")[:_TOLD]
@@ -138,7 +142,7 @@ class RuleActs:
                 "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else failed
             )
 
-    async def _ran(self, said: dict[str, Any], seconds: float, host: dict[str, str]) -> dict[str, Any]:
+    async def _ran(self, said: bytes, seconds: float, host: dict[str, str]) -> dict[str, Any]:
         run = secrets.token_hex(8)
         try:
             packet = await self._boxes().ask("rule.run", wait_s=_START_S, run=run, **host)
@@ -146,7 +150,7 @@ class RuleActs:
                 packet.close()
                 raise Fault("supervisor.unavailable", "The supervisor passed the wrong descriptors for a command.")
             async with asyncio.timeout(seconds + _END_S):
-                result = await _told(socket.socket(fileno=packet.descriptors[0]), json.dumps(said).encode("ascii"))
+                result = await _told(socket.socket(fileno=packet.descriptors[0]), said)
         except TimeoutError:
             result = {"failed": f"it took longer than {seconds:g} s"}
         finally:

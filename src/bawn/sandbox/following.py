@@ -9,6 +9,8 @@ import subprocess
 import time
 from typing import Any
 
+MOST_TOLD = 48 << 20
+"""Bytes of JSON that a command outside of any box is told: everything of what happened, escaped twice."""
 _READ = 64 * 1024
 
 

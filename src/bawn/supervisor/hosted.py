@@ -21,20 +21,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bawn.sandbox import kernel
 from bawn.sandbox.cgroup import emptied, killed
-from bawn.sandbox.following import followed, given
+from bawn.sandbox.following import MOST_TOLD, followed, given
 from bawn.sandbox.python import SYSTEM_PATH, interpreter
 from bawn.supervisor.host_user import HostUser
 
 LONGEST_S = 600.0
 MOST_OUTPUT = 10 << 20
-MOST_ASKED = 128 << 20
-"""Bytes: everything of an event stands in it whole, escaped."""
+READING_BYTES = 384 << 20
+"""Memory of this process while it reads what is to be done: it is root's, and no control group holds it."""
 ASKED_WITHIN_S = 60.0
 _NAME = re.compile(r"MITM_[A-Z_]{1,64}\Z")
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 1 << 30), (resource.RLIMIT_NOFILE, 256))
@@ -79,9 +80,10 @@ def asked(end: socket.socket, lifeline: int) -> dict[str, Any]:
             break
         parts.append(part)
         size += len(part)
-        if size > MOST_ASKED:
+        if size > MOST_TOLD:
             raise ValueError("it is told too much")
     said = json.loads(b"".join(parts))
+    parts.clear()
     match said:
         case {"command": str(command), "env": dict(env), "stdin": str(), "seconds": seconds, "output_bytes": most}:
             sound = "\0" not in command and all(
@@ -93,13 +95,27 @@ def asked(end: socket.socket, lifeline: int) -> dict[str, Any]:
     raise ValueError("it is told something else than a command")
 
 
+@contextlib.contextmanager
+def held(most: int) -> Iterator[None]:
+    """No more memory than this for a while; ValueError where it does not do."""
+    before, last = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if last == resource.RLIM_INFINITY else min(most, last)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, last))
+    try:
+        yield
+    except MemoryError:
+        raise ValueError("what it is told takes too much memory") from None
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, last))
+
+
 def run(said: dict[str, Any], hosted: Hosted, user: HostUser) -> dict[str, Any]:
     """What became of the command; nothing of it is left when this returns."""
     env = {
         "PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": user.home, "USER": user.name, "LOGNAME": user.name,
         "SHELL": "/bin/sh", **said["env"],
     }  # fmt: skip
-    stdin = given(said["stdin"])
+    stdin = given(said.pop("stdin"))  # the longest of it, and not needed here while the command runs
     try:
         process = subprocess.Popen(
             ["/bin/sh", "-c", said["command"]],
@@ -206,7 +222,9 @@ def main() -> None:
     with socket.socket(fileno=hosted.fd) as stream:
         stream.setblocking(True)
         try:
-            told = run(asked(stream, hosted.lifeline), hosted, HostUser(**hosted.user))
+            with held(READING_BYTES):
+                said = asked(stream, hosted.lifeline)
+            told = run(said, hosted, HostUser(**hosted.user))
         except (ValueError, RecursionError, OSError) as error:
             told = {"code": None, "output": "", "failed": str(error)}
         with contextlib.suppress(OSError):
