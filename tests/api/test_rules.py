@@ -15,11 +15,14 @@ from bawn import sdk
 from bawn.api.roles import ROOT
 from bawn.api.rules import without_secrets
 from bawn.app.rule_files import Part
+from bawn.app.rule_firings import CommandFailed
 from bawn.app.rules import RuleDesk
+from bawn.enforcement.effects import Doing
 from bawn.enforcement.settings import Rules as Settings
 from bawn.errors import Fault
 from bawn.identity.record import NewContainer
-from bawn.rules.model import Mitm
+from bawn.rules.happening import Happening
+from bawn.rules.model import EventName, Mitm, Rule, Shell
 from bawn.terms.principal import Role
 
 GUARD: dict[str, Any] = {
@@ -228,6 +231,27 @@ async def test_tokens_of_webhooks_are_shown_to_who_may_change_them_alone(
                 assert "hooks.example.org" in told
             shown = (await page.get("/rules/w")).json()["data"]["rule"]["written"]["action"]
             assert shown == {**action, "url": "https://hooks.example.org/•••", "headers": {"X-Key": "•••"}}
+
+
+async def test_what_a_command_printed_is_for_who_may_see_what_agents_said(yard: Yard, client: sdk.AsyncClient) -> None:
+    action = {"type": "shell", "command": "cat; false"}
+    rule = Rule.model_validate({"id": "s", "trigger": {"event": "tool.execute.before"}, "action": action})
+    assert isinstance(rule.action, Shell)
+    await client.rules.add({"id": "s", "trigger": {"event": "tool.execute.before"}, "action": action})
+    happened = Happening(EventName.TOOL_BEFORE, "ses_1", "dev", "shop", frozenset())
+    failed = CommandFailed("it ended with status 1", "a s3cret prompt")
+    yard.rules._firings.ended(Doing(rule, rule.action, happened, "uuid"), failed, 0.1)
+    shown = {}
+    for role in Role:
+        headers = {"authorization": f"Bearer {await yard.person(role.value, role)}"}
+        async with httpx.AsyncClient(base_url=yard.url + ROOT, headers=headers, trust_env=False) as page:
+            [firing] = (await page.get("/rules/log")).json()["data"]["firings"]
+            assert firing["error"] == "it ended with status 1"
+            shown[role] = firing["printed"]
+            assert "s3cret" not in (await page.get("/rules")).text
+    assert shown == {Role.VIEWER: "", Role.APPROVER: "a s3cret prompt", Role.ADMIN: "a s3cret prompt"}
+    assert "s3cret" not in repr(yard.log.events)
+    assert "s3cret" not in repr(yard.rules.troubles())
 
 
 def test_what_is_shown_of_other_rules_is_the_rule() -> None:

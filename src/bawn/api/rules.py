@@ -100,9 +100,14 @@ def router(rules: Rules) -> APIRouter:
 
     @routes.get("/log", response_model=Firings)
     async def log(
-        limit: Annotated[int, Query(ge=1, le=2000)] = 100, rule: Annotated[str | None, Query(max_length=64)] = None
+        by: Caller,
+        limit: Annotated[int, Query(ge=1, le=2000)] = 100,
+        rule: Annotated[str | None, Query(max_length=64)] = None,
     ) -> dict[str, Any]:
-        return data(firings=list(rules.log(limit, rule)))
+        found = rules.log(limit, rule)
+        if not by.may(Role.APPROVER):
+            found = [replace(each, printed="") for each in found]
+        return data(firings=list(found))
 
     @routes.post("/check", response_model=Verdict)
     async def check(candidate: Candidate) -> dict[str, Any]:

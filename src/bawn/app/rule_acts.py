@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from bawn.app.posting import Posting
+from bawn.app.rule_firings import CommandFailed
 from bawn.enforcement.effects import Doing
 from bawn.enforcement.settings import Rules
 from bawn.enforcement.telling import body, environment, whole
@@ -138,9 +139,7 @@ class RuleActs:
             # Short, whatever was told: the box is not believed to have kept to its bounds.
             failed = str(result.get("failed") or f"it ended with status {result.get('code')}")[:_TOLD]
             printed = str(result.get("output", "")).strip()[-_TOLD:]
-            raise Fault(
-                "rule.failed", "The command of a rule failed.", cause=f"{failed}: {printed}" if printed else failed
-            )
+            raise CommandFailed(failed, printed)
 
     async def _ran(self, said: bytes, seconds: float, host: dict[str, str]) -> dict[str, Any]:
         run = secrets.token_hex(8)

@@ -20,6 +20,15 @@ _TOLD = 10
 _log = structlog.get_logger("bawn.app.rules")
 
 
+class CommandFailed(Fault):
+    """A command of a rule that did not end well. What it printed is apart from the cause, which everybody reads who may read
+    the record: a command prints of prompts and files what it likes."""
+
+    def __init__(self, cause: str, printed: str) -> None:
+        super().__init__("rule.failed", "The command of a rule failed.", cause=cause)
+        self.printed = printed
+
+
 class Firings:
     def __init__(self, note: Callable[[Event], None], clock: Clock) -> None:
         """`note` puts something on record without waiting; a Fault where it cannot."""
@@ -62,7 +71,7 @@ class Firings:
             "microseconds": str(round(seconds * 1_000_000)),
         }
         error = (fault.cause or fault.sentence) if fault is not None else ""
-        self._add(detail, doing.container, error)
+        self._add(detail, doing.container, error, fault.printed if isinstance(fault, CommandFailed) else "")
         self._note(
             Event(
                 "rule.done" if fault is None else "rule.failed",
@@ -74,7 +83,7 @@ class Firings:
             )
         )
 
-    def _add(self, detail: Mapping[str, str], container: str, error: str) -> None:
+    def _add(self, detail: Mapping[str, str], container: str, error: str, printed: str = "") -> None:
         self._fired.append(
             shapes.RuleFiring(
                 at=self._clock.now(),
@@ -85,6 +94,7 @@ class Firings:
                 effect=detail["effect"],
                 microseconds=int(detail["microseconds"]),
                 error=error,
+                printed=printed,
             )
         )
 

@@ -174,7 +174,7 @@ def log(
     form: Output = Format.TABLE,
 ) -> None:
     """Show what fired since the start: on what, what became of it, and why it failed."""
-    columns = ("at", "rule", "event", "session", "effect", "microseconds", "error")
+    columns = ("at", "rule", "event", "session", "effect", "microseconds", "error", "printed")
     with sdk.Client() as client:
         output.show(client.rules.log(limit=limit, rule=rule or None), columns, form)
 

@@ -447,6 +447,8 @@ class RuleFiring:
     effect: str
     microseconds: int
     error: str = ""
+    printed: str = ""
+    """The end of what a command printed that failed; empty for viewers, and not on record."""
 
 
 @dataclass(frozen=True, slots=True)
