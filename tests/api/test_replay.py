@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,19 @@ async def test_without_a_file_the_rules_that_hold_are_tried(client: sdk.AsyncCli
     found = await client.rules.replay("ses_1", limit=1)
     assert [[each.rule for each in call.fired] for call in found.calls] == [["kept"]]
     assert found.more
+
+
+@pytest.mark.usefixtures("log")
+async def test_the_last_calls_of_a_long_session_are_tried_by_their_time(client: sdk.AsyncClient) -> None:
+    at = datetime(2030, 1, 1, 12, 0, 1, tzinfo=UTC)
+    found = await client.rules.replay("ses_1", text=RULES, since=at, limit=1)
+    assert ([call.call for call in found.calls], found.more) == (["call_2"], False)
+    for container in (None, "dev"):
+        late = client.rules.replay("ses_1", since=at + timedelta(hours=1), container=container)
+        told = await refused("rule.not_recorded", late)
+        assert told.sentence == "The request log has no call of the session 'ses_1' from 2030-01-01T13:00:01Z on."
+    told = await refused("rule.not_recorded", client.rules.replay("ses_1", since=at, container="other"))
+    assert "of 'other'" in told.sentence
 
 
 async def test_without_a_log_it_is_said_how_to_switch_it_on(yard: Yard, client: sdk.AsyncClient) -> None:

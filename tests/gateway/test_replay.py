@@ -318,6 +318,23 @@ async def test_without_answers_in_the_log_that_is_told(begin: Begin) -> None:
     assert ("user", "chat.message", "prompt-inject") in fired([told])
 
 
+async def test_a_call_that_takes_too_long_is_broken_off_and_not_told(begin: Begin) -> None:
+    recording = await begin(notifies("n", "chat.message", role="user"))
+    asking = CHAT.asking("hello", False)
+    said = [{"role": "user", "content": str(number)} for number in range(50)]
+    await recording.say(CHAT, False, {**asking, "json": {**asking["json"], "messages": said}})
+    asked = 0
+
+    def enough() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 10
+
+    replay = Replay(recording.house.enforcer.rules, recording.house.labels, lambda uuid: "")
+    assert await replay.walk(recording.calls(), enough) == []
+    assert asked == 11
+
+
 async def test_a_long_replay_ends_when_it_is_enough(begin: Begin) -> None:
     recording = await begin()
     for text in ("one", "two", "three"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from bawn.api.answers import data, envelope
 from bawn.api.caller import Caller
@@ -59,7 +59,8 @@ class Replaying(BaseModel):
     text: str | None = Field(None, max_length=2**20, description="A file of rules; without it those that hold.")
     name: str = Field("rules.json", max_length=200)
     rule: str | None = Field(None, max_length=64, description="Only this rule, also where it is not enabled.")
-    limit: int = Field(200, ge=1, le=1000, description="The first calls of the session, at most so many.")
+    since: AwareDatetime | None = Field(None, description="Only calls that began then or later.")
+    limit: int = Field(200, ge=1, le=1000, description="The first of these calls, at most so many.")
 
 
 class Tagged(BaseModel):

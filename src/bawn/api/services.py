@@ -382,6 +382,7 @@ class Replays(Protocol):
         text: str | None = None,
         name: str = "rules.json",
         rule: str | None = None,
+        since: datetime | None = None,
         limit: int = 200,
     ) -> shapes.RuleReplay:
         """Rules tried on the request log. Faults `rule.not_recorded`, `rule.unknown`, `config.invalid`, `api.conflict`."""

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bawn.app.rules import Recorder, RuleDesk
@@ -65,15 +66,16 @@ class Replays:
         text: str | None = None,
         name: str = "rules.json",
         rule: str | None = None,
+        since: datetime | None = None,
         limit: int = 200,
     ) -> shapes.RuleReplay:
         """What the rules of a file, or those that hold, would have done. Faults `rule.not_recorded`, `rule.unknown`,
         `config.invalid`, `api.conflict` where there are several conversations of this name."""
         rules = RuleSet(_only(self._rules.rules_of(text, name), rule))
         async with self._lock:
-            found = await asyncio.to_thread(self._found, session, container, limit)
+            found = await asyncio.to_thread(self._found, session, container, limit, since)
             if not found.calls:
-                raise self._nothing(session, container, found)
+                raise self._nothing(session, container, found, since)
             if len({each.uuid for each in found.calls}) > 1:
                 raise Fault(
                     "api.conflict",
@@ -97,12 +99,17 @@ class Replays:
             more=found.more or len(told) < len(calls),
         )
 
-    def _found(self, session: str, container: str | None, limit: int) -> Reading:
+    def _found(self, session: str, container: str | None, limit: int, since: datetime | None) -> Reading:
         self._files.written(_WRITE_SECONDS)
         # As it stands in the log: a name that looks like a key was taken out of it.
-        return read(self._folder, self._redactor.text(session), container, limit, MOST_BYTES)
+        return read(self._folder, self._redactor.text(session), container, limit, MOST_BYTES, since)
 
-    def _nothing(self, session: str, container: str | None, found: Reading) -> Fault:
+    def _nothing(self, session: str, container: str | None, found: Reading, since: datetime | None) -> Fault:
+        names = {*found.containers, *found.containers.values()}
+        if since is not None and (container in names if container is not None else names):
+            began = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            sentence = f"The request log has no call of the session {quoted(session)} from {began} on."
+            return Fault("rule.not_recorded", sentence, remedy="Name an earlier moment.")
         if found.containers:
             named = ", ".join(sorted(set(found.containers.values()))[:20])
             sentence = f"The request log has no session {quoted(session)} of {quoted(container or '')}."

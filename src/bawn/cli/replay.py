@@ -52,6 +52,6 @@ def _sum_up(replay: shapes.RuleReplay, quiet: int) -> None:
     if any(call.refused or call.withheld for call in replay.calls):
         output.note("After a refusal an agent would have gone on otherwise; what follows is as it was recorded.")
     if replay.more:
-        output.note("There are more calls than these; see --limit.")
+        output.note("There are more calls than these; see --limit, and --since for those behind.")
     if replay.broken:
         output.note(f"{replay.broken} lines of the request log cannot be read.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from bawn import sdk
 from bawn.cli import output
+from bawn.cli.moment import back
 from bawn.cli.options import Output
 from bawn.cli.output import Format
 from bawn.cli.replay import show_replay
@@ -136,6 +138,9 @@ def attempt(
         str, typer.Option(help="Of this container, where several have such a session.", show_default=False)
     ] = "",
     rule: Annotated[str, typer.Option(help="Only this rule, also one that is not enabled.", show_default=False)] = "",
+    since: Annotated[
+        str, typer.Option(help="Of a session, calls from then on: 2h, or 2030-01-31T12:00Z.", show_default=False)
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Of a session, at most so many calls.")] = 200,
     form: Output = Format.TABLE,
 ) -> None:
@@ -144,9 +149,10 @@ def attempt(
         raise typer.BadParameter("name either an --event or a session to --replay")
     text, name = (_text(file), file.name) if file is not None else (None, "")
     if event is None:
+        moment = back(since, datetime.now(UTC)) if since else None
         with sdk.Client() as client:
             found = client.rules.replay(
-                replay, container=container or None, text=text, name=name, rule=rule or None, limit=limit
+                replay, container=container or None, text=text, name=name, rule=rule or None, since=moment, limit=limit
             )
         show_replay(found, form)
         return

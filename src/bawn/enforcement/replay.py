@@ -108,8 +108,9 @@ class Replay:
         self._clock = _Then()
         self._noted: list[Event] = []
         self._effects = Effects(_nothing, lambda doing, fault, seconds: None, self._clock.monotonic)
+        self._known = _Known(labels)
         self._enforcer = Enforcer(
-            Conversations(None, self._clock), self._effects, _Known(labels), self._noted.append, self._clock
+            Conversations(None, self._clock), self._effects, self._known, self._noted.append, self._clock
         )
         self._enforcer.place = place
         self._enforcer.hold(rules)
@@ -118,7 +119,9 @@ class Replay:
         self._asked: dict[str, Asked] = {}
 
     async def walk(self, calls: Sequence[Recorded], enough: Callable[[], bool] = lambda: False) -> list[Replayed]:
-        """Those that were replayed before it was `enough`, in the order in which they came."""
+        """Those that were replayed before it was `enough`, in the order in which they came. One that it was enough in the middle
+        of is not told."""
+        self._known.enough = enough
         told = [Replayed(each) for each in calls]
         moments = [(each.recorded.began, 0, at) for at, each in enumerate(told)]
         moments += [(each.recorded.ended, 1, at) for at, each in enumerate(told)]
@@ -127,7 +130,10 @@ class Replay:
             if enough():
                 break
             self._clock.time = when
-            await (self._answer(told[at]) if part else self._request(told[at]))
+            try:
+                await (self._answer(told[at]) if part else self._request(told[at]))
+            except _Enough:
+                break
             await self._enforcer.settled()
             await self._effects.settled()
             told[at].fired += [_fired(event) for event in self._noted]
@@ -226,14 +232,22 @@ class Replay:
                 told.withheld.append(Withheld(call.name, rule, asks, decision.because))
 
 
+class _Enough(Exception):
+    """No more of this conversation is wanted."""
+
+
 class _Known(Labels):
-    """The tags that are known, of which a replay changes none; what it hears it keeps for itself."""
+    """The tags that are known, of which a replay changes none; what it hears it keeps for itself. They are asked for with each
+    message that a rule may be about, so here a call that takes too long is broken off."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._heard: frozenset[str] = frozenset()
+        self.enough: Callable[[], bool] = lambda: False
 
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
+        if self.enough():
+            raise _Enough
         return self._labels.of(container, session, named) | self._heard
 
     def operator(self, container: Container, session: str) -> frozenset[str]:

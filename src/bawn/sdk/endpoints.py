@@ -504,11 +504,12 @@ def replay_rules(
     text: str | None = None,
     name: str = "rules.json",
     rule: str | None = None,
+    since: datetime | None = None,
     limit: int | None = None,
 ) -> Call[shapes.RuleReplay]:
     """What rules would have done in a session of the request log: those of a file, or those that hold. Nothing is done."""
     file = given(text=text, name=name if text is not None else None)
-    body = {"session": session, **file, **given(container=container, rule=rule, limit=limit)}
+    body = {"session": session, **file, **given(container=container, rule=rule, since=since, limit=limit)}
     return Call("POST", at("rules", "replay"), one("replay", shapes.RuleReplay), body=body)
 
 

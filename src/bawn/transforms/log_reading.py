@@ -85,9 +85,16 @@ _logged = msgspec.json.Decoder(Logged).decode
 _cut = msgspec.json.Decoder(_Cut).decode
 
 
-def read(folder: Path, session: str, container: str | None, most_calls: int, most_bytes: int) -> Reading:
-    """The first calls of a conversation, those of Bawn itself left out. `container`: a name or uuid, where agents in several
-    containers may have named theirs alike."""
+def read(
+    folder: Path,
+    session: str,
+    container: str | None,
+    most_calls: int,
+    most_bytes: int,
+    since: datetime | None = None,
+) -> Reading:
+    """The first calls of a conversation, or the first from a moment on, those of Bawn itself left out. `container`: a name or
+    uuid, where agents in several containers may have named theirs alike."""
     found = Reading()
     # Its name stands so in each of its lines; whether it stands there as its name is seen when the line is decoded.
     needle = b'"session":' + msgspec.json.encode(session)
@@ -109,6 +116,8 @@ def read(folder: Path, session: str, container: str | None, most_calls: int, mos
                 continue
             found.containers[logged.uuid] = logged.container
             if container not in (None, logged.container, logged.uuid):
+                continue
+            if since is not None and logged.began < since:
                 continue
             if len(found.calls) >= most_calls or size + len(line) > most_bytes:
                 found.more = True
