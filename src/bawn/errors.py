@@ -218,6 +218,7 @@ KINDS: dict[str, Kind] = {
         Kind("api.unknown_host", _C, 421, "Use the exact address that `bawn status` shows."),
         Kind("api.invalid", _C, 422, "Correct the named field."),
         Kind("api.not_found", _C, 404, "Look at the list for the right name or number."),
+        Kind("api.too_long", _C, 503, "Ask for less at once, or again when others are through."),
         Kind("api.conflict", _C, 409, "Choose another name, or change the state first."),
         Kind("config.invalid", _O, 422, "Correct the file at the named line; `bawn config schema` shows what fits."),
         Kind("config.unreadable", _O, 500, "Make the file readable for the user that runs Bawn."),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +20,8 @@ from bawn.api.rules import without_secrets
 from bawn.app.rule_files import Part
 from bawn.app.rule_firings import CommandFailed
 from bawn.app.rules import RuleDesk
+from bawn.app.services import ConfigurationFile
+from bawn.app.settings import Configuration
 from bawn.enforcement.effects import Doing
 from bawn.enforcement.settings import Rules as Settings
 from bawn.errors import Fault
@@ -117,6 +122,49 @@ async def test_a_trial_says_what_would_fire_and_what_it_would_change(yard: Yard,
     await refused("api.invalid", client.rules.test({"event": "x"}))
     await refused("api.invalid", client.rules.test({"event": "session.idle", "operatorTags": "prod"}))
     await refused("api.invalid", client.rules.test({"event": "session.idle", "colour": "red"}))
+
+
+async def test_others_do_not_wait_while_rules_are_looked_at(yard: Yard) -> None:
+    """A viewer may ask for as much as a file can hold."""
+    long = "1" + "*2" * 900
+    when = [f"event.args.n == {number} + {long}" for number in range(30)]
+    action = {"type": "block", "reason": "no"}
+    rules = [
+        {"id": f"r{number}", "trigger": {"event": "tool.execute.before", "when": each}, "action": action}
+        for number, each in enumerate(when)
+    ]
+    text = json.dumps({"mitm": {"rules": rules}})
+    event = {"event": "tool.execute.before", "toolInput": '{"n": 1}'}
+    file = ConfigurationFile(Path("bawn.yaml"), Configuration, lambda made: None, yard.log)
+    async with sdk.AsyncClient(socket=str(yard.path)) as client:
+        for looked in (
+            client.rules.check(text),
+            client.rules.test(event, text=text.replace(" + 1*", " + 3*")),
+            file.check(text.replace(" + 1*", " + 4*")),
+        ):
+            pauses: list[float] = []
+            ticking = asyncio.create_task(ticks(pauses))
+            began = time.monotonic()
+            await looked
+            took = time.monotonic() - began
+            ticking.cancel()
+            print(f"{took:.2f} s, longest pause {max(pauses) * 1000:.0f} ms")
+            assert took > 0.2
+            assert max(pauses) < took / 2
+
+
+async def ticks(pauses: list[float]) -> None:
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.001)
+        pauses.append(time.monotonic() - began)
+
+
+async def test_a_viewer_tries_no_rules(yard: Yard) -> None:
+    headers = {"authorization": f"Bearer {await yard.person('ada', Role.VIEWER)}"}
+    async with httpx.AsyncClient(base_url=yard.url + ROOT, headers=headers, trust_env=False) as page:
+        answer = await page.post("/rules/test", json={"event": {"event": "session.idle"}})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "api.forbidden")
 
 
 async def test_a_conversation_is_tagged_on_record(yard: Yard, client: sdk.AsyncClient) -> None:

@@ -316,7 +316,7 @@ class Settings:
     def effective(self) -> dict[str, Any]:
         return {"profile": "starter"}
 
-    def check(self, text: str) -> shapes.ConfigVerdict:
+    async def check(self, text: str) -> shapes.ConfigVerdict:
         if text == "fits":
             return shapes.ConfigVerdict(True)
         return shapes.ConfigVerdict(False, (shapes.ConfigProblem("models", 3, "unknown key", "remove it"),))

@@ -122,6 +122,8 @@ def test_each_event_has_what_it_tells_and_nothing_else() -> None:
         ("event.toolName == 'a' && size(event.tags)", "is neither true nor false"),
         ("1 || event.toolName == 'b'", "'1' is neither true nor false"),
         ("!(event.toolName == 'a' || 1)", "'1' is neither true nor false"),
+        ("!!(event.toolName == 'a')", "one `!` says it"),
+        ("event.toolName == 'a' && ! ! true", "one `!` says it"),
         ("event.toolName > 1", "does not fit: types do not fit"),
         ("size(event.toolName).matches('a')", "does not fit: types do not fit"),
         ("event.toolName.contains(1)", "does not fit: types do not fit"),

@@ -42,7 +42,7 @@ def router(config: Configuration) -> APIRouter:
 
     @routes.post("/check", response_model=Verdict)
     async def check(candidate: Candidate) -> dict[str, Any]:
-        return data(verdict=config.check(candidate.text))
+        return data(verdict=await config.check(candidate.text))
 
     @routes.post("/reload", response_model=Verdict)
     async def reload(by: Caller) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which role each route needs. The table is the whole of it: a route that is not here cannot be reached.
 
 Viewers read, admins change. Approvers also see exactly what approvals ask, answer them, try rules
-on what agents said, and send notices. Running a command in a
+on events and on what agents said, and send notices. Running a command in a
 container, reading who holds which tokens, and everything that changes a key are for admins.
 """
 
@@ -61,7 +61,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/rules"): _A,
     ("GET", "/rules/log"): _V,
     ("POST", "/rules/check"): _V,
-    ("POST", "/rules/test"): _V,
+    ("POST", "/rules/test"): _P,
     ("POST", "/rules/replay"): _P,
     ("GET", "/rules/{rule}"): _V,
     ("PUT", "/rules/{rule}"): _A,

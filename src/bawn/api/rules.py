@@ -112,11 +112,11 @@ def router(rules: Rules) -> APIRouter:
 
     @routes.post("/check", response_model=Verdict)
     async def check(candidate: Candidate) -> dict[str, Any]:
-        return data(verdict=rules.check_text(candidate.text, candidate.name))
+        return data(verdict=await rules.check_text(candidate.text, candidate.name))
 
     @routes.post("/test", response_model=Trials)
     async def test(trial: Trial) -> dict[str, Any]:
-        return data(trials=list(rules.test(trial.event, trial.text, trial.name)))
+        return data(trials=list(await rules.test(trial.event, trial.text, trial.name)))
 
     @routes.get("/{rule}", response_model=One)
     async def get(rule: str, by: Caller) -> dict[str, Any]:

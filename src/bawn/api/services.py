@@ -297,8 +297,8 @@ class Configuration(Protocol):
     def effective(self) -> dict[str, Any]:
         """What holds now, secrets redacted."""
 
-    def check(self, text: str) -> shapes.ConfigVerdict:
-        """Whether this text would load as the configuration file."""
+    async def check(self, text: str) -> shapes.ConfigVerdict:
+        """Whether this text would load as the configuration file. Fault `api.too_long`."""
 
     async def reload(self, by: Operator) -> shapes.ConfigVerdict:
         """Reads the file again; a bad one changes nothing."""
@@ -360,10 +360,11 @@ class Rules(Protocol):
     async def remove_pack(self, name: str, by: Operator) -> None:
         """Fault `rule.unknown`, also where none of it was added."""
 
-    def check_text(self, text: str, name: str) -> shapes.ConfigVerdict: ...
+    async def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
+        """Fault `api.too_long`."""
 
-    def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
-        """Which rules would fire, and what they would change. Nothing is done."""
+    async def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
+        """Which rules would fire, and what they would change. Nothing is done. Fault `api.too_long`."""
 
     def log(self, limit: int, rule: str | None) -> Sequence[shapes.RuleFiring]:
         """The newest first."""

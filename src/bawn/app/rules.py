@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from bawn.app.aside import Aside
 from bawn.app.rule_files import Part, merged, read_rules
 from bawn.app.rule_firings import Firings
 from bawn.app.rule_packs import Pack, pack, pack_of, packs, renewed
@@ -61,6 +62,7 @@ class RuleDesk:
         self._firings = Firings(recorder.note, clock)
         self._host_user = ""
         self._lock = asyncio.Lock()
+        self._aside = Aside()
         self.on_change: Callable[[], None] = lambda: None
         """Told that other rules hold."""
         self.labels = Labels(store, clock)
@@ -195,9 +197,10 @@ class RuleDesk:
                 raise Fault("rule.unknown", f"No rule of the pack {quoted(found.name)} was added.")
             await self._keep(kept, Event("rule.pack_removed", principal=label(by), detail=(("pack", found.name),)))
 
-    def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
+    async def check_text(self, text: str, name: str) -> shapes.ConfigVerdict:
+        """Fault `api.too_long`."""
         try:
-            read_rules(text, name, self._host_user)
+            await self._aside.do(lambda: read_rules(text, name, self._host_user))
         except ConfigFault as fault:
             problems = tuple(
                 shapes.ConfigProblem(path=each.path, line=each.line, sentence=each.sentence(name), remedy=each.remedy)
@@ -206,9 +209,9 @@ class RuleDesk:
             return shapes.ConfigVerdict(fits=False, problems=problems)
         return shapes.ConfigVerdict(fits=True)
 
-    def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
-        """Which rules fire on an event that is made up, and what they would change. Nothing is done."""
-        return trials(self.rules_of(text, name), event)
+    async def test(self, event: Mapping[str, Any], text: str | None, name: str) -> Sequence[shapes.RuleTrial]:
+        """Which rules fire on an event that is made up, and what they would change. Nothing is done. Fault `api.too_long`."""
+        return await self._aside.do(lambda: trials(self.rules_of(text, name), event))
 
     def rules_of(self, text: str | None, name: str) -> Sequence[Rule]:
         """Those of a file, or those that hold. Fault `config.invalid`."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bawn import __version__
 from bawn.api.services import Recorder
+from bawn.app.aside import Aside
 from bawn.app.settings import Configuration, configured
 from bawn.audit.feed import Feed
 from bawn.audit.packets import TailRequest
@@ -297,6 +298,7 @@ class ConfigurationFile:
         self._current = current
         self._apply = apply
         self._recorder = recorder
+        self._aside = Aside()
 
     def schema(self) -> dict[str, Any]:
         return schema(Configuration)
@@ -304,10 +306,13 @@ class ConfigurationFile:
     def effective(self) -> dict[str, Any]:
         return self._current().model_dump(mode="json")
 
-    def check(self, text: str) -> shapes.ConfigVerdict:
+    async def check(self, text: str) -> shapes.ConfigVerdict:
+        """Fault `api.too_long`."""
         try:
-            self._look(configured(text, self._path.name))
+            self._look(await self._aside.do(lambda: configured(text, self._path.name)))
         except Fault as fault:
+            if fault.code == "api.too_long":
+                raise
             return _verdict(fault, self._path.name)
         return shapes.ConfigVerdict(fits=True)
 

@@ -152,6 +152,8 @@ class _Reader:
         elif token.text in ")]":
             if self._open:
                 self._open.pop()
+        elif token.text == "!" and self._at(at - 1) == "!":
+            raise ValueError("one `!` says it")  # the reader's time grows by the square of a row of them
         elif token.text == "." and (at == 0 or (self._kind(at - 1) == "sign" and self._at(at - 1) not in ")]")):
             raise ValueError("a name begins with a letter; leave out the dot before it")
 
