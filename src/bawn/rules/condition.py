@@ -49,13 +49,17 @@ class Condition:
         return False
 
     def _told(self, happened: Happening) -> dict[str, Any]:
-        """Those fields that it asks for. Arguments are there only where they can be read in one way."""
+        """Those fields that it asks for. Of a plain text there are no arguments; of an object that cannot be read in one way
+        nothing is known, not even that it has none: else it would get past `has(event.args) && …`."""
         told: dict[str, Any] = {}
         for name in self._fields:
             if name == "args":
                 args = arguments(happened.tool_input)
                 if args is not None:
                     told[name] = args
+                elif happened.tool_input.lstrip().startswith("{"):
+                    # Whatever else is no object is a text for a tool that takes one: the gateway releases no other call.
+                    raise Undecided("the arguments are too many, or can be read in two ways")
                 continue
             value = field(happened, name)
             if name not in LONG and _size(value) > _LONGEST_NAME:
