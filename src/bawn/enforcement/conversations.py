@@ -93,7 +93,7 @@ class Conversation:
         return (rule, key) in self._placed or (rule, key) in self._silent
 
     def has_anywhere(self, rule: str, key: str) -> bool:
-        """As `has`, for a call of which nothing but the id is known."""
+        """As `has`, for a call of which it is not known where it was proposed."""
         return any(by == rule and keys.same_call(fired, key) for by, fired in (*self._placed, *self._silent))
 
     def last(self, rule: str) -> float | None:

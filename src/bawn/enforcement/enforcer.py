@@ -351,6 +351,6 @@ def _behind(turn: Turn, happened: Happening) -> str:
             return happened.key
         case EventName.TOOL_BEFORE:
             # The model sees it when it sees what became of the call.
-            return "result:" + happened.key.partition(":")[2]
+            return keys.result_of(happened.key)
         case _:
             return turn.last

@@ -24,7 +24,7 @@ class RulesJudge:
             return Judgement(_NONE)
         turn = enforcer.turn(asked)
         if turn.standing is not None and not isinstance(turn, ReportTurn):
-            turn.standing.proposed(call.id, turn.at)
+            turn.standing.proposed(call, turn.at)
         if not listens:
             return Judgement(_NONE)
         decisions = await enforcer.call(

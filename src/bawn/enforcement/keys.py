@@ -1,17 +1,20 @@
 """By what the things that rules fire on are told from each other within a conversation.
 
 A client that tries again sends the same again, so the same has the same key: a message has its place and its words, a call
-and its result the id of the call. Where a wire has no ids, and since some models use the same id twice, places are part of
-those as well.
+its id and what it says, its result the id. Where a wire has no ids, and since some models use the same id twice, places are
+part of those as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Sequence
 
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.document import Message, Said
+from bawn.wire.json_text import NotPlain, read_plain
 
 SYSTEM = "system"
 SESSION = "session"
@@ -31,9 +34,19 @@ def answer(at: int, text: str) -> str:
 
 
 def call(at: int | str, proposed: ToolCall) -> str:
-    """A call that the model proposed in its answer to a request of `at` messages."""
-    named = proposed.id or f"{proposed.name}:{_digest(proposed.arguments_raw)}"
-    return f"call:{at}:{_short(named)}"
+    """A call that the model proposed in its answer to a request of `at` messages. What it says is part of it: an id alone is
+    not to be trusted, whether a model uses it twice or an agent reports something else under it."""
+    return f"call:{at}:{_short(proposed.id or proposed.name)}:{_digest(meaning(proposed))}"
+
+
+def meaning(proposed: ToolCall) -> str:
+    """What a call says, however its arguments are written down."""
+    arguments = proposed.arguments_raw
+    if not proposed.free:
+        with contextlib.suppress(NotPlain, ValueError, RecursionError):
+            read = read_plain(arguments.encode("utf-8", "surrogatepass") or b"{}")
+            arguments = json.dumps(read, sort_keys=True)
+    return f"{proposed.name}\0{arguments}"
 
 
 def result(at: int | str, call_id: str) -> str:
@@ -42,13 +55,18 @@ def result(at: int | str, call_id: str) -> str:
     return f"result:{at}:{_short(call_id)}"
 
 
+def result_of(key: str) -> str:
+    """The result of a call that has this key."""
+    return "result:" + key.partition(":")[2].rpartition(":")[0]
+
+
 def unplaced(key: str) -> bool:
     """Whether somebody told of a call or a result who does not know its place."""
     return key.startswith(("call:?:", "result:?:"))
 
 
 def same_call(key: str, other: str) -> bool:
-    """Whether both are of the same event of a call with the same id, whatever their places."""
+    """Whether both are of the same call, or of the result of a call with the same id, whatever their places."""
     kind, _, rest = key.partition(":")
     other_kind, _, other_rest = other.partition(":")
     return kind == other_kind and rest.partition(":")[2] == other_rest.partition(":")[2]

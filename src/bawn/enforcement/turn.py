@@ -51,7 +51,7 @@ class ReportTurn(Turn):
         self.at = standing.at
 
     def call(self, proposed: ToolCall) -> str:
-        return keys.call(self.known.place(proposed.id), proposed)
+        return self.known.call(proposed)
 
     @property
     def last(self) -> str:
