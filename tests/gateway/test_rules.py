@@ -15,6 +15,7 @@ from tests.gateway.rules_house import Hands, House, next_turn, two_calls, with_r
 from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
 from tests.rules.examples import example
 
+from bawn.enforcement import conversations
 from bawn.enforcement.conversations import Conversations
 from bawn.errors import Fault
 from bawn.rules.model import EventName
@@ -233,6 +234,31 @@ async def test_a_restart_neither_forgets_nor_repeats_what_was_put_in(begin: Begi
     await house.say(CHAT, False, next_turn(CHAT, asking, answer, "bye"), **mine)
     assert house.told(CHAT)[1] == ("user", "Mind!")
     assert house.fired() == ["m"]
+
+
+async def test_nothing_that_fires_later_drives_system_text_out(
+    begin: Begin, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "MOST_FIRINGS", 5)
+    guard = {"type": "prompt-inject", "content": "Ask first.", "target": "system"}
+    house = await begin(
+        rule("guard", "chat.message", guard, role="user", contentMatch="deploy"),
+        rule("other", "chat.message", says("Mind!"), role="user", contentMatch="redis"),
+    )
+    mine = {"x-bawn-session": "mine"}
+    await house.say(CHAT, False, CHAT.asking("please deploy", False), **mine)
+    assert "Ask first." in house.got(CHAT).system
+    many = CHAT.asking("", False)
+    many["json"]["messages"] = [{"role": "user", "content": f"redis {at}"} for at in range(10)]
+    await house.say(CHAT, False, many, **mine)
+    for _ in range(2):
+        answer = await house.say(CHAT, False, CHAT.asking("please deploy", False), **mine)
+        await house.say(CHAT, False, next_turn(CHAT, CHAT.asking("please deploy", False), answer, "go on"), **mine)
+        assert "Ask first." in house.got(CHAT).system
+        assert house.fired().count("guard") == 1
+        # Nor does a restart.
+        house.enforcer.conversations = house.conversations = Conversations(store, house.clock)
+        await house.conversations.load()
 
 
 async def test_what_cannot_be_written_down_is_not_sent_unless_the_rule_says_so(
