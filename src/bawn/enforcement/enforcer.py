@@ -220,7 +220,7 @@ class Enforcer:
             text,
             title=standing.title if standing is not None else "",
             directory=(standing.directory if standing is not None else "") or self.place(container.uuid),
-            operator_tags=self.labels.operator(container, turn.asked.session),
+            operator_tags=self.labels.of_container(container),
             container_role=container.role,
             **said,
         )

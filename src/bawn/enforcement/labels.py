@@ -1,8 +1,8 @@
 """Which tags a conversation carries: those of its container, those that an operator gave it, those that it names, and all
 of those that it came from.
 
-What comes from inside a container only adds: there is no way to take a tag away from in there. What an operator gave is
-told apart (`operator`), for whoever would let something pass by it. Which conversation a call belongs to is said from
+What comes from inside a container only adds: there is no way to take a tag away from in there. Those of the container are
+told apart (`of_container`), for whoever would let something pass by them. Which conversation a call belongs to is said from
 inside as well, so between conversations of one container no tag is a secret; what must hold is given to the container.
 """
 
@@ -81,18 +81,16 @@ class Labels:
     # what they are
 
     def of_container(self, container: Container) -> frozenset[str]:
-        """What an operator gave the container, by the configuration or when it was made."""
+        """What an operator gave the container, by the configuration or when it was made: the only ones that nobody inside can
+        claim. What an operator gave a conversation is not among them, since any agent in its container can take its name."""
         tags = self._of_name(container.name)
         return tags.union(container.tags) if container.tags else tags
 
-    def operator(self, container: Container, session: str) -> frozenset[str]:
-        """What an operator gave to the container and to this very conversation, and nothing that is only said to be inherited."""
-        tags = self.of_container(container)
-        return tags | self._sessions.get((container.uuid, session), _NONE) if self._sessions else tags
-
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
         """All of them; `named`: what the request names itself."""
-        tags = self.operator(container, session)
+        tags = self.of_container(container)
+        if self._sessions:
+            tags = tags | self._sessions.get((container.uuid, session), _NONE)
         if named:
             tags |= tags_of(named)
         if self.kinship.knows(container.uuid):

@@ -236,8 +236,8 @@ class _Known(Labels):
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
         return self._labels.of(container, session, named) | self._heard
 
-    def operator(self, container: Container, session: str) -> frozenset[str]:
-        return self._labels.operator(container, session)
+    def of_container(self, container: Container) -> frozenset[str]:
+        return self._labels.of_container(container)
 
     def heard(self, asked: Asked) -> None:
         self._heard |= tags_of(asked.header(HEADER))
