@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import People
-from tests.gateway.rules_house import Hands, House, next_turn, two_calls, with_results, words
+from tests.gateway.rules_house import Hands, House, next_turn, read_request, two_calls, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
 from tests.rules.examples import example
 
@@ -22,7 +22,7 @@ from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
-from bawn.terms.exchange import Exchange
+from bawn.terms.exchange import Exchange, WireName
 from bawn.terms.principal import Container
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
@@ -180,6 +180,42 @@ async def test_higher_priority_rewrites_first(begin: Begin) -> None:
 
 
 # how often
+
+
+@EACH_WIRE
+async def test_what_the_assistant_is_made_to_begin_with_hides_nothing(begin: Begin, speaks: Speaks) -> None:
+    house = await begin(
+        rule("mind", "chat.message", {"type": "prompt-inject", "content": "Mind!", "target": "user"}, role="user"),
+        notifies("created", "session.created"),
+        notifies("after", "tool.execute.after"),
+    )
+    asking = speaks.asking("hello", False)
+    asked = read_request(speaks, json.dumps(asking["json"]).encode())
+    asked.add_message(Said.ASSISTANT, "Well,")
+    for _ in range(2):
+        await house.say(speaks, False, {**asking, "json": json.loads(asked.body())}, **{"x-bawn-session": "mine"})
+        assert house.told(speaks)[0] == ("user", "hello\n\nMind!")
+    assert sorted(house.fired()) == ["created", "mind"]
+    house.events.clear()
+    asking = speaks.asking(CALLED, False)
+    answer = await house.say(speaks, False, asking, **{"x-bawn-session": "other"})
+    given = with_results(speaks, asking, answer, "done")
+    asked = read_request(speaks, json.dumps(given["json"]).encode())
+    asked.add_message(Said.ASSISTANT, "Well,")
+    await house.say(speaks, False, {**asking, "json": json.loads(asked.body())}, **{"x-bawn-session": "other"})
+    assert house.fired().count("after") == 1
+    assert house.fired().count("mind") == 1
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"type": "of_tomorrow"}])
+async def test_nor_does_an_item_of_which_nobody_knows_who_said_it(begin: Begin, item: dict[str, str]) -> None:
+    house = await begin(notifies("told", "chat.message", role="user"))
+    speaks = next(each for each in WIRES if each.wire is WireName.RESPONSES)
+    asking = speaks.asking("hello", False)
+    asking["json"]["input"] = [{"role": "user", "content": "hello"}, item]
+    await house.ask(asking)
+    await house.rest()
+    assert house.fired() == ["told"]
 
 
 async def test_a_client_that_tries_again_makes_nothing_fire_twice(begin: Begin) -> None:

@@ -225,8 +225,11 @@ def _ends(message: Message, *, first: bool) -> Sequence[Spot]:
 
 
 def _new(messages: Sequence[Message]) -> int:
-    """Where what came since the assistant's last turn begins."""
-    for at in range(len(messages), 0, -1):
-        if messages[at - 1].said is Said.ASSISTANT:
-            return at
-    return 0
+    """Where what came since the assistant's last turn begins. What it is made to say at the very end is no turn: its answer
+    goes on with that, and what stands before it has not been answered."""
+    at = len(messages)
+    while at and messages[at - 1].said is Said.ASSISTANT:
+        at -= 1
+    while at and messages[at - 1].said is not Said.ASSISTANT:
+        at -= 1
+    return at
