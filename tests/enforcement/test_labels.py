@@ -103,6 +103,9 @@ async def test_a_conversation_that_nobody_names_keeps_nothing(labels: Labels) ->
     call(labels, "s:abc", x_bawn_tags="own", x_bawn_parent_session="s1")
     assert labels.of(DEV, "s:abc", b"own") == OWN | {"own"}
     assert has(labels, "s:abc") == OWN
+    call(labels, "s1", x_bawn_parent_session="s:abc")
+    await labels.begun(DEV.uuid, "s2", "s:abc")
+    await labels.begun(DEV.uuid, "call:abc", "s1")
     assert not labels.kinship.knows(DEV.uuid)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert
 from bawn.config.patterns import Pattern
 from bawn.enforcement.kinship import Kinship
 from bawn.enforcement.tables import session_tags
-from bawn.stages.asked import Asked
+from bawn.stages.asked import UNNAMED, Asked
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.principal import Container
@@ -30,8 +30,6 @@ PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id", b"x-codex-parent-th
 """By which agents tell the conversation that this one came from: Bawn's own first, then OpenCode's and Codex's. Agents within
 one session of Claude Code are that session."""
 _HEARD = frozenset((HEADER, *PARENTS))
-_UNNAMED = ("s:", "call:")
-"""How conversations are called that no agent names: nobody can say that they came from one."""
 _MOST = 20_000
 _NONE: frozenset[str] = frozenset()
 
@@ -108,7 +106,7 @@ class Labels:
     def heard(self, asked: Asked) -> None:
         """What a call says of its conversation: the tags that it names stay with it, and so does where it came from."""
         said = {name: value for name, value in asked.headers if name in _HEARD}
-        if not said or asked.session.startswith(_UNNAMED):
+        if not said or asked.session.startswith(UNNAMED):
             return
         uuid, session = asked.container.uuid, asked.session
         if tags := tags_of(said.get(HEADER, b"")):
@@ -122,6 +120,8 @@ class Labels:
         self._begun(container, session, parent)
 
     def _begun(self, uuid: str, session: str, parent: str) -> None:
+        if session.startswith(UNNAMED) or parent.startswith(UNNAMED):
+            return  # nobody can know what those are called
         has = self._sessions.get((uuid, parent), _NONE) | self.kinship.named(uuid, parent)
         self.kinship.begun(uuid, session, parent, has | self._inherited(uuid, parent))
 

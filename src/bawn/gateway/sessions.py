@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from bawn.errors import Fault
-from bawn.stages.asked import Asked
+from bawn.stages.asked import UNNAMED, Asked
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
@@ -113,7 +113,8 @@ class Sessions:
         if not name:
             given = {header: value for header, value in asked.headers if header in _NAMING and value}
             name = next((given[header] for header in HEADERS if header in given), b"").decode("ascii", "replace")
-        return name[:_LONGEST_NAME]
+        # A name that is given here alone would make it one of the conversations that nobody named.
+        return "" if name.startswith(UNNAMED) else name[:_LONGEST_NAME]
 
 
 class _Answered:
