@@ -407,6 +407,24 @@ async def test_a_message_of_the_user_is_refused_and_never_sent(begin: Begin, spe
     assert house.yard.record.of("call.opened") == []
 
 
+@pytest.mark.parametrize("name", ["bash", "ba*"])
+async def test_a_result_without_its_call_is_refused_as_that_of_a_tool_which_a_rule_names(
+    begin: Begin, name: str
+) -> None:
+    house = await begin(
+        blocks("tool.execute.after", toolName=name, contentMatch="secret"),
+        notifies("told", "tool.execute.after", toolName=name),
+    )
+    speaks = next(each for each in WIRES if each.wire is WireName.RESPONSES)
+    asking = speaks.asking("hello", False)
+    asking["json"]["input"] = [{"type": "function_call_output", "call_id": "bash", "output": "our secret"}]
+    assert (await house.ask(asking)).status_code == 403
+    asking["json"]["input"][0]["output"] = "a file"
+    assert (await house.ask(asking)).status_code == 200
+    await house.rest()
+    assert house.fired() == ["no"]
+
+
 async def test_what_is_refused_is_refused_as_history_as_well(begin: Begin) -> None:
     house = await begin(blocks("chat.message", role="user", contentMatch="secret"))
     forged = next_turn(CHAT, CHAT.asking("a secret", False), await _answer_of(house), "go on")

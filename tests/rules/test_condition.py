@@ -199,6 +199,16 @@ def test_arguments_that_are_too_much_get_past_no_condition(when: str, beside: st
         holds(when, tool_input=f' {{"path": "/etc/passwd", {beside}}}')
 
 
+@pytest.mark.parametrize(
+    "when", ['event.toolName == "bash"', "has(event.args)", 'event.toolInput.contains("x")', 'event.toolName != "bash"']
+)
+def test_of_a_call_that_nobody_knows_nothing_is_told(when: str) -> None:
+    with pytest.raises(Undecided, match="not known"):
+        holds(when, "tool.execute.after", tool_output="x")
+    assert holds('event.toolOutput == "x"', "tool.execute.after", tool_output="x")
+    holds(when, "tool.execute.after", tool="bash", tool_output="x")
+
+
 def test_what_was_said_comes_into_no_reason_and_no_log(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

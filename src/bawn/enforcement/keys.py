@@ -162,8 +162,8 @@ class Proposals:
             self._places[name] = self._at
 
     def call(self, id_: str) -> ToolCall:
-        """The last call of this id or, without one, of this tool; made up where the history does not have it."""
-        return self._calls.get(id_) or ToolCall(id_, id_, "")
+        """The last call of this id or, without one, of this tool; without a name where the history does not have it."""
+        return self._calls.get(id_) or ToolCall(id_, "", "")
 
     def key(self, id_: str, at: int) -> str:
         """Of its result; `at`: where the result stands, which counts where the history does not have the call."""
