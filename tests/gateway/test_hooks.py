@@ -144,7 +144,7 @@ async def test_a_call_that_says_something_else_under_a_known_id_is_told(begin: B
 
 def test_a_call_that_is_reported_in_other_words_is_the_same_call() -> None:
     standing, proposes = Standing(), ToolCall("c1", "exec_command", '{"cmd": "ls", "workdir": "/srv"}')
-    standing.proposed(proposes, 1)
+    standing.proposed(proposes, "1")
     told = as_told(proposes)
     assert told.name == "Bash"
     assert standing.call(told) == standing.call(proposes) == keys.call(1, proposes)

@@ -46,7 +46,9 @@ def test_a_rule_fires_on_its_event_only() -> None:
 
 @pytest.mark.parametrize("name", ["bash", "ba*"])
 @pytest.mark.parametrize("content", [{}, {"contentMatch": "secret"}])
-def test_a_result_of_a_call_that_nobody_knows_gets_past_no_rule_that_refuses(name: str, content: dict[str, str]) -> None:
+def test_a_result_of_a_call_that_nobody_knows_gets_past_no_rule_that_refuses(
+    name: str, content: dict[str, str]
+) -> None:
     asks = rule(event="tool.execute.after", toolName=name, **content)
     no = {"type": "block", "reason": "no"}
     refuses = Rule.model_validate(asks.model_dump(by_alias=True) | {"id": "no", "action": no})

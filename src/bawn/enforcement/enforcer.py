@@ -17,6 +17,7 @@ import structlog
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
+from bawn.enforcement.kept import KeptCalls
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.standing import Standings
 from bawn.enforcement.turn import ReportTurn, Turn
@@ -70,6 +71,7 @@ class Enforcer:
         self.place: Callable[[str], str] = lambda uuid: ""
         """Where a container sees its workspace; empty where it has none."""
         self.standings = Standings()
+        self.kept = KeptCalls()
         self._effects = effects
         self._note = note
         self._clock = clock

@@ -23,6 +23,7 @@ from bawn.enforcement.enforcer import Enforcer
 from bawn.enforcement.judge import RulesJudge
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.stage import RulesStage, put_in
+from bawn.enforcement.turn import base
 from bawn.errors import Fault
 from bawn.rules.matching import RuleSet
 from bawn.stages.asked import Asked
@@ -164,7 +165,7 @@ class Replay:
             await self._stage.request(asked)
             return
         earlier = [firing for firing in conversation.put_in() if firing.place is not Place.NOWHERE]
-        put_in(again, earlier, self._enforcer.rules)
+        put_in(again, earlier, self._enforcer.rules, base(asked))
         await self._stage.request(asked)
         changed = asked.document
         if changed is not None and changed.changed:

@@ -26,7 +26,7 @@ class Standing:
     __slots__ = ("_calls", "at", "directory", "failed", "last", "last_user", "title")
 
     def __init__(self) -> None:
-        self.at = 0
+        self.at = "0"
         """How many messages the last request had."""
         self.last = ""
         """The key of its last message or result."""
@@ -36,10 +36,10 @@ class Standing:
         self.title = ""
         """As the agent tells it, as the next one."""
         self.directory = ""
-        self._calls: OrderedDict[str, tuple[int, str, str]] = OrderedDict()
+        self._calls: OrderedDict[str, tuple[str, str, str]] = OrderedDict()
         """Where each was proposed, its key, and the one that it would have in the words of the agent's hooks."""
 
-    def proposed(self, call: ToolCall, at: int) -> None:
+    def proposed(self, call: ToolCall, at: str) -> None:
         """The model proposes a call in its answer to `at` messages."""
         self._calls[call.id] = (at, keys.call(at, call), keys.call(at, as_told(call)))
         self._calls.move_to_end(call.id)
@@ -49,7 +49,7 @@ class Standing:
     def place(self, call_id: str) -> str:
         """Where a call was proposed, as it stands in keys."""
         found = self._calls.get(call_id)
-        return keys.UNKNOWN if found is None else str(found[0])
+        return keys.UNKNOWN if found is None else found[0]
 
     def call(self, reported: ToolCall) -> str:
         """The key of a call that is reported: the one that it has on the wire where it says the same as there."""
