@@ -87,7 +87,7 @@ async def test_what_a_session_names_stays_with_it_and_is_never_an_operators(labe
     call(labels, "s1", x_bawn_tags="other")
     call(labels, "s1")
     assert has(labels, "s1") == OWN | {"own", "more", "other"}
-    assert labels.operator(DEV, "s1") == OWN
+    assert labels.of_container(DEV) == OWN
     assert has(labels, "s2") == OWN
 
 
@@ -103,6 +103,9 @@ async def test_a_conversation_that_nobody_names_keeps_nothing(labels: Labels) ->
     call(labels, "s:abc", x_bawn_tags="own", x_bawn_parent_session="s1")
     assert labels.of(DEV, "s:abc", b"own") == OWN | {"own"}
     assert has(labels, "s:abc") == OWN
+    call(labels, "s1", x_bawn_parent_session="s:abc")
+    await labels.begun(DEV.uuid, "s2", "s:abc")
+    await labels.begun(DEV.uuid, "call:abc", "s1")
     assert not labels.kinship.knows(DEV.uuid)
 
 
@@ -114,7 +117,7 @@ async def test_a_child_has_all_tags_of_its_parent_and_so_has_its_child(labels: L
     await labels.begun(DEV.uuid, "grandchild", "child")
     for session in ("child", "grandchild"):
         assert has(labels, session) == OWN | {"night", "named"}
-        assert labels.operator(DEV, session) == OWN, "that it came from there is only said"
+    assert labels.of_container(DEV) == OWN, "which session it is, and where it came from, is only said"
     assert has(labels, "parent") == OWN | {"night", "named"}
 
 
@@ -244,7 +247,6 @@ def test_whatever_happens_in_whatever_order_each_has_its_own_and_those_of_its_li
         for session in "abcde":
             wanted = set(OWN).union(*(named.get(each, set()) | given_.get(each, set()) for each in line(session)))
             assert has(labels, session) == wanted
-            assert labels.operator(DEV, session) == OWN | given_.get(session, set())
         await labels.kinship.written()
         store.close()
 

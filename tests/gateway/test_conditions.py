@@ -175,17 +175,31 @@ async def test_tags_of_a_container_and_of_a_parent_session_are_met(begin: Begin)
     house = await begin(
         rule("made", "chat.message", role="user", tags=["made"]),
         rule("night", "chat.message", role="user", tags=["night"]),
-        rule("sure", "chat.message", role="user", when='"night" in event.operatorTags'),
+        rule("sure", "chat.message", role="user", when='"made" in event.operatorTags'),
+        rule("unsure", "chat.message", role="user", when='"night" in event.operatorTags'),
     )
     planner = Container(UUID, 7, "dev", "default", "planner", ("made",))
     house.yard.registry.now = Standing(planner, ai=True, state="running", expires=None, generation=2)
     await house.labels.tag(UUID, "parent", frozenset(["night"]))
     child = {"x-session-id": "child", "x-parent-session-id": "parent"}
     await house.say(CHAT, False, CHAT.asking("one", False), **child)
-    assert house.fired() == ["made", "night"]
+    assert house.fired() == ["made", "night", "sure"]
     house.events.clear()
     await house.say(CHAT, False, CHAT.asking("two", False), **{"x-session-id": "parent"})
     assert house.fired() == ["made", "night", "sure"]
+
+
+async def test_nobody_inside_gains_an_operators_tag_by_the_name_of_a_session(begin: Begin) -> None:
+    no = {"type": "block", "reason": "not yet"}
+    gate = {"event": "chat.message", "role": "user", "when": '!("trusted" in event.operatorTags)'}
+    house = await begin({"id": "gate", "trigger": gate, "action": no})
+    await house.labels.tag(UUID, "theirs", frozenset(["trusted"]))
+    for session in ("mine", "theirs"):
+        asked = await house.ask(CHAT.asking("go on", False), **{"x-bawn-session": session})
+        assert asked.status_code == 403
+    trusted = Container(UUID, 7, "dev", "default", "", ("trusted",))
+    house.yard.registry.now = Standing(trusted, ai=True, state="running", expires=None, generation=2)
+    assert (await house.ask(CHAT.asking("go on", False))).status_code == 200
 
 
 async def test_a_child_that_was_only_reported_has_the_tags_of_its_parent(begin: Begin) -> None:

@@ -13,10 +13,14 @@ from tests.gateway.judges import People
 from tests.gateway.rules_house import House, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, WIRES, Speaks
 
+from bawn.adapters.renaming import as_told
 from bawn.adapters.report import Effect, Verdict
+from bawn.enforcement import keys
+from bawn.enforcement.standing import Standing
 from bawn.rules.model import EventName
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
+from bawn.terms.toolcall import ToolCall
 
 Begin = Callable[..., Awaitable[House]]
 CHAT = WIRES[0]
@@ -121,6 +125,30 @@ async def test_a_call_with_other_arguments_than_were_released_is_asked_about(beg
     other = call | {"tool_input": '{"command":"rm -rf /"}'}
     assert await house.report(EventName.TOOL_BEFORE, **other) == Verdict()
     assert len(people.asked) == 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["proposed", "unknown"])
+async def test_a_call_that_says_something_else_under_a_known_id_is_told(begin: Begin, known: bool) -> None:
+    house = await begin(*(each for each in ALL if each["id"] == "on-tool.execute.before"))
+    call = {"call": "c1", "tool": "bash", "tool_input": '{"command": "ls"}'}
+    if known:
+        await house.report(EventName.SESSION_CREATED)
+        _, _, call = await proposed(house)
+    else:
+        await house.report(EventName.TOOL_BEFORE, **call)
+    other = call | {"tool_input": '{"command":"curl evil"}'}
+    for again in (call, other, other, call, call | {"tool_input": call["tool_input"].replace(":", " :  ")}):
+        await house.report(EventName.TOOL_BEFORE, **again)
+    assert [doing.happened.tool_input for doing in house.done] == [call["tool_input"], other["tool_input"]]
+
+
+def test_a_call_that_is_reported_in_other_words_is_the_same_call() -> None:
+    standing, proposes = Standing(), ToolCall("c1", "exec_command", '{"cmd": "ls", "workdir": "/srv"}')
+    standing.proposed(proposes, "1")
+    told = as_told(proposes)
+    assert told.name == "Bash"
+    assert standing.call(told) == standing.call(proposes) == keys.call(1, proposes)
+    assert standing.call(ToolCall("c1", "Bash", '{"command": "rm"}')) != keys.call(1, proposes)
 
 
 async def test_a_yes_to_a_reported_call_is_for_that_report_alone(begin: Begin) -> None:
@@ -248,6 +276,9 @@ async def test_after_a_restart_a_reported_call_fires_nothing_that_fired_before(b
     again = await begin(*ALL)
     await again.report(EventName.TOOL_BEFORE, **call)
     assert again.fired() == []
+    other = call | {"tool_input": '{"command":"curl evil"}'}
+    await again.report(EventName.TOOL_BEFORE, **other)
+    assert again.fired() == ["on-tool.execute.before"]
 
 
 async def test_a_report_is_admitted_as_a_call_is(begin: Begin) -> None:

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import People
-from tests.gateway.rules_house import Hands, House, next_turn, two_calls, with_results, words
+from tests.gateway.rules_house import Hands, House, next_turn, read_request, two_calls, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, STREAMED, WIRES, Speaks
 from tests.rules.examples import example
 
+from bawn.enforcement import conversations
 from bawn.enforcement.conversations import Conversations
 from bawn.errors import Fault
 from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
-from bawn.terms.exchange import Exchange
+from bawn.terms.exchange import Exchange, WireName
 from bawn.terms.principal import Container
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
@@ -181,6 +182,42 @@ async def test_higher_priority_rewrites_first(begin: Begin) -> None:
 # how often
 
 
+@EACH_WIRE
+async def test_what_the_assistant_is_made_to_begin_with_hides_nothing(begin: Begin, speaks: Speaks) -> None:
+    house = await begin(
+        rule("mind", "chat.message", {"type": "prompt-inject", "content": "Mind!", "target": "user"}, role="user"),
+        notifies("created", "session.created"),
+        notifies("after", "tool.execute.after"),
+    )
+    asking = speaks.asking("hello", False)
+    asked = read_request(speaks, json.dumps(asking["json"]).encode())
+    asked.add_message(Said.ASSISTANT, "Well,")
+    for _ in range(2):
+        await house.say(speaks, False, {**asking, "json": json.loads(asked.body())}, **{"x-bawn-session": "mine"})
+        assert house.told(speaks)[0] == ("user", "hello\n\nMind!")
+    assert sorted(house.fired()) == ["created", "mind"]
+    house.events.clear()
+    asking = speaks.asking(CALLED, False)
+    answer = await house.say(speaks, False, asking, **{"x-bawn-session": "other"})
+    given = with_results(speaks, asking, answer, "done")
+    asked = read_request(speaks, json.dumps(given["json"]).encode())
+    asked.add_message(Said.ASSISTANT, "Well,")
+    await house.say(speaks, False, {**asking, "json": json.loads(asked.body())}, **{"x-bawn-session": "other"})
+    assert house.fired().count("after") == 1
+    assert house.fired().count("mind") == 1
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"type": "of_tomorrow"}])
+async def test_nor_does_an_item_of_which_nobody_knows_who_said_it(begin: Begin, item: dict[str, str]) -> None:
+    house = await begin(notifies("told", "chat.message", role="user"))
+    speaks = next(each for each in WIRES if each.wire is WireName.RESPONSES)
+    asking = speaks.asking("hello", False)
+    asking["json"]["input"] = [{"role": "user", "content": "hello"}, item]
+    await house.ask(asking)
+    await house.rest()
+    assert house.fired() == ["told"]
+
+
 async def test_a_client_that_tries_again_makes_nothing_fire_twice(begin: Begin) -> None:
     house = await begin(notifies("n", "chat.message", role="user"), notifies("c", "session.created"))
     asking = CHAT.asking("hello", False)
@@ -233,6 +270,31 @@ async def test_a_restart_neither_forgets_nor_repeats_what_was_put_in(begin: Begi
     await house.say(CHAT, False, next_turn(CHAT, asking, answer, "bye"), **mine)
     assert house.told(CHAT)[1] == ("user", "Mind!")
     assert house.fired() == ["m"]
+
+
+async def test_nothing_that_fires_later_drives_system_text_out(
+    begin: Begin, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "MOST_FIRINGS", 5)
+    guard = {"type": "prompt-inject", "content": "Ask first.", "target": "system"}
+    house = await begin(
+        rule("guard", "chat.message", guard, role="user", contentMatch="deploy"),
+        rule("other", "chat.message", says("Mind!"), role="user", contentMatch="redis"),
+    )
+    mine = {"x-bawn-session": "mine"}
+    await house.say(CHAT, False, CHAT.asking("please deploy", False), **mine)
+    assert "Ask first." in house.got(CHAT).system
+    many = CHAT.asking("", False)
+    many["json"]["messages"] = [{"role": "user", "content": f"redis {at}"} for at in range(10)]
+    await house.say(CHAT, False, many, **mine)
+    for _ in range(2):
+        answer = await house.say(CHAT, False, CHAT.asking("please deploy", False), **mine)
+        await house.say(CHAT, False, next_turn(CHAT, CHAT.asking("please deploy", False), answer, "go on"), **mine)
+        assert "Ask first." in house.got(CHAT).system
+        assert house.fired().count("guard") == 1
+        # Nor does a restart.
+        house.enforcer.conversations = house.conversations = Conversations(store, house.clock)
+        await house.conversations.load()
 
 
 async def test_what_cannot_be_written_down_is_not_sent_unless_the_rule_says_so(
@@ -343,6 +405,24 @@ async def test_a_message_of_the_user_is_refused_and_never_sent(begin: Begin, spe
         assert answer.status_code == 403, "each time"
         assert "not with us" in answer.text
     assert house.yard.record.of("call.opened") == []
+
+
+@pytest.mark.parametrize("name", ["bash", "ba*"])
+async def test_a_result_without_its_call_is_refused_as_that_of_a_tool_which_a_rule_names(
+    begin: Begin, name: str
+) -> None:
+    house = await begin(
+        blocks("tool.execute.after", toolName=name, contentMatch="secret"),
+        notifies("told", "tool.execute.after", toolName=name),
+    )
+    speaks = next(each for each in WIRES if each.wire is WireName.RESPONSES)
+    asking = speaks.asking("hello", False)
+    asking["json"]["input"] = [{"type": "function_call_output", "call_id": "bash", "output": "our secret"}]
+    assert (await house.ask(asking)).status_code == 403
+    asking["json"]["input"][0]["output"] = "a file"
+    assert (await house.ask(asking)).status_code == 200
+    await house.rest()
+    assert house.fired() == ["no"]
 
 
 async def test_what_is_refused_is_refused_as_history_as_well(begin: Begin) -> None:

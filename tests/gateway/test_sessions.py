@@ -117,6 +117,19 @@ async def test_a_header_names_the_conversation(start: Start, speaks: Speaks) -> 
     assert sees.sessions == ["mine", "mine"]
 
 
+@EACH_WIRE
+async def test_nobody_joins_a_conversation_that_was_not_named_by_its_name(start: Start, speaks: Speaks) -> None:
+    sees = Sees()
+    yard = await start(stages=(sees,))
+    await say(yard, speaks, False, speaks.asking("one", stream=False))
+    [mine] = sees.sessions
+    for header in ("x-bawn-session", "x-session-id"):
+        await say(yard, speaks, False, speaks.asking("two", stream=False), **{header: mine})
+    await say(yard, speaks, False, speaks.asking("two", stream=False), **{"x-bawn-session": "call:call_1"})
+    assert len(set(sees.sessions)) == 4
+    assert all(session.startswith("s:") for session in sees.sessions)
+
+
 @pytest.mark.parametrize("same", [True, False])
 async def test_containers_never_share_a_conversation(start: Start, same: bool) -> None:
     sees, speaks = Sees(), WIRES[0]

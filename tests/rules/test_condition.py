@@ -159,8 +159,8 @@ def test_a_mistake_is_told_with_its_file_path_and_line() -> None:
         ("event.args.path == 'a'", {"tool_input": "{}"}, "is not there"),
         ("event.args.path == 'a'", {"tool_input": "no json"}, "is not there"),
         ("event.args.path == 'a'", {"tool_input": '["path"]'}, "is not there"),
-        ("event.args.path == 'a'", {"tool_input": '{"path": "a", "path": "b"}'}, "is not there"),
-        ("event.args.path == 'a'", {"tool_input": '{"path": NaN}'}, "is not there"),
+        ("event.args.path == 'a'", {"tool_input": '{"path": "a", "path": "b"}'}, "in two ways"),
+        ("event.args.path == 'a'", {"tool_input": '{"path": NaN}'}, "in two ways"),
         ("event.args.n > 1", {"tool_input": '{"n": "2"}'}, "types do not fit"),
         ("event.args.flag", {"tool_input": '{"flag": "yes"}'}, "neither true nor false"),
         ("event.args.n / 0 == 1", {"tool_input": '{"n": 2}'}, "cannot be computed"),
@@ -174,6 +174,41 @@ def test_a_mistake_is_told_with_its_file_path_and_line() -> None:
 def test_what_cannot_be_told_is_undecided(when: str, said: dict[str, Any], words: str) -> None:
     with pytest.raises(Undecided, match=words):
         holds(when, **said)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        'has(event.args) && has(event.args.path) && event.args.path.startsWith("/etc")',
+        '!has(event.args) || event.args.path.startsWith("/etc")',
+        'has(event.args.path) && event.args.path.startsWith("/etc")',
+        "has(event.args)",
+    ],
+)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        '"x": ' + json.dumps([0] * MOST_VALUES),
+        '"x": ' + json.dumps("a" * LONGEST_ARGS),
+        '"x": ' + "[" * DEEPEST + "]" * DEEPEST,
+        '"x": 1, "x": 2',
+        '"x": ' + "9" * 5000,
+    ],
+    ids=["many", "long", "deep", "twice", "number"],
+)
+def test_arguments_that_are_too_much_get_past_no_condition(when: str, beside: str) -> None:
+    with pytest.raises(Undecided):
+        holds(when, tool_input=f' {{"path": "/etc/passwd", {beside}}}')
+
+
+@pytest.mark.parametrize(
+    "when", ['event.toolName == "bash"', "has(event.args)", 'event.toolInput.contains("x")', 'event.toolName != "bash"']
+)
+def test_of_a_call_that_nobody_knows_nothing_is_told(when: str) -> None:
+    with pytest.raises(Undecided, match="not known"):
+        holds(when, "tool.execute.after", tool_output="x")
+    assert holds('event.toolOutput == "x"', "tool.execute.after", tool_output="x")
+    holds(when, "tool.execute.after", tool="bash", tool_output="x")
 
 
 def test_what_was_said_comes_into_no_reason_and_no_log(

@@ -44,6 +44,21 @@ def test_a_rule_fires_on_its_event_only() -> None:
     assert fired([rule(enabled=False)], happened()) == []
 
 
+@pytest.mark.parametrize("name", ["bash", "ba*"])
+@pytest.mark.parametrize("content", [{}, {"contentMatch": "secret"}])
+def test_a_result_of_a_call_that_nobody_knows_gets_past_no_rule_that_refuses(
+    name: str, content: dict[str, str]
+) -> None:
+    asks = rule(event="tool.execute.after", toolName=name, **content)
+    no = {"type": "block", "reason": "no"}
+    refuses = Rule.model_validate(asks.model_dump(by_alias=True) | {"id": "no", "action": no})
+    tries = Rule.model_validate(asks.model_dump(by_alias=True) | {"id": "dry", "action": no, "dryRun": True})
+    rules = [asks, refuses, tries]
+    assert fired(rules, happened("tool.execute.after", "a secret")) == ["no"]
+    assert fired(rules, happened("tool.execute.after", "a secret", tool="bash")) == ["r", "no", "dry"]
+    assert fired(rules, happened("tool.execute.after", "a secret", tool="read")) == []
+
+
 def test_one_of_the_tags_is_enough_and_none_means_all() -> None:
     asks = rule(tags=["prod", "dev"])
     assert fired([asks], happened(tags=frozenset(["prod", "x"]))) == ["r"]

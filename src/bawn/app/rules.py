@@ -115,6 +115,7 @@ class RuleDesk:
 
     async def forget(self, container: str) -> None:
         self.enforcer.standings.forget(container)
+        self.enforcer.kept.forget(container)
         await self.conversations.forget(container)
         await self.labels.forget(container)
 

@@ -31,7 +31,9 @@ _WAITING = 10_000
 _WRITE_PAUSE_S = 0.1
 _MOST_CLEARED = 20_000
 MOST_FIRINGS = 2000
-"""Kept of one conversation; the oldest are forgotten first, those that put something in last."""
+"""Kept of one conversation of those that put something to its messages, and of those that put nothing in; the oldest are
+forgotten first. What stands in the system text, one of each rule at most, is never forgotten: whoever is to be kept to it
+could otherwise be rid of it by making other rules fire."""
 KEPT = timedelta(days=30)
 
 
@@ -60,11 +62,12 @@ class Firing(Struct, frozen=True):
 
 
 class Conversation:
-    __slots__ = ("_cleared", "_judged_by", "_last", "_placed", "_silent", "container", "session")
+    __slots__ = ("_cleared", "_judged_by", "_last", "_placed", "_silent", "_system", "container", "session")
 
     def __init__(self, container: str, session: str, fired: list[Firing]) -> None:
         self.container = container
         self.session = session
+        self._system: dict[tuple[str, str], Firing] = {}
         self._placed: dict[tuple[str, str], Firing] = {}
         self._silent: dict[tuple[str, str], Firing] = {}
         self._last: dict[str, float] = {}
@@ -74,15 +77,24 @@ class Conversation:
             self.add(firing)
 
     def add(self, firing: Firing) -> None:
-        held = self._silent if firing.place is Place.NOWHERE else self._placed
+        held = self._held(firing.place)
         held[firing.rule, firing.key] = firing
         self._last[firing.rule] = max(firing.monotonic, self._last.get(firing.rule, firing.monotonic))
-        if len(held) > MOST_FIRINGS:
+        if len(held) > MOST_FIRINGS and held is not self._system:
             del held[next(iter(held))]
+
+    def _held(self, place: Place) -> dict[tuple[str, str], Firing]:
+        match place:
+            case Place.NOWHERE:
+                return self._silent
+            case Place.SYSTEM:
+                return self._system
+            case _:
+                return self._placed
 
     def take_back(self, firing: Firing, last: float | None) -> None:
         """It did not fire after all; `last`: when its rule had fired before."""
-        self._placed.pop((firing.rule, firing.key), None)
+        self._held(firing.place).pop((firing.rule, firing.key), None)
         if self._last.get(firing.rule) == firing.monotonic:
             if last is None:
                 del self._last[firing.rule]
@@ -90,10 +102,11 @@ class Conversation:
                 self._last[firing.rule] = last
 
     def has(self, rule: str, key: str) -> bool:
-        return (rule, key) in self._placed or (rule, key) in self._silent
+        name = (rule, key)
+        return name in self._silent or name in self._placed or name in self._system
 
     def has_anywhere(self, rule: str, key: str) -> bool:
-        """As `has`, for a call of which nothing but the id is known."""
+        """As `has`, for a call of which it is not known where it was proposed."""
         return any(by == rule and keys.same_call(fired, key) for by, fired in (*self._placed, *self._silent))
 
     def last(self, rule: str) -> float | None:
@@ -105,8 +118,8 @@ class Conversation:
         return seconds > 0 and last is not None and now - last < seconds
 
     def put_in(self) -> list[Firing]:
-        """What was put in, in that order."""
-        return list(self._placed.values())
+        """What was put in: to the system text, and to messages in that order."""
+        return [*self._system.values(), *self._placed.values()]
 
     def cleared(self, by: object, what: int) -> bool:
         """Whether no rule of the set `by` refuses it, as was found before."""
@@ -216,7 +229,9 @@ class Conversations:
 
         def rows(connection: sa.Connection) -> list[Any]:
             found: list[Any] = []
-            for placed in (columns.place != "", columns.place == ""):
+            system, nowhere = columns.place == Place.SYSTEM.value, columns.place == Place.NOWHERE.value
+            found += connection.execute(sa.select(*wanted).where(mine, system)).all()
+            for placed in (sa.not_(sa.or_(system, nowhere)), nowhere):
                 query = sa.select(*wanted).where(mine, placed).order_by(columns.id.desc()).limit(MOST_FIRINGS)
                 found += connection.execute(query).all()
             return sorted(found, key=lambda row: row.id)

@@ -17,6 +17,7 @@ import structlog
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Conversation, Conversations, Firing, Place
 from bawn.enforcement.effects import Doing, Effects
+from bawn.enforcement.kept import KeptCalls
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.standing import Standings
 from bawn.enforcement.turn import ReportTurn, Turn
@@ -70,6 +71,7 @@ class Enforcer:
         self.place: Callable[[str], str] = lambda uuid: ""
         """Where a container sees its workspace; empty where it has none."""
         self.standings = Standings()
+        self.kept = KeptCalls()
         self._effects = effects
         self._note = note
         self._clock = clock
@@ -220,7 +222,7 @@ class Enforcer:
             text,
             title=standing.title if standing is not None else "",
             directory=(standing.directory if standing is not None else "") or self.place(container.uuid),
-            operator_tags=self.labels.operator(container, turn.asked.session),
+            operator_tags=self.labels.of_container(container),
             container_role=container.role,
             **said,
         )
@@ -351,6 +353,6 @@ def _behind(turn: Turn, happened: Happening) -> str:
             return happened.key
         case EventName.TOOL_BEFORE:
             # The model sees it when it sees what became of the call.
-            return "result:" + happened.key.partition(":")[2]
+            return keys.result_of(happened.key)
         case _:
             return turn.last

@@ -20,11 +20,15 @@ class RulesJudge:
     async def judge(self, proposed: Proposed) -> Judgement:
         enforcer, asked, call = self._enforcer, proposed.asked, proposed.call
         listens = enforcer.rules.listens(EventName.TOOL_BEFORE)
-        if asked.depth or not enforcer.rules.rules or not (listens or enforcer.standings.any):
+        if asked.depth or not enforcer.rules.rules:
+            return Judgement(_NONE)
+        if asked.came.kept:
+            enforcer.kept.add(asked.container.uuid, asked.session, call)
+        if not (listens or enforcer.standings.any):
             return Judgement(_NONE)
         turn = enforcer.turn(asked)
         if turn.standing is not None and not isinstance(turn, ReportTurn):
-            turn.standing.proposed(call.id, turn.at)
+            turn.standing.proposed(call, turn.at)
         if not listens:
             return Judgement(_NONE)
         decisions = await enforcer.call(

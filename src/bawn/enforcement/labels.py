@@ -1,8 +1,8 @@
 """Which tags a conversation carries: those of its container, those that an operator gave it, those that it names, and all
 of those that it came from.
 
-What comes from inside a container only adds: there is no way to take a tag away from in there. What an operator gave is
-told apart (`operator`), for whoever would let something pass by it. Which conversation a call belongs to is said from
+What comes from inside a container only adds: there is no way to take a tag away from in there. Those of the container are
+told apart (`of_container`), for whoever would let something pass by them. Which conversation a call belongs to is said from
 inside as well, so between conversations of one container no tag is a secret; what must hold is given to the container.
 """
 
@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert
 from bawn.config.patterns import Pattern
 from bawn.enforcement.kinship import Kinship
 from bawn.enforcement.tables import session_tags
-from bawn.stages.asked import Asked
+from bawn.stages.asked import UNNAMED, Asked
 from bawn.store.engine import Store
 from bawn.terms.clock import Clock
 from bawn.terms.principal import Container
@@ -30,8 +30,6 @@ PARENTS = (b"x-bawn-parent-session", b"x-parent-session-id", b"x-codex-parent-th
 """By which agents tell the conversation that this one came from: Bawn's own first, then OpenCode's and Codex's. Agents within
 one session of Claude Code are that session."""
 _HEARD = frozenset((HEADER, *PARENTS))
-_UNNAMED = ("s:", "call:")
-"""How conversations are called that no agent names: nobody can say that they came from one."""
 _MOST = 20_000
 _NONE: frozenset[str] = frozenset()
 
@@ -81,18 +79,16 @@ class Labels:
     # what they are
 
     def of_container(self, container: Container) -> frozenset[str]:
-        """What an operator gave the container, by the configuration or when it was made."""
+        """What an operator gave the container, by the configuration or when it was made: the only ones that nobody inside can
+        claim. What an operator gave a conversation is not among them, since any agent in its container can take its name."""
         tags = self._of_name(container.name)
         return tags.union(container.tags) if container.tags else tags
 
-    def operator(self, container: Container, session: str) -> frozenset[str]:
-        """What an operator gave to the container and to this very conversation, and nothing that is only said to be inherited."""
-        tags = self.of_container(container)
-        return tags | self._sessions.get((container.uuid, session), _NONE) if self._sessions else tags
-
     def of(self, container: Container, session: str, named: bytes = b"") -> frozenset[str]:
         """All of them; `named`: what the request names itself."""
-        tags = self.operator(container, session)
+        tags = self.of_container(container)
+        if self._sessions:
+            tags = tags | self._sessions.get((container.uuid, session), _NONE)
         if named:
             tags |= tags_of(named)
         if self.kinship.knows(container.uuid):
@@ -110,7 +106,7 @@ class Labels:
     def heard(self, asked: Asked) -> None:
         """What a call says of its conversation: the tags that it names stay with it, and so does where it came from."""
         said = {name: value for name, value in asked.headers if name in _HEARD}
-        if not said or asked.session.startswith(_UNNAMED):
+        if not said or asked.session.startswith(UNNAMED):
             return
         uuid, session = asked.container.uuid, asked.session
         if tags := tags_of(said.get(HEADER, b"")):
@@ -124,6 +120,8 @@ class Labels:
         self._begun(container, session, parent)
 
     def _begun(self, uuid: str, session: str, parent: str) -> None:
+        if session.startswith(UNNAMED) or parent.startswith(UNNAMED):
+            return  # nobody can know what those are called
         has = self._sessions.get((uuid, parent), _NONE) | self.kinship.named(uuid, parent)
         self.kinship.begun(uuid, session, parent, has | self._inherited(uuid, parent))
 

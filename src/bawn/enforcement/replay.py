@@ -23,6 +23,7 @@ from bawn.enforcement.enforcer import Enforcer
 from bawn.enforcement.judge import RulesJudge
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.stage import RulesStage, put_in
+from bawn.enforcement.turn import base
 from bawn.errors import Fault
 from bawn.rules.matching import RuleSet
 from bawn.stages.asked import Asked
@@ -170,7 +171,7 @@ class Replay:
             await self._stage.request(asked)
             return
         earlier = [firing for firing in conversation.put_in() if firing.place is not Place.NOWHERE]
-        put_in(again, earlier, self._enforcer.rules)
+        put_in(again, earlier, self._enforcer.rules, base(asked))
         await self._stage.request(asked)
         changed = asked.document
         if changed is not None and changed.changed:
@@ -250,8 +251,8 @@ class _Known(Labels):
             raise _Enough
         return self._labels.of(container, session, named) | self._heard
 
-    def operator(self, container: Container, session: str) -> frozenset[str]:
-        return self._labels.operator(container, session)
+    def of_container(self, container: Container) -> frozenset[str]:
+        return self._labels.of_container(container)
 
     def heard(self, asked: Asked) -> None:
         self._heard |= tags_of(asked.header(HEADER))

@@ -16,6 +16,8 @@ from functools import partial
 from bawn.enforcement import keys
 from bawn.enforcement.conversations import Firing, Place
 from bawn.enforcement.enforcer import Enforcer
+from bawn.enforcement.kept import KeptCalls
+from bawn.enforcement.turn import Turn
 from bawn.errors import Fault
 from bawn.rules.matching import RuleSet
 from bawn.rules.model import EventName, PromptInject
@@ -56,16 +58,17 @@ class RulesStage:
         if new == 0:
             enforcer.after(turn, EventName.SESSION_CREATED, keys.SESSION)
         if new and any(enforcer.refusing.listens(event) for event in _HISTORY):
-            for told in _things(messages, range(new), enforcer.refusing):
+            for told in _things(turn, messages, range(new), enforcer.refusing, enforcer.kept):
                 await enforcer.again(turn, told.event, told.key, told.text, **told.said)
-        for told in _things(messages, range(new, len(messages)), enforcer.rules):
+        for told in _things(turn, messages, range(new, len(messages)), enforcer.rules, enforcer.kept):
             if enforcer.quiet(told.event, told.text, told.said.get("tool", "")):
                 continue
             await enforcer.told(turn, told.event, told.key, told.text, **told.said)
         if enforcer.rules.listens(EventName.SYSTEM):
             last = messages[-1].text if messages else ""
-            await enforcer.told(turn, EventName.SYSTEM, lambda: keys.system(turn.at - 1, last), document.system)
-        put_in(document, await enforcer.put_in(turn), enforcer.rules)
+            place = keys.place(len(messages) - 1, turn.base)
+            await enforcer.told(turn, EventName.SYSTEM, lambda: keys.system(place, last), document.system)
+        put_in(document, await enforcer.put_in(turn), enforcer.rules, turn.base)
 
     def view(self, asked: Asked) -> View | None:
         enforcer = self._enforcer
@@ -93,10 +96,13 @@ class _Thing(Value, frozen=True):
     said: dict[str, str]
 
 
-def _things(messages: Sequence[Message], places: range, rules: RuleSet) -> Iterator[_Thing]:
+def _things(
+    turn: Turn, messages: Sequence[Message], places: range, rules: RuleSet, kept: KeptCalls
+) -> Iterator[_Thing]:
     """What these messages tell, as far as the rules listen to it."""
     users, tools = rules.listens(EventName.CHAT_MESSAGE), rules.listens(EventName.TOOL_AFTER)
-    proposed = keys.Proposals()
+    asked, base = turn.asked, turn.base
+    proposed = keys.Proposals(base, lambda id_: kept.get(asked.container.uuid, asked.session, id_))
     if tools and places:
         for message in messages[: places.start]:
             proposed.pass_by(message)
@@ -105,7 +111,7 @@ def _things(messages: Sequence[Message], places: range, rules: RuleSet) -> Itera
         if tools:
             proposed.pass_by(message)
         if users and (text := keys.said_by_user(message)):
-            yield _Thing(EventName.CHAT_MESSAGE, partial(keys.user, at, text), text, {"role": "user"})
+            yield _Thing(EventName.CHAT_MESSAGE, partial(keys.user, keys.place(at, base), text), text, {"role": "user"})
         if not tools:
             continue
         for id_, text in keys.results(message).items():
@@ -179,8 +185,8 @@ class _Answer:
             enforcer.after(turn, EventName.SESSION_IDLE, keys.idle(turn.at))
 
 
-def put_in(document: RequestDocument, fired: Sequence[Firing], rules: RuleSet) -> None:
-    """Everything that rules have put into this conversation, at the places where they did."""
+def put_in(document: RequestDocument, fired: Sequence[Firing], rules: RuleSet, base: str) -> None:
+    """Everything that rules have put into this conversation, at the places where they did; `base` of the request's places."""
     if not fired:
         return
     messages = document.messages
@@ -188,7 +194,7 @@ def put_in(document: RequestDocument, fired: Sequence[Firing], rules: RuleSet) -
     spots = {at: spot for at, message in enumerate(messages) for spot in _ends(message, first=False)}
     firsts = {at: spot for at, message in enumerate(messages) for spot in _ends(message, first=True)}
     for firing in fired:
-        at = keys.behind(messages, firing.anchor)
+        at = keys.behind(messages, firing.anchor, base)
         if at is None:
             continue
         if firing.place is Place.MESSAGE:
@@ -225,8 +231,11 @@ def _ends(message: Message, *, first: bool) -> Sequence[Spot]:
 
 
 def _new(messages: Sequence[Message]) -> int:
-    """Where what came since the assistant's last turn begins."""
-    for at in range(len(messages), 0, -1):
-        if messages[at - 1].said is Said.ASSISTANT:
-            return at
-    return 0
+    """Where what came since the assistant's last turn begins. What it is made to say at the very end is no turn: its answer
+    goes on with that, and what stands before it has not been answered."""
+    at = len(messages)
+    while at and messages[at - 1].said is Said.ASSISTANT:
+        at -= 1
+    while at and messages[at - 1].said is not Said.ASSISTANT:
+        at -= 1
+    return at

@@ -13,7 +13,7 @@ from bawn.wire.document import Message
 
 
 class Turn:
-    __slots__ = ("_messages", "asked", "at", "conversation", "standing")
+    __slots__ = ("_messages", "asked", "at", "base", "conversation", "standing")
 
     def __init__(self, asked: Asked, messages: Sequence[Message], standing: Standing | None = None) -> None:
         """`standing`: of conversations of which an agent reports by itself."""
@@ -22,7 +22,9 @@ class Turn:
         self.standing = standing
         self.conversation: Conversation | None = None
         """Found when something may fire: mostly nothing does."""
-        self.at = len(messages)
+        self.base = base(asked)
+        """By which the places of its messages are told from those of others; see `keys`."""
+        self.at = keys.place(len(messages), self.base)
         """How many messages the agent sent: by this the answer and its calls are told from those before."""
 
     def call(self, proposed: ToolCall) -> str:
@@ -32,12 +34,19 @@ class Turn:
     @property
     def last(self) -> str:
         """The key of the last message or result; empty where there is none."""
-        return keys.last(self._messages)
+        return keys.last(self._messages, self.base)
 
     @property
     def last_user(self) -> str:
         """The key of the last message of the user; empty where there is none."""
-        return keys.last_user(self._messages)
+        return keys.last_user(self._messages, self.base)
+
+
+def base(asked: Asked) -> str:
+    """Of the places in this request. Of a conversation that the provider keeps it is not known how far it has come, so that
+    each request stands for itself."""
+    came = asked.came
+    return keys.base(came.after or (came.within and f"{came.within} {asked.call}"))
 
 
 class ReportTurn(Turn):
@@ -51,7 +60,7 @@ class ReportTurn(Turn):
         self.at = standing.at
 
     def call(self, proposed: ToolCall) -> str:
-        return keys.call(self.known.place(proposed.id), proposed)
+        return self.known.call(proposed)
 
     @property
     def last(self) -> str:

@@ -6,16 +6,14 @@ for these very arguments, and only while nothing else has been laid down since; 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 
 from bawn.adapters.renaming import as_told
+from bawn.enforcement.keys import meaning
 from bawn.terms.toolcall import ToolCall
 from bawn.terms.value import Value
-from bawn.wire.json_text import NotPlain, read_plain
 
 _MOST = 2000
 """Calls of one container that have not been reported."""
@@ -69,10 +67,4 @@ def _name(session: str, call: ToolCall) -> bytes:
 
 
 def _digest(call: ToolCall) -> bytes:
-    """Of what a call says, however its arguments are written down."""
-    arguments = call.arguments_raw
-    if not call.free:
-        with contextlib.suppress(NotPlain, ValueError):
-            read = read_plain(arguments.encode("utf-8", "surrogatepass") or b"{}")
-            arguments = json.dumps(read, sort_keys=True)
-    return hashlib.sha256(f"{call.name}\0{arguments}".encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(meaning(call).encode("utf-8", "surrogatepass")).digest()

@@ -5,6 +5,9 @@ within its container only. Else the history tells: a request that repeats an ear
 it behind, goes on with that conversation. What was sent is what counts, after every change made here; so two conversations
 that begin with the same words part at the first answer that differs. One that repeats nothing begins a new one.
 
+A request that goes on with what the provider keeps has no history: the id by which it names that tells, of the answer that
+was sent, or of a conversation there.
+
 History is compared by what it says (who, which words, which calls), since clients write it down in their own form. An
 answer is looked at when somebody comes with a history and not before, since most calls come with none.
 """
@@ -18,11 +21,12 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from bawn.errors import Fault
-from bawn.stages.asked import Asked
+from bawn.stages.asked import UNNAMED, Asked
 from bawn.terms.toolcall import ToolCall
 from bawn.wire.answers import answers
 from bawn.wire.document import Said
 from bawn.wire.holding import Unsound
+from bawn.wire.json_text import NotPlain, read_plain
 
 HEADERS = (b"x-bawn-session", b"x-session-id", b"x-claude-code-session-id", b"session_id")
 """By which agents name their conversation beside the body; Bawn's own first."""
@@ -51,6 +55,8 @@ class Sessions:
         """The name of the conversation."""
         if named := self._named(asked):
             return named
+        if kept := self._kept(asked):
+            return kept
         turns = _turns(asked)
         if turns is None:
             return f"call:{asked.call}"
@@ -65,6 +71,8 @@ class Sessions:
 
     def sent(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
         """What was sent to the client in the end, whole or in frames: by this the next request is known again."""
+        if asked.came.kept:
+            self._keep(asked, said, streamed)
         if self._named(asked):
             return
         if not asked.exchange.tools:
@@ -103,9 +111,39 @@ class Sessions:
         if turns is None:
             return
         _add(turns, True, text, calls)
-        self._known[_digests(asked.container.uuid, turns)[-1]] = asked.session
+        self._know(_digests(asked.container.uuid, turns)[-1], asked.session)
+
+    def _know(self, point: bytes, session: str) -> None:
+        self._known[point] = session
         if len(self._known) > self._most:
             self._known.popitem(last=False)
+
+    def _kept(self, asked: Asked) -> str:
+        """The conversation of what the provider keeps; empty where the request names nothing of it, or nobody knows it."""
+        came = asked.came
+        if not (came.after or came.within):
+            return ""
+        point = _point(asked.container.uuid, came.after or came.within)
+        session = self._known.get(point, "")
+        if not session and came.within:
+            session = f"s:{asked.call}"
+            self._know(point, session)
+        elif session:
+            self._known.move_to_end(point)
+        return session
+
+    def _keep(self, asked: Asked, said: bytes, streamed: Sequence[bytes]) -> None:
+        """An answer that a request may go on with by its id, also one of a conversation that the agent names by itself."""
+        try:
+            whole = answers(asked.exchange.wire).folded(b"".join(streamed)) if streamed else said
+            read = read_plain(whole)
+        except (Fault, Unsound, NotPlain) as error:
+            _log.warning("call.not_remembered", call=asked.call, error=str(error))
+            return
+        made = read.get("id") if isinstance(read, dict) else None
+        for each in (made, asked.came.within):
+            if isinstance(each, str) and each:
+                self._know(_point(asked.container.uuid, each), asked.session)
 
     @staticmethod
     def _named(asked: Asked) -> str:
@@ -113,7 +151,8 @@ class Sessions:
         if not name:
             given = {header: value for header, value in asked.headers if header in _NAMING and value}
             name = next((given[header] for header in HEADERS if header in given), b"").decode("ascii", "replace")
-        return name[:_LONGEST_NAME]
+        # A name that is given here alone would make it one of the conversations that nobody named.
+        return "" if name.startswith(UNNAMED) else name[:_LONGEST_NAME]
 
 
 class _Answered:
@@ -166,6 +205,11 @@ def _add(turns: list[_Turn], assistant: bool, text: str, calls: Sequence[ToolCal
         turns.append(_Turn(assistant))
     turns[-1].text.append(text)
     turns[-1].calls += calls
+
+
+def _point(container: str, kept: str) -> bytes:
+    """Where something that the provider keeps under this id stands."""
+    return hashlib.blake2b(f"{container}\0kept\0{kept}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _digests(container: str, turns: Iterable[_Turn]) -> list[bytes]:

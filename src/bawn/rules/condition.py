@@ -14,6 +14,7 @@ from typing import Any
 from bawn.config.patterns import seen
 from bawn.rules.expression import Undecided, expression
 from bawn.rules.happening import Happening
+from bawn.rules.model import EventName
 from bawn.rules.wording import LONG
 
 LONGEST_ARGS = 2**20
@@ -21,6 +22,7 @@ LONGEST_ARGS = 2**20
 MOST_VALUES = 10_000
 """In arguments, however deep."""
 DEEPEST = 32
+_OF_CALLS = frozenset(("args", "toolInput", "toolName"))
 _LONGEST_NAME = 4096
 """Of what may be asked while a list is walked over."""
 
@@ -49,13 +51,20 @@ class Condition:
         return False
 
     def _told(self, happened: Happening) -> dict[str, Any]:
-        """Those fields that it asks for. Arguments are there only where they can be read in one way."""
+        """Those fields that it asks for. Of a plain text there are no arguments; of an object that cannot be read in one way
+        nothing is known, not even that it has none: else it would get past `has(event.args) && …`."""
         told: dict[str, Any] = {}
+        unknown = happened.event is EventName.TOOL_AFTER and not happened.tool
         for name in self._fields:
+            if unknown and name in _OF_CALLS:
+                raise Undecided("the call that it is the result of is not known")
             if name == "args":
                 args = arguments(happened.tool_input)
                 if args is not None:
                     told[name] = args
+                elif happened.tool_input.lstrip().startswith("{"):
+                    # Whatever else is no object is a text for a tool that takes one: the gateway releases no other call.
+                    raise Undecided("the arguments are too many, or can be read in two ways")
                 continue
             value = field(happened, name)
             if name not in LONG and _size(value) > _LONGEST_NAME:

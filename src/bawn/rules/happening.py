@@ -19,6 +19,7 @@ class Happening(Struct, frozen=True):
     text: str = ""
     """What `contentMatch` is looked for in: the message, the tool's input or output, the system text, the error."""
     tool: str = ""
+    """Empty for the result of a call that nobody knows."""
     role: str = ""
     title: str = ""
     directory: str = ""

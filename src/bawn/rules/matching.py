@@ -3,6 +3,8 @@
 Content patterns of all rules of an event are one set of RE2, which reads the text once however many there are. Rules
 without one are found by their tool's name. So what a decision costs hardly depends on how many rules there are.
 
+Of a result whose call nobody knows, the tool is not known either: rules that refuse take it for theirs, others do not.
+
 A set that runs out of memory says that nothing was found, which would let everything pass. So each set holds one more
 expression that is always found; where it is not, the patterns are asked one by one.
 """
@@ -19,7 +21,7 @@ from bawn.errors import Fault
 from bawn.rules.condition import Condition
 from bawn.rules.expression import Undecided
 from bawn.rules.happening import Happening
-from bawn.rules.model import EventName, Rule, Trigger
+from bawn.rules.model import Block, EventName, Rule, Trigger
 
 _SET_BYTES = 256 * 2**20
 """What one set may take at most; it takes what its patterns need."""
@@ -83,12 +85,13 @@ class _Set:
 class Candidate:
     """A rule, made ready to be held against what happened."""
 
-    __slots__ = ("_containers", "_projects", "_role", "_roles", "_tags", "_tool", "at", "condition", "rule")
+    __slots__ = ("_containers", "_projects", "_role", "_roles", "_tags", "_tool", "at", "condition", "refuses", "rule")
 
     def __init__(self, at: int, rule: Rule) -> None:
         trigger: Trigger = rule.trigger
         self.at = at
         self.rule = rule
+        self.refuses = isinstance(rule.action, Block) and not rule.dry_run
         self._tags = frozenset(trigger.tags)
         self._tool = _Names((trigger.tool_name,)) if trigger.tool_name else None
         self._role = trigger.role
@@ -100,7 +103,7 @@ class Candidate:
     def fits(self, happened: Happening) -> bool:
         return (
             (not self._tags or not self._tags.isdisjoint(happened.tags))
-            and (self._tool is None or self._tool.fit(happened.tool))
+            and (self._tool is None or self._tool.fit(happened.tool) or (self.refuses and not happened.tool))
             and (self._role is None or self._role == happened.role)
             and (self._containers is None or self._containers.fit(happened.container))
             and (self._projects is None or self._projects.fit(happened.project))
@@ -111,18 +114,21 @@ class Candidate:
 class _OfEvent:
     """The rules of one event."""
 
-    __slots__ = ("_by_tool", "_patterns", "_plain", "_set")
+    __slots__ = ("_by_tool", "_patterns", "_plain", "_refusing", "_set")
 
     def __init__(self, rules: Sequence[Candidate]) -> None:
         self._patterns: list[Candidate] = []
         self._plain: list[Candidate] = []
         self._by_tool: dict[str, list[Candidate]] = {}
+        self._refusing: list[Candidate] = []
         for each in rules:
             trigger = each.rule.trigger
             if trigger.content_match is not None:
                 self._patterns.append(each)
             elif trigger.tool_name and not set(trigger.tool_name) & _GLOB:
                 self._by_tool.setdefault(_name(trigger.tool_name), []).append(each)
+                if each.refuses:
+                    self._refusing.append(each)
             else:
                 self._plain.append(each)
         self._set = _Set([str(each.rule.trigger.content_match) for each in self._patterns]) if self._patterns else None
@@ -130,7 +136,7 @@ class _OfEvent:
     def candidates(self, text: str, tool: str) -> list[Candidate]:
         found = list(self._plain)
         if self._by_tool:
-            found += self._by_tool.get(_name(tool), ())
+            found += self._by_tool.get(_name(tool), ()) if tool else self._refusing
         if self._set is not None:
             found += [self._patterns[hit] for hit in self._set.found(text)]
         return found

@@ -9,6 +9,9 @@ from bawn.terms.principal import Container
 from bawn.terms.way import NO_WAY, Way
 from bawn.wire.document import RequestDocument
 
+UNNAMED = ("s:", "call:")
+"""How the names of conversations begin that no agent names; no agent can name one so."""
+
 
 class Asked:
     __slots__ = (

@@ -92,6 +92,17 @@ class Exchange(Struct, frozen=True):
     max_output_tokens: int | None = None
     session: str = ""
     """The conversation as the client names it, where its wire has a field for that."""
+    after: str = ""
+    """Id of the response that it goes on with, which the provider keeps with all that was said before."""
+    within: str = ""
+    """Id of the provider's conversation that it is a part of, likewise."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether a later request can go on with its answer without repeating it."""
+        return self.wire is WireName.RESPONSES and (
+            bool(self.within) or any(tool.type == "store" for tool in self.hosted_tools)
+        )
 
 
 class Usage(Struct, frozen=True):

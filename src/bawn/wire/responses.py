@@ -79,6 +79,8 @@ class OpenAIResponses:
             resources=(*found.resources, *_kept(read, said)),
             max_output_tokens=fields.count(read, "max_output_tokens"),
             session=fields.text(read, "prompt_cache_key"),
+            after=fields.text(read, "previous_response_id"),
+            within=_conversation(read),
         )
 
     def with_model(self, body: bytes, model: str) -> bytes:
@@ -174,16 +176,20 @@ def _kept(read: dict[str, Any], said: Any) -> list[str]:
     before = fields.text(read, "previous_response_id")
     if before:
         kept.append(before)
-    conversation = read.get("conversation")
-    if isinstance(conversation, dict):
-        conversation = conversation.get("id")
-    if conversation is not None:
-        if not isinstance(conversation, str):
-            raise fields.invalid("conversation", "an id")
-        kept.append(conversation)
+    if read.get("conversation") is not None:
+        kept.append(_conversation(read))
     for item in said if isinstance(said, list) else ():
         if not isinstance(item, dict):
             raise fields.invalid("input", "a text or a list of objects")
         if item.get("type") == "item_reference" or set(item) <= {"id", "type"}:
             kept.append(str(item.get("id")))
     return kept
+
+
+def _conversation(read: dict[str, Any]) -> str:
+    conversation = read.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    if not isinstance(conversation, str | None):
+        raise fields.invalid("conversation", "an id")
+    return conversation or ""
