@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import People
 from tests.gateway.rules_house import House, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, WIRES, Speaks
 
-from bawn.adapters.report import Effect, Verdict
+from bawn.adapters.report import Effect, Report, Verdict
 from bawn.rules.model import EventName
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
@@ -278,3 +279,12 @@ async def test_a_report_that_cannot_be_judged_is_an_error_and_no_permission(begi
 
 def _call(id_: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+
+
+async def test_a_report_names_no_call_or_tool_at_length(begin: Begin) -> None:
+    house = await begin(blocks(EventName.TOOL_BEFORE, toolName="bash"))
+    async with house.yard.client() as client:
+        for said in ({"tool": "t" * 201}, {"tool": "t", "call": "c" * 201}):
+            report = msgspec.json.encode(Report(EventName.TOOL_BEFORE, "ses", **said))
+            answer = await client.post("/hooks/test", content=report)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request.invalid")

@@ -27,6 +27,8 @@ from bawn.terms.toolcall import ToolCall
 
 LONGEST = 8 * 2**20
 """Bytes of a report."""
+_LONGEST_NAME = 200
+"""Characters of a call's id and of a tool."""
 _REFUSALS = ("rule.blocked",)
 
 
@@ -46,6 +48,8 @@ class HookCalls:
             raise Fault("http.body_too_large", f"A report has at most {LONGEST // 2**20} MiB.")
         self._released.watch(admitted.container.uuid)
         report = dialect.read(raw.body)
+        if report is not None and max(len(report.call), len(report.tool)) > _LONGEST_NAME:
+            raise Fault("request.invalid", f"A call and a tool have names of at most {_LONGEST_NAME} characters.")
         # The body tells one report from the next, as with calls to a model.
         session = report.session if report is not None else ""
         exchange = Exchange(WireName.OPENAI, Endpoint.HOOK, "", False, raw.body, session=session)
