@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bawn.enforcement.kinship import DEEPEST, KEPT, MOST
+from bawn.enforcement.kinship import DEEPEST, KEPT, MOST, MOST_TAGS
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.tables import session_kin, session_tags
 from bawn.stages.asked import Asked
@@ -154,10 +156,40 @@ async def test_the_line_is_bounded_and_no_tag_is_lost_by_that(labels: Labels) ->
         assert len(list(labels.kinship.ancestors(DEV.uuid, f"s{at + 1}"))) <= DEEPEST
 
 
+async def test_a_line_that_names_tags_without_end_has_no_more_than_there_may_be(labels: Labels, store: Store) -> None:
+    await labels.tag(DEV.uuid, "s0", frozenset(["night"]))
+    for at in range(DEEPEST * 4):
+        tags = ",".join(f"t{at}-{number}" for number in range(MOST_NAMED))
+        call(labels, f"s{at + 1}", x_bawn_tags=tags, x_bawn_parent_session=f"s{at}")
+        assert len(has(labels, f"s{at + 1}")) <= 2 * MOST_TAGS
+        if at < DEEPEST:
+            assert "night" in has(labels, f"s{at + 1}"), "what an operator gave is not crowded out"
+    await labels.kinship.written()
+    rows = await store.read(lambda connection: connection.execute(sa.select(session_kin.c.named)).scalars().all())
+    assert max(len(json.loads(row)) for row in rows) == MOST_TAGS
+
+
+async def test_tags_are_written_down_without_holding_up_the_loop(
+    labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    dumps = json.dumps
+
+    def noted(value: object) -> str:
+        threads.add(threading.get_ident())
+        return dumps(value)
+
+    monkeypatch.setattr("bawn.enforcement.kinship.json.dumps", noted)
+    call(labels, "s1", x_bawn_tags="own")
+    await labels.kinship.written()
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 async def test_one_container_cannot_make_another_forget(labels: Labels) -> None:
     call(labels, "mine", x_bawn_tags="kept")
     for at in range(MOST + 10):
-        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", frozenset())
+        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", tuple)
     assert has(labels, "mine") == OWN | {"kept"}
     assert list(labels.kinship.ancestors(OTHER.uuid, "s0")) == []
     assert list(labels.kinship.ancestors(OTHER.uuid, f"s{MOST + 9}")) == ["top"]
@@ -182,7 +214,7 @@ async def test_it_is_written_down_without_being_asked(labels: Labels, store: Sto
 
 async def test_what_is_forgotten_is_forgotten_in_the_store_as_well(labels: Labels, store: Store, clock: Clock) -> None:
     for at in range(MOST + 10):
-        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", frozenset())
+        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", tuple)
     call(labels, "mine", x_bawn_tags="kept")
     await labels.kinship.written()
     count = sa.select(sa.func.count()).select_from(session_kin)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +28,8 @@ MOST = 2000
 """Conversations of one container; those that have not said anything of this for longest are forgotten first."""
 DEEPEST = 16
 """Generations. What would be deeper has its parent's tags as they are then, and no parent."""
+MOST_TAGS = 256
+"""That one has from its whole line, beside those that operators gave."""
 KEPT = timedelta(days=30)
 _LOADED = 50_000
 _LONGEST_NAME = 200
@@ -92,8 +94,8 @@ class Kinship:
         kin.named = before | frozenset(sorted(tags - before)[:room])
         self._soon(container, session, kin)
 
-    def begun(self, container: str, session: str, parent: str, tags: frozenset[str]) -> None:
-        """One was begun by another, which has these tags now."""
+    def begun(self, container: str, session: str, parent: str, tags: Callable[[], Sequence[str]]) -> None:
+        """One was begun by another, which has these tags now, the weightiest first."""
         session, parent = session[:_LONGEST_NAME], parent[:_LONGEST_NAME]
         known = self._families.get(container, _NOBODY).get(session)
         if not parent or not session or parent == session or (known is not None and known.parent):
@@ -103,7 +105,8 @@ class Kinship:
             return
         kin = self._kin(container, session)
         if len(line) + 1 > DEEPEST:
-            kin.named |= tags
+            # The parent's go first: what a child names itself, it names again with its next call.
+            kin.named = frozenset([*dict.fromkeys([*tags(), *sorted(kin.named)])][:MOST_TAGS])
         else:
             kin.parent = parent
         self._soon(container, session, kin)
@@ -120,21 +123,14 @@ class Kinship:
         """What waits is written down now; what cannot be stays known until the process ends."""
         waiting, self._waiting = self._waiting, {}
         now = self._clock.now()
-        put: list[dict[str, Any]] = []
-        gone: list[tuple[str, str]] = []
-        for (container, session), kin in waiting.items():
-            if kin is None:
-                gone.append((container, session))
-                continue
-            named = json.dumps(sorted(kin.named))
-            put.append(
-                {"container_uuid": container, "session": session, "parent": kin.parent, "named": named, "at": now}
-            )
+        gone = [name for name, kin in waiting.items() if kin is None]
+        known = [(name, kin.parent, kin.named) for name, kin in waiting.items() if kin is not None]
 
         def act(connection: sa.Connection) -> None:
             for container, session in gone:
                 of_it = (session_kin.c.container_uuid == container) & (session_kin.c.session == session)
                 connection.execute(sa.delete(session_kin).where(of_it)).close()
+            put = [_row(container, session, parent, named, now) for (container, session), parent, named in known]
             if put:
                 rows = insert(session_kin)
                 said = {name: rows.excluded[name] for name in ("parent", "named", "at")}
@@ -164,3 +160,8 @@ class Kinship:
         while self._waiting:
             await asyncio.sleep(_WRITE_PAUSE_S)
             await self.written()
+
+
+def _row(container: str, session: str, parent: str, named: frozenset[str], at: datetime) -> dict[str, Any]:
+    names = json.dumps(sorted(named))
+    return {"container_uuid": container, "session": session, "parent": parent, "named": names, "at": at}
