@@ -22,7 +22,7 @@ from bawn.rules.model import EventName
 from bawn.stages.asked import Asked
 from bawn.terms import decision
 from bawn.terms.exchange import Endpoint, Exchange, WireName
-from bawn.terms.tags import HEADER
+from bawn.terms.tags import HEADER, header
 from bawn.terms.toolcall import ToolCall
 
 LONGEST = 8 * 2**20
@@ -58,7 +58,7 @@ class HookCalls:
         if report is not None:
             asked = works.pipeline.asked(admitted, exchange)
             if report.tags:
-                asked.headers = (*asked.headers, (HEADER, ",".join(report.tags).encode("ascii", "replace")))
+                asked.headers = (*asked.headers, (HEADER, header(report.tags)))
             verdict = await self._told(works, asked, report, raw.route.model)
         account.status = 200
         reply.json(dialect.answer(report, verdict))
