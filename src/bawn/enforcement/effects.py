@@ -38,8 +38,11 @@ class Doing(Struct, frozen=True):
 
     @property
     def size(self) -> int:
+        """Characters of everything that somebody inside a container may have made long, and the room of the rest."""
         happened = self.happened
-        return len(happened.text) + len(happened.tool_input) + len(happened.tool_output) + 1000
+        named = len(happened.session) + len(happened.key) + len(happened.tool) + sum(map(len, happened.tags))
+        told = len(happened.title) + len(happened.directory) + len(happened.error)
+        return happened.size + named + told + 1000
 
 
 Do = Callable[[Doing], Awaitable[None]]
