@@ -284,7 +284,7 @@ def _call(id_: str) -> dict[str, Any]:
 async def test_a_report_names_no_call_or_tool_at_length(begin: Begin) -> None:
     house = await begin(blocks(EventName.TOOL_BEFORE, toolName="bash"))
     async with house.yard.client() as client:
-        for said in ({"tool": "t" * 201}, {"tool": "t", "call": "c" * 201}):
-            report = msgspec.json.encode(Report(EventName.TOOL_BEFORE, "ses", **said))
+        for call, tool in (("c", "t" * 201), ("c" * 201, "t")):
+            report = msgspec.json.encode(Report(EventName.TOOL_BEFORE, "ses", call=call, tool=tool))
             answer = await client.post("/hooks/test", content=report)
             assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request.invalid")
