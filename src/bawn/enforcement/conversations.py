@@ -32,9 +32,9 @@ _WRITE_PAUSE_S = 0.1
 _MOST_CLEARED = 20_000
 MOST_FIRINGS = 2000
 """Kept of one conversation; the oldest are forgotten first, those that put something in last."""
+KEPT = timedelta(days=30)
 MOST_OF_CONTAINER = 200_000
 """Kept of all conversations of one container, beside what stands in system texts."""
-KEPT = timedelta(days=30)
 _SWEPT_AT_ONCE = 10_000
 """Rows; the writer has other things to do as well."""
 
