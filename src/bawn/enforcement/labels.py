@@ -41,7 +41,7 @@ class Labels:
         self._store = store
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
-        self.kinship = Kinship(store, clock)
+        self.kinship = Kinship(store, clock, self._of_line)
         self.hold(containers or {})
 
     def hold(self, containers: Mapping[str, Sequence[str]]) -> None:
@@ -95,8 +95,9 @@ class Labels:
         tags = self.operator(container, session)
         if named:
             tags |= tags_of(named)
-        if self.kinship.knows(container.uuid):
-            tags = tags.union(self.kinship.named(container.uuid, session), self._inherited(container.uuid, session))
+        if self.kinship.knows(uuid := container.uuid):
+            kinship = self.kinship
+            tags = tags.union(kinship.named(uuid, session), self._inherited(uuid, session), kinship.left(uuid, session))
         return tags
 
     def _inherited(self, uuid: str, session: str) -> frozenset[str]:
@@ -117,6 +118,7 @@ class Labels:
 
     def heard(self, asked: Asked) -> None:
         """What a call says of its conversation: the tags that it names stay with it, and so does where it came from."""
+        self.kinship.heard(asked.container.uuid, asked.session)
         said = {name: value for name, value in asked.headers if name in _HEARD}
         if not said or asked.session.startswith(_UNNAMED):
             return
