@@ -64,6 +64,7 @@ KINDS: dict[str, Kind] = {
         Kind("auth.refused", _C, 401, "Use the token of this container; the operator sees the cause with `bawn why`."),
         Kind("limit.concurrency", _C, 429, "Wait for running calls of this container to end.", retry=True),
         Kind("limit.bodies", _C, 429, "Wait for running calls with large bodies to end.", retry=True),
+        Kind("limit.reports", _C, 429, "Report less often.", retry=True),
         Kind("limit.depth", _C, 403, "Do not let calls on behalf of a container nest so deep."),
         Kind("quota.exceeded", _C, 429, "Wait until the quota is full again, or ask the operator to raise it."),
         Kind("quota.model_refused", _C, 403, "Use a model that `GET /models` lists, or ask the operator for this one."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bawn.enforcement.kinship import DEEPEST, KEPT, MOST
+from bawn.enforcement.kinship import DEEPEST, KEPT, MOST, MOST_TAGS, RESTS
 from bawn.enforcement.labels import Labels
 from bawn.enforcement.tables import session_kin, session_tags
 from bawn.stages.asked import Asked
@@ -157,13 +159,99 @@ async def test_the_line_is_bounded_and_no_tag_is_lost_by_that(labels: Labels) ->
         assert len(list(labels.kinship.ancestors(DEV.uuid, f"s{at + 1}"))) <= DEEPEST
 
 
+async def test_a_line_that_names_tags_without_end_has_no_more_than_there_may_be(labels: Labels, store: Store) -> None:
+    await labels.tag(DEV.uuid, "s0", frozenset(["night"]))
+    for at in range(DEEPEST * 4):
+        tags = ",".join(f"t{at}-{number}" for number in range(MOST_NAMED))
+        call(labels, f"s{at + 1}", x_bawn_tags=tags, x_bawn_parent_session=f"s{at}")
+        assert len(has(labels, f"s{at + 1}")) <= 2 * MOST_TAGS
+        if at < DEEPEST:
+            assert "night" in has(labels, f"s{at + 1}"), "what an operator gave is not crowded out"
+    await labels.kinship.written()
+    rows = await store.read(lambda connection: connection.execute(sa.select(session_kin.c.named)).scalars().all())
+    assert max(len(json.loads(row)) for row in rows) == MOST_TAGS
+
+
+async def test_tags_are_written_down_without_holding_up_the_loop(
+    labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    dumps = json.dumps
+
+    def noted(value: object) -> str:
+        threads.add(threading.get_ident())
+        return dumps(value)
+
+    monkeypatch.setattr("bawn.enforcement.kinship.json.dumps", noted)
+    call(labels, "s1", x_bawn_tags="own")
+    await labels.kinship.written()
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 async def test_one_container_cannot_make_another_forget(labels: Labels) -> None:
     call(labels, "mine", x_bawn_tags="kept")
     for at in range(MOST + 10):
-        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", frozenset())
+        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", tuple)
     assert has(labels, "mine") == OWN | {"kept"}
     assert list(labels.kinship.ancestors(OTHER.uuid, "s0")) == []
     assert list(labels.kinship.ancestors(OTHER.uuid, f"s{MOST + 9}")) == ["top"]
+
+
+def made_up(labels: Labels, count: int, tags: int = 0, prefix: str = "made-up") -> None:
+    for at in range(count):
+        named = ",".join(f"x{at}-{number}" for number in range(tags))
+        call(labels, f"{prefix}-{at}", x_bawn_parent_session="nobody", x_bawn_tags=named)
+
+
+async def test_nobody_is_rid_of_a_tag_by_making_up_conversations(labels: Labels, store: Store, clock: Clock) -> None:
+    await labels.tag(DEV.uuid, "parent", frozenset(["night"]))
+    call(labels, "child", x_bawn_parent_session="parent", x_bawn_tags="own")
+    await labels.begun(DEV.uuid, "grandchild", "child")
+    made_up(labels, MOST + 10, tags=2)
+    for now in (labels, await again(labels, store, clock)):
+        for session in ("child", "grandchild"):
+            assert {"night", "own"} <= has(now, session)
+        assert has(now, f"made-up-{MOST + 9}") >= {f"x{MOST + 9}-1"}
+        assert len(has(now, "grandchild")) < 2 * MOST_TAGS
+        assert has(now, "parent", OTHER) == set()
+
+
+async def test_what_an_operator_gave_is_not_crowded_out_by_tags_of_conversations_that_are_made_up(
+    labels: Labels,
+) -> None:
+    await labels.tag(DEV.uuid, "parent", frozenset(["night"]))
+    made_up(labels, MOST + 100, tags=MOST_NAMED)
+    call(labels, "child", x_bawn_parent_session="parent")
+    made_up(labels, MOST + 100, tags=MOST_NAMED)
+    assert "night" in has(labels, "child")
+
+
+async def test_one_that_is_spoken_in_is_not_driven_out(labels: Labels) -> None:
+    call(labels, "child", x_bawn_parent_session="parent", x_bawn_tags="own")
+    for turn in range(3):
+        made_up(labels, MOST - 10, prefix=f"turn-{turn}")
+        call(labels, "child")
+    assert list(labels.kinship.ancestors(DEV.uuid, "child")) == ["parent"]
+    assert has(labels, "stranger") == OWN
+
+
+async def test_one_that_rested_for_long_is_forgotten_with_its_tags(labels: Labels, clock: Clock) -> None:
+    call(labels, "old", x_bawn_tags="own")
+    clock.time += RESTS
+    made_up(labels, MOST + 10)
+    assert has(labels, "old") == OWN
+
+
+async def test_when_one_was_heard_of_survives_a_restart(labels: Labels, store: Store, clock: Clock) -> None:
+    call(labels, "child", x_bawn_tags="own")
+    for _ in range(40):
+        clock.time += timedelta(days=1)
+        call(labels, "child")
+        await labels.kinship.written()
+    fresh = await again(labels, store, clock)
+    made_up(fresh, MOST + 10)
+    assert has(fresh, "child") == OWN | {"own"}
 
 
 async def test_all_of_it_survives_a_restart(labels: Labels, store: Store, clock: Clock) -> None:
@@ -185,7 +273,7 @@ async def test_it_is_written_down_without_being_asked(labels: Labels, store: Sto
 
 async def test_what_is_forgotten_is_forgotten_in_the_store_as_well(labels: Labels, store: Store, clock: Clock) -> None:
     for at in range(MOST + 10):
-        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", frozenset())
+        labels.kinship.begun(OTHER.uuid, f"s{at}", "top", tuple)
     call(labels, "mine", x_bawn_tags="kept")
     await labels.kinship.written()
     count = sa.select(sa.func.count()).select_from(session_kin)

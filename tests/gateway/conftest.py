@@ -322,7 +322,7 @@ async def start(scripted: Path) -> AsyncIterator[Start]:
             clock,
         )
         if hooks is not None:
-            gateway.hooks = HookCalls(*hooks, released)
+            gateway.hooks = HookCalls(*hooks, released, clock)
         registry.watch(gateway.running.changed)
         doors = Doors(gateway, pool, clock)
         listener = socket.create_server(("127.0.0.1", 0))

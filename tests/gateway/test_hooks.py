@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests.gateway.conftest import UUID, Start
 from tests.gateway.judges import People
-from tests.gateway.rules_house import House, with_results, words
+from tests.gateway.rules_house import Hands, House, with_results, words
 from tests.gateway.test_interception import CALLED, EACH_WIRE, WIRES, Speaks
 
 from bawn.adapters.renaming import as_told
-from bawn.adapters.report import Effect, Verdict
+from bawn.adapters.report import Effect, Report, Verdict
 from bawn.enforcement import keys
 from bawn.enforcement.standing import Standing
+from bawn.gateway.hooks import AT_ONCE, PER_SECOND
+from bawn.gateway.rate import Rate
 from bawn.rules.model import EventName
 from bawn.stages.judging import Denied, Granted
 from bawn.store import Store
@@ -309,3 +312,29 @@ async def test_a_report_that_cannot_be_judged_is_an_error_and_no_permission(begi
 
 def _call(id_: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+
+
+async def test_a_report_names_no_call_or_tool_at_length(begin: Begin) -> None:
+    house = await begin(blocks(EventName.TOOL_BEFORE, toolName="bash"))
+    async with house.yard.client() as client:
+        for call, tool in (("c", "t" * 201), ("c" * 201, "t")):
+            report = msgspec.json.encode(Report(EventName.TOOL_BEFORE, "ses", call=call, tool=tool))
+            answer = await client.post("/hooks/test", content=report)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request.invalid")
+
+
+async def test_a_container_that_reports_without_end_is_refused_and_another_is_not(begin: Begin) -> None:
+    house = await begin(blocks(EventName.TOOL_BEFORE, toolName="bash"))
+    hooks = house.yard.gateway.hooks
+    assert hooks is not None
+    hooks._rate = Rate(Hands(), PER_SECOND, AT_ONCE)
+    report = msgspec.json.encode(Report(EventName.SESSION_IDLE, "ses"))
+    async with house.yard.client() as client:
+        answers = [await client.post("/hooks/test", content=report) for _ in range(AT_ONCE + 1)]
+        there = f"http://127.0.0.1:{house.yard.other_port}/hooks/test"
+        beside = await client.post(there, content=report, headers={"authorization": "Bearer container-other"})
+    *taken, refused = answers
+    assert {answer.status_code for answer in taken} == {200}
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "limit.reports")
+    assert refused.headers["retry-after"] == "1"
+    assert beside.status_code == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,13 @@ async def begin(start: Start, store: Store, scripted: Path) -> AsyncIterator[Beg
         await house.close()
 
 
-async def asked(house: House, said: Any, after: str = "", *, stream: bool = False, **headers: str) -> httpx.Response:
+async def asked(
+    house: House, said: Any, after: str = "", *, stream: bool = False, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
     """What is new alone, said behind a response that the provider keeps."""
     asking = SPEAKS.asking("", stream)
     asking["json"] |= {"input": said, "store": True} | ({"previous_response_id": after} if after else {})
-    answer = await house.ask(asking, **headers)
+    answer = await house.ask(asking, **(headers or {}))
     await house.rest()
     return answer
 
@@ -79,10 +81,10 @@ async def test_what_goes_on_with_a_kept_response_is_the_same_conversation(
 ) -> None:
     told = ("session.created", "session.idle", "chat.system.transform")
     house = await begin(*map(notifies, told), notifies("chat.message", role="user"), GUARD)
-    last = made(await asked(house, "please deploy", stream=stream, **headers), stream=stream)["id"]
+    last = made(await asked(house, "please deploy", stream=stream, headers=headers), stream=stream)["id"]
     assert "Ask first." in house.got(SPEAKS).system
     for _ in range(2):
-        last = made(await asked(house, "continue", last, stream=stream, **headers), stream=stream)["id"]
+        last = made(await asked(house, "continue", last, stream=stream, headers=headers), stream=stream)["id"]
         assert "Ask first." in house.got(SPEAKS).system, "system text is not kept with a response"
     assert len(sessions(house)) == 1
     fired = house.fired()
@@ -98,15 +100,15 @@ async def test_what_goes_on_with_a_kept_response_is_the_same_conversation(
 @pytest.mark.parametrize("headers", NAMED)
 async def test_a_client_that_tries_again_makes_nothing_fire_twice(begin: Begin, headers: dict[str, str]) -> None:
     house = await begin(notifies("chat.message", role="user"))
-    first = made(await asked(house, "hello", **headers))["id"]
+    first = made(await asked(house, "hello", headers=headers))["id"]
     for _ in range(3):
-        await asked(house, "continue", first, **headers)
+        await asked(house, "continue", first, headers=headers)
     assert house.fired() == ["chat.message"] * 2
 
 
 async def test_an_agent_that_stops_naming_its_conversation_stays_in_it(begin: Begin) -> None:
     house = await begin(notifies("chat.message", role="user"))
-    first = made(await asked(house, "hello", **{"x-bawn-session": "ses"}))["id"]
+    first = made(await asked(house, "hello", headers={"x-bawn-session": "ses"}))["id"]
     await asked(house, "continue", first)
     assert sessions(house) == {"ses"}
 

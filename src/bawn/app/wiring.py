@@ -249,7 +249,7 @@ class Yard:
         )
         self.registry.watch(self.gateway.running.changed)
         self.gateway.poll = self.desk.poll
-        self.gateway.hooks = HookCalls(DIALECTS, Reports(self.rules.enforcer), self._released)
+        self.gateway.hooks = HookCalls(DIALECTS, Reports(self.rules.enforcer), self._released, self.clock)
         self.doors = Doors(self.gateway, self.pool, self.clock)
         self.lifecycle = Lifecycle(
             self.registry,

@@ -35,6 +35,10 @@ MOST_FIRINGS = 2000
 forgotten first. What stands in the system text, one of each rule at most, is never forgotten: whoever is to be kept to it
 could otherwise be rid of it by making other rules fire."""
 KEPT = timedelta(days=30)
+MOST_OF_CONTAINER = 200_000
+"""Kept of all conversations of one container, beside what stands in system texts."""
+_SWEPT_AT_ONCE = 10_000
+"""Rows; the writer has other things to do as well."""
 
 
 class Place(StrEnum):
@@ -205,10 +209,19 @@ class Conversations:
         self.placed = bool(await self._store.read(lambda connection: connection.execute(query).all()))
 
     async def sweep(self) -> None:
-        """Forget what is too old to matter."""
-        if self._store is not None:
-            gone = sa.delete(firings).where(firings.c.at < self._clock.now() - KEPT)
-            await self._store.run(lambda connection: connection.execute(gone).close())
+        """Forget what is too old to matter, and what is more than is kept. Fault `store.unavailable`."""
+        if self._store is None:
+            return
+        columns = firings.c
+        await _delete(self._store, columns.at < self._clock.now() - KEPT, 0)
+        system, nowhere = columns.place == Place.SYSTEM.value, columns.place == Place.NOWHERE.value
+        for container, session in await _fuller(self._store, MOST_FIRINGS, columns.container_uuid, columns.session):
+            mine = sa.and_(columns.container_uuid == container, columns.session == session)
+            for kind in (nowhere, sa.not_(sa.or_(system, nowhere))):
+                await _delete(self._store, sa.and_(mine, kind), MOST_FIRINGS)
+        for (container,) in await _fuller(self._store, MOST_OF_CONTAINER, columns.container_uuid):
+            mine = sa.and_(columns.container_uuid == container, sa.not_(system))
+            await _delete(self._store, mine, MOST_OF_CONTAINER)
 
     async def forget(self, container: str) -> None:
         """A container is no more."""
@@ -270,6 +283,20 @@ class Conversations:
         while self._waiting:
             await asyncio.sleep(_WRITE_PAUSE_S)
             await self.written()
+
+
+async def _delete(store: Store, which: sa.ColumnElement[bool], but: int) -> None:
+    """These, but for the newest."""
+    oldest = sa.select(firings.c.id).where(which).order_by(firings.c.id.desc()).offset(but).limit(_SWEPT_AT_ONCE)
+    gone = sa.delete(firings).where(firings.c.id.in_(oldest))
+    while await store.run(lambda connection: connection.execute(gone).rowcount) == _SWEPT_AT_ONCE:
+        pass
+
+
+async def _fuller(store: Store, most: int, *by: sa.Column[str]) -> list[tuple[str, ...]]:
+    """Of what more rows than so many are kept."""
+    query = sa.select(*by).group_by(*by).having(sa.func.count() > most)
+    return await store.read(lambda connection: [tuple(row) for row in connection.execute(query)])
 
 
 def _seconds(now: datetime, then: datetime) -> float:

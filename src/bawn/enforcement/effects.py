@@ -1,7 +1,9 @@
 """What follows from a rule beside the conversation: a command, a webhook, a notice.
 
-Each rule has a lane of its own, bounded, so that one whose receiver is slow holds up no other; commands of a rule run one after
-another, in the order of what happened. Whatever becomes of an effect, the agent's call knows nothing of it; its end is told,
+Each rule has a lane of its own, so that one whose receiver is slow holds up no other; commands of a rule run one after
+another. In a lane each container has a queue of its own, bounded, in the order of what happened, and their turns come round:
+what happens without end in one container takes no room from another, and of the room of a container no rule takes so much
+that nothing is left for the others. Whatever becomes of an effect, the agent's call knows nothing of it; its end is told,
 its failure above all.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -19,9 +21,9 @@ from bawn.rules.happening import Happening
 from bawn.rules.model import Notification, Rule, Shell, Webhook
 
 QUEUED = 1000
-"""Effects of one rule that may wait."""
-QUEUED_BYTES = 32 * 2**20
-"""Characters of everything that waits."""
+"""Effects of one rule and one container that may wait."""
+QUEUED_BYTES = 64 * 2**20
+"""Characters of everything of one container that waits. A queue may have as much of it as it leaves free."""
 _AT_ONCE = 4
 
 Beside = Shell | Webhook | Notification
@@ -38,20 +40,51 @@ class Doing(Struct, frozen=True):
 
     @property
     def size(self) -> int:
+        """Characters of everything that somebody inside a container may have made long, and the room of the rest."""
         happened = self.happened
-        return len(happened.text) + len(happened.tool_input) + len(happened.tool_output) + 1000
+        named = len(happened.session) + len(happened.key) + len(happened.tool) + sum(map(len, happened.tags))
+        told = len(happened.title) + len(happened.directory) + len(happened.error)
+        return happened.size + named + told + 1000
 
 
 Do = Callable[[Doing], Awaitable[None]]
 """Does one. A Fault says why it could not."""
 
 
-class _Lane:
-    __slots__ = ("running", "waiting")
+class _Queue:
+    """Of one rule and one container."""
+
+    __slots__ = ("size", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[Doing] = deque()
+        self.size = 0
+
+
+class _Lane:
+    """Of one rule."""
+
+    __slots__ = ("queues", "running")
+
+    def __init__(self) -> None:
+        self.queues: OrderedDict[str, _Queue] = OrderedDict()
+        """By container, the one whose turn is next first; none is empty."""
         self.running = 0
+
+    def add(self, doing: Doing) -> None:
+        queue = self.queues.setdefault(doing.container, _Queue())
+        queue.waiting.append(doing)
+        queue.size += doing.size
+
+    def next(self) -> Doing:
+        container, queue = next(iter(self.queues.items()))
+        doing = queue.waiting.popleft()
+        queue.size -= doing.size
+        if queue.waiting:
+            self.queues.move_to_end(container)
+        else:
+            del self.queues[container]
+        return doing
 
 
 class Effects:
@@ -66,17 +99,18 @@ class Effects:
         self._ended = ended
         self._clock = clock
         self._lanes: dict[str, _Lane] = {}
-        self._size = 0
+        self._sizes: dict[str, int] = {}
+        """What waits, by container."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, doing: Doing) -> None:
         """To be done soon; one that finds no room is not done, and that is told."""
-        lane = self._lanes.setdefault(doing.rule.id, _Lane())
-        if len(lane.waiting) >= QUEUED or self._size + doing.size > QUEUED_BYTES:
+        if not self._room(doing):
             self._tell(doing, Fault("rule.failed", "Too many effects of rules wait already."), 0.0)
             return
-        lane.waiting.append(doing)
-        self._size += doing.size
+        lane = self._lanes.setdefault(doing.rule.id, _Lane())
+        lane.add(doing)
+        self._sizes[doing.container] = self._sizes.get(doing.container, 0) + doing.size
         if lane.running < (1 if isinstance(doing.action, Shell) else _AT_ONCE):
             lane.running += 1
             task = asyncio.get_running_loop().create_task(self._work(doing.rule.id, lane), name="effects of rules")
@@ -94,19 +128,34 @@ class Effects:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes.values():
-            for doing in lane.waiting:
+            for doing in (each for queue in lane.queues.values() for each in queue.waiting):
                 self._tell(doing, Fault("rule.failed", "Bawn ended before this was done."), 0.0)
         self._lanes.clear()
+        self._sizes.clear()
+
+    def _room(self, doing: Doing) -> bool:
+        lane = self._lanes.get(doing.rule.id)
+        queue = lane.queues.get(doing.container) if lane is not None else None
+        places, size = (len(queue.waiting), queue.size) if queue is not None else (0, 0)
+        free = QUEUED_BYTES - self._sizes.get(doing.container, 0) - doing.size
+        return places < QUEUED and size + doing.size <= free
+
+    def _next(self, lane: _Lane) -> Doing:
+        doing = lane.next()
+        left = self._sizes[doing.container] - doing.size
+        if left:
+            self._sizes[doing.container] = left
+        else:
+            del self._sizes[doing.container]
+        return doing
 
     async def _work(self, name: str, lane: _Lane) -> None:
         try:
-            while lane.waiting:
-                doing = lane.waiting.popleft()
-                self._size -= doing.size
-                await self._one(doing)
+            while lane.queues:
+                await self._one(self._next(lane))
         finally:
             lane.running -= 1
-            if not lane.running and not lane.waiting:
+            if not lane.running and not lane.queues:
                 self._lanes.pop(name, None)
 
     async def _one(self, doing: Doing) -> None:

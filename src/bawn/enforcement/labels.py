@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from bawn.config.patterns import Pattern
-from bawn.enforcement.kinship import Kinship
+from bawn.enforcement.kinship import MOST_TAGS, Kinship
 from bawn.enforcement.tables import session_tags
 from bawn.stages.asked import UNNAMED, Asked
 from bawn.store.engine import Store
@@ -39,7 +39,7 @@ class Labels:
         self._store = store
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
-        self.kinship = Kinship(store, clock)
+        self.kinship = Kinship(store, clock, self._of_line)
         self.hold(containers or {})
 
     def hold(self, containers: Mapping[str, Sequence[str]]) -> None:
@@ -91,20 +91,30 @@ class Labels:
             tags = tags | self._sessions.get((container.uuid, session), _NONE)
         if named:
             tags |= tags_of(named)
-        if self.kinship.knows(container.uuid):
-            tags = tags.union(self.kinship.named(container.uuid, session), self._inherited(container.uuid, session))
+        if self.kinship.knows(uuid := container.uuid):
+            kinship = self.kinship
+            tags = tags.union(kinship.named(uuid, session), self._inherited(uuid, session), kinship.left(uuid, session))
         return tags
 
     def _inherited(self, uuid: str, session: str) -> frozenset[str]:
-        tags = _NONE
-        for each in self.kinship.ancestors(uuid, session):
-            tags = tags.union(self._sessions.get((uuid, each), _NONE), self.kinship.named(uuid, each))
-        return tags
+        return _NONE.union(*self._of_line(uuid, self.kinship.ancestors(uuid, session)))
+
+    def _of_line(self, uuid: str, line: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Of these sessions: what operators gave them, and as much as there may be of what they named, the first ones' first."""
+        given: list[str] = []
+        named: dict[str, None] = {}
+        for each in line:
+            given += sorted(self._sessions.get((uuid, each), _NONE))
+            if (more := self.kinship.named(uuid, each)) and len(named) < MOST_TAGS:
+                # Their order matters only where not all of them find room.
+                named.update(dict.fromkeys(more if len(named) + len(more) <= MOST_TAGS else sorted(more)))
+        return given, list(named)[:MOST_TAGS]
 
     # what agents say
 
     def heard(self, asked: Asked) -> None:
         """What a call says of its conversation: the tags that it names stay with it, and so does where it came from."""
+        self.kinship.heard(asked.container.uuid, asked.session)
         said = {name: value for name, value in asked.headers if name in _HEARD}
         if not said or asked.session.startswith(UNNAMED):
             return
@@ -122,8 +132,12 @@ class Labels:
     def _begun(self, uuid: str, session: str, parent: str) -> None:
         if session.startswith(UNNAMED) or parent.startswith(UNNAMED):
             return  # nobody can know what those are called
-        has = self._sessions.get((uuid, parent), _NONE) | self.kinship.named(uuid, parent)
-        self.kinship.begun(uuid, session, parent, has | self._inherited(uuid, parent))
+
+        def has() -> list[str]:
+            given, named = self._of_line(uuid, (parent, *self.kinship.ancestors(uuid, parent)))
+            return given + named
+
+        self.kinship.begun(uuid, session, parent, has)
 
     async def forget(self, container: str) -> None:
         """A container is no more."""

@@ -14,8 +14,8 @@ from bawn.adapters.renaming import as_told
 from bawn.enforcement import keys
 from bawn.terms.toolcall import ToolCall
 
-_MOST = 4096
-"""Conversations; the ones that rest longest are forgotten first."""
+MOST = 1000
+"""Conversations of one container; the ones that rest longest are forgotten first."""
 _MOST_CALLS = 2000
 """Of one conversation."""
 
@@ -62,34 +62,33 @@ class Standing:
 
 class Standings:
     def __init__(self) -> None:
-        self._reporting: set[str] = set()
-        self._known: OrderedDict[tuple[str, str], Standing] = OrderedDict()
+        self._known: dict[str, OrderedDict[str, Standing]] = {}
+        """By container, of those that have reported."""
 
     def report(self, container: str, session: str) -> Standing:
         """Something reports: from now on it is kept where the conversations of this container stand."""
-        self._reporting.add(container)
-        return self._of(container, session)
+        return _of(self._known.setdefault(container, OrderedDict()), session)
 
     def of(self, container: str, session: str) -> Standing | None:
         """None where nothing in the container has reported yet."""
-        return self._of(container, session) if container in self._reporting else None
+        known = self._known.get(container)
+        return _of(known, session) if known is not None else None
 
     @property
     def any(self) -> bool:
         """Whether anything has reported yet."""
-        return bool(self._reporting)
+        return bool(self._known)
 
     def forget(self, container: str) -> None:
         """A container is no more."""
-        self._reporting.discard(container)
-        for each in [each for each in self._known if each[0] == container]:
-            del self._known[each]
+        self._known.pop(container, None)
 
-    def _of(self, container: str, session: str) -> Standing:
-        found = self._known.get((container, session))
-        if found is None:
-            found = self._known[container, session] = Standing()
-        self._known.move_to_end((container, session))
-        if len(self._known) > _MOST:
-            self._known.popitem(last=False)
-        return found
+
+def _of(known: OrderedDict[str, Standing], session: str) -> Standing:
+    found = known.get(session)
+    if found is None:
+        found = known[session] = Standing()
+    known.move_to_end(session)
+    if len(known) > MOST:
+        known.popitem(last=False)
+    return found
