@@ -54,7 +54,9 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def entered(pid: int, *argv: str) -> list[str]:
-    return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--pid=/proc/{pid}/ns/pid", "--", *argv]
+    # The processes first: whoever has the network and is not among them shares it, and the door is closed to that.
+    inside = ["nsenter", f"--pid=/proc/{pid}/ns/pid", "--"]
+    return [*inside, "nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv]
 
 
 def test_a_container_of_its_own_network_is_known(foreign: int) -> None:
