@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,21 +176,10 @@ async def test_others_do_not_wait_for_a_long_replay(log: Path, client: sdk.Async
     talk = [user(f"{number}: " + "word " * 200) for number in range(100)]
     lines = [line("1", *talk).replace("call_1", f"call_{number}") for number in range(100)]
     (log / "container-1.jsonl").write_text("".join(lines))
-    pauses: list[float] = []
-
-    async def ticks() -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.001)
-            pauses.append(time.monotonic() - began)
-
-    ticking = asyncio.create_task(ticks())
-    began = time.monotonic()
-    found = await client.rules.replay("ses_1", text=RULES)
-    took = time.monotonic() - began
-    ticking.cancel()
-    assert len(found.calls) == 100
-    print(
-        f"{len(found.calls)} calls of {len(lines[0])} bytes in {took:.2f} s, longest pause {max(pauses) * 1000:.0f} ms"
-    )
-    assert max(pauses) < max(0.25, took / 2)  # a machine that does other things as well pauses too
+    replay = asyncio.create_task(client.rules.replay("ses_1", text=RULES))
+    answered = 0
+    while not replay.done():
+        await client.rules.list()
+        answered += 1
+    assert len((await replay).calls) == 100
+    assert answered >= 3, "others were answered only when it was over"

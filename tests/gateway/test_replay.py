@@ -42,10 +42,10 @@ class Recording:
         self.log = LogStage(Log(**settings), self.files, Redactor(), answers, house.clock, Counts())
 
     async def ask(self, asking: dict[str, Any], **headers: str) -> Any:
-        """A second passes between two calls: by their times the log puts them in order."""
+        """A minute passes between two calls: by their times the log puts them in order, however long each took."""
         answer = await self.house.ask(asking, **{"x-bawn-session": MINE, **headers})
         await self.house.rest()
-        self.house.clock.forward(1)
+        self.house.clock.forward(60)
         return answer
 
     async def say(self, speaks: Speaks, stream: bool, asking: dict[str, Any], **headers: str) -> bytes:
@@ -109,7 +109,7 @@ EVERYTHING = (
     notifies("begun", "session.created"),
     notifies("idle", "session.idle"),
     notifies("answer", "chat.message", role="assistant"),
-    notifies("often", "chat.message", role="user", cooldownMs=1500),
+    notifies("often", "chat.message", role="user", cooldownMs=90_000),
     notifies("dry", "chat.message", role="user", dryRun=True),
     notifies("error", "session.error"),
 )
@@ -167,7 +167,7 @@ async def test_any_conversation_replayed_by_its_rules_is_what_it_was(begin: Begi
     speaks, stream = chance.choice(WIRES), chance.random() < 0.5
     asking = speaks.asking("hello", stream)
     for _ in range(6):
-        recording.house.clock.forward(chance.choice((0, 0, 2)))
+        recording.house.clock.forward(chance.choice((0, 0, 60)))
         answer = await recording.ask(asking)
         text = chance.choice(("hello", "bye", CALLED, "forbidden"))
         if answer.status_code != 200:
@@ -191,14 +191,14 @@ async def test_what_agents_say_by_official_packages_is_replayed(begin: Begin) ->
     async with openai.AsyncOpenAI(base_url=f"{url}/api/v1", api_key="container-dev", default_headers=headers) as client:
         asked: list[Any] = [{"role": "user", "content": CALLED}]
         answer = await client.chat.completions.create(model="scripted/agent", messages=asked, tools=tools)
-        recording.house.clock.forward(1)
+        recording.house.clock.forward(60)
         said = answer.choices[0].message
         assert said.tool_calls
         result = {"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "no such file"}
         asked += [said.model_dump(exclude_none=True), result]
         async with client.chat.completions.stream(model="scripted/agent", messages=asked, tools=tools) as stream:
             await stream.get_final_completion()
-    recording.house.clock.forward(1)
+    recording.house.clock.forward(60)
     async with anthropic.AsyncAnthropic(base_url=url, api_key="container-dev", default_headers=headers) as client:
         await client.messages.create(
             model="scripted/agent", max_tokens=99, messages=[{"role": "user", "content": "hello"}]
@@ -283,7 +283,7 @@ async def test_a_cooldown_goes_by_the_times_of_the_log(begin: Begin) -> None:
     for text in ("one", "two", "three"):
         await recording.say(CHAT, False, CHAT.asking(text, False))
         recording.house.clock.forward(29)
-    told = await recording.replayed([notifies("n", "chat.message", role="user", cooldownMs=45_000)])
+    told = await recording.replayed([notifies("n", "chat.message", role="user", cooldownMs=120_000)])
     assert [len(call.fired) for call in told] == [1, 0, 1]
 
 
