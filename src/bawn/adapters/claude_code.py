@@ -6,9 +6,9 @@ makes no session of its own here.
 
 from __future__ import annotations
 
-from bawn.adapters.hook_answers import answered
+from bawn.adapters.hooks import Hooks
 from bawn.adapters.payload import Payload
-from bawn.adapters.report import Report, Verdict
+from bawn.adapters.report import Report
 from bawn.rules.model import EventName
 
 _EVENTS = {
@@ -22,31 +22,11 @@ _EVENTS = {
 }
 
 
-class ClaudeCode:
-    def read(self, body: bytes) -> Report | None:
-        payload = Payload(body)
-        event = _EVENTS.get(payload.name("hook_event_name", needed=True))
-        if event is None:
-            return None
-        session, directory = payload.name("session_id", needed=True), payload.text("cwd")
-        match event:
-            case EventName.TOOL_BEFORE | EventName.TOOL_AFTER:
-                return Report(
-                    event,
-                    session,
-                    call=payload.name("tool_use_id"),
-                    tool=payload.name("tool_name", needed=True),
-                    tool_input=payload.json("tool_input"),
-                    tool_output=payload.said("tool_response") or payload.text("error"),
-                    directory=directory,
-                )
-            case EventName.CHAT_MESSAGE:
-                return Report(event, session, text=payload.text("prompt"), directory=directory)
-            case EventName.SESSION_ERROR:
-                parts = (payload.text("error"), payload.text("error_details"))
-                return Report(event, session, error=": ".join(filter(None, parts)), directory=directory)
-            case _:
-                return Report(event, session, title=payload.text("session_title"), directory=directory)
+class ClaudeCode(Hooks):
+    events = _EVENTS
 
-    def answer(self, report: Report | None, verdict: Verdict) -> bytes:
-        return answered(report, verdict)
+    def other(self, event: EventName, session: str, directory: str, payload: Payload) -> Report:
+        if event is EventName.SESSION_ERROR:
+            parts = (payload.text("error"), payload.text("error_details"))
+            return Report(event, session, error=": ".join(filter(None, parts)), directory=directory)
+        return Report(event, session, title=payload.text("session_title"), directory=directory)

@@ -5,9 +5,7 @@ It tells of no errors. Of the tools, it tells of its shell, `apply_patch` and th
 
 from __future__ import annotations
 
-from bawn.adapters.hook_answers import answered
-from bawn.adapters.payload import Payload
-from bawn.adapters.report import Report, Verdict
+from bawn.adapters.hooks import Hooks
 from bawn.rules.model import EventName
 
 _EVENTS = {
@@ -19,28 +17,5 @@ _EVENTS = {
 }
 
 
-class Codex:
-    def read(self, body: bytes) -> Report | None:
-        payload = Payload(body)
-        event = _EVENTS.get(payload.name("hook_event_name", needed=True))
-        if event is None:
-            return None
-        session, directory = payload.name("session_id", needed=True), payload.text("cwd")
-        match event:
-            case EventName.TOOL_BEFORE | EventName.TOOL_AFTER:
-                return Report(
-                    event,
-                    session,
-                    call=payload.name("tool_use_id"),
-                    tool=payload.name("tool_name", needed=True),
-                    tool_input=payload.json("tool_input"),
-                    tool_output=payload.said("tool_response"),
-                    directory=directory,
-                )
-            case EventName.CHAT_MESSAGE:
-                return Report(event, session, text=payload.text("prompt"), directory=directory)
-            case _:
-                return Report(event, session, directory=directory)
-
-    def answer(self, report: Report | None, verdict: Verdict) -> bytes:
-        return answered(report, verdict)
+class Codex(Hooks):
+    events = _EVENTS

@@ -182,8 +182,8 @@ class LogFile:
 
     def _older(self) -> list[str]:
         """Closed files, oldest first."""
-        names = os.listdir(self._directory)  # noqa: PTH208 - pathlib knows no descriptors
-        return sorted(name for name in names if _OLDER.fullmatch(name))
+        with os.scandir(self._directory) as entries:
+            return sorted(entry.name for entry in entries if _OLDER.fullmatch(entry.name))
 
     @contextlib.contextmanager
     def _other(self, name: str) -> Iterator[int]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -98,11 +99,15 @@ def fitting(record: Record, line: bytes) -> bytes:
     """`line`, which is `whole(record)`, or the record cut so that its line fits."""
     limit = TEXT_LIMIT
     while len(line) > LINE_LIMIT:
-        short = changed(record, lambda text: text[:limit])  # noqa: B023 - called at once
+        short = changed(record, partial(_begin, limit))
         short.detail = dict(list(short.detail.items())[:_DETAIL_LIMIT])
         line = whole(short)
         limit //= 2  # control characters are written as six bytes each
     return line
+
+
+def _begin(length: int, text: str) -> str:
+    return text[:length]
 
 
 def sealed(line: bytes, sequence: int) -> bytes:

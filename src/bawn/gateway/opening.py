@@ -34,7 +34,9 @@ async def open_record(prepared: Prepared, recorder: Recorder, more: tuple[tuple[
     asked, parent = prepared.asked, prepared.admitted.raw.parent
     stages = tuple((f"stage.{trace.stage}", str(trace)) for trace in prepared.traces)
     stands_for: tuple[tuple[str, str], ...] = (("for", parent),) if parent else ()
-    record_id = await recorder.record(_event("call.opened", prepared, (*stages, *asked.notes, *more, *stands_for)))
+    record_id = await recorder.record(
+        _event("call.opened", prepared, prepared.exchange, (*stages, *asked.notes, *more, *stands_for))
+    )
     asked.noted = len(asked.notes)
     await record_ways_out(prepared, prepared.exchange, recorder)
     return Opened(prepared, record_id)
@@ -44,16 +46,18 @@ async def open_attempt(
     prepared: Prepared, recorder: Recorder, number: int, more: tuple[tuple[str, str], ...] = ()
 ) -> Opened:
     """A further try of a call that is on record already, at the target that `prepared` now has."""
-    record_id = await recorder.record(_event("attempt.opened", prepared, (("attempt", str(number)), *more)))
+    record_id = await recorder.record(
+        _event("attempt.opened", prepared, prepared.exchange, (("attempt", str(number)), *more))
+    )
     await record_ways_out(prepared, prepared.exchange, recorder)
     return Opened(prepared, record_id)
 
 
-def _event(name: str, prepared: Prepared, detail: tuple[tuple[str, str], ...]) -> Event:
+def _event(name: str, prepared: Prepared, exchange: Exchange, detail: tuple[tuple[str, str], ...]) -> Event:
     raw, container = prepared.admitted.raw, prepared.admitted.container
     return Event(
         event=name,
-        endpoint=prepared.exchange.endpoint.value,
+        endpoint=exchange.endpoint.value,
         method=raw.method,
         api_key_name=f"container-{container.name}",
         model=prepared.target.model,
@@ -69,25 +73,11 @@ async def record_ways_out(prepared: Prepared, exchange: Exchange, recorder: Reco
     """A record for each thing that the provider may do outside the wall for this call."""
     if not (exchange.hosted_tools or exchange.unknown_tools or exchange.fetches):
         return
-    raw, container = prepared.admitted.raw, prepared.admitted.container
     ways = ways_out(exchange)
     if len(ways) > _MOST_WAYS:
         raise Fault("request.invalid", f"The provider would act outside the wall in over {_MOST_WAYS} ways.")
     for way in ways:
-        await recorder.record(
-            Event(
-                event="hosted.allowed",
-                endpoint=exchange.endpoint.value,
-                method=raw.method,
-                api_key_name=f"container-{container.name}",
-                model=prepared.target.model,
-                provider=prepared.target.provider,
-                principal=label(container),
-                container=container.uuid,
-                call=raw.id,
-                detail=way,
-            )
-        )
+        await recorder.record(_event("hosted.allowed", prepared, exchange, way))
 
 
 def ways_out(exchange: Exchange) -> list[tuple[tuple[str, str], ...]]:

@@ -188,7 +188,9 @@ def end(places: list[Path]) -> None:
 def descendants(pid: int) -> set[int]:
     """The children of a process, theirs, and so on."""
     children: dict[int, list[int]] = {}
-    for each in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, again and again
+    with os.scandir("/proc") as entries:
+        names = [entry.name for entry in entries]
+    for each in names:
         if each.isdigit():
             with contextlib.suppress(OSError):
                 stat = Path(f"/proc/{each}/stat").read_text(encoding="utf-8", errors="replace")
@@ -208,7 +210,7 @@ def _processes_of(uid: int) -> int:
     for each in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if each.name.isdigit() and each.stat().st_uid == uid:
-                count += len(os.listdir(each / "task"))  # noqa: PTH208
+                count += sum(1 for _ in (each / "task").iterdir())
     return count
 
 
